@@ -1,0 +1,205 @@
+"""What is asked of a model and what it answers: plain only at the auditor and in the worker.
+
+These documents are never signed as they are; they travel sealed, and only salted digests of them
+stand in signed documents (`docs/spec/exchange.md`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from attestations.digests import Sha256, sha256
+from attestations.documents.base import Base64, Decimal, Document, Name, Part
+
+MAX_MESSAGES = 256
+MAX_TEXT_BYTES = 256 * 1024  # the longest prompt in the published suites is 61 KiB
+MAX_CONTINUATIONS = 64
+MAX_TOP_LOGPROBS = 20  # more would hand out the model's distribution (distillation)
+
+Text = Annotated[str, Field(max_length=MAX_TEXT_BYTES)]
+
+
+class ToolCall(Part):
+    """A model's wish to have a tool run; `arguments` is JSON text as the model wrote it."""
+
+    id: str
+    name: str
+    arguments: Text
+
+
+class Message(Part):
+    """One turn of a conversation."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: Text
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+
+
+class Tool(Part):
+    """A tool the model may ask for; `parameters` is a JSON schema as text."""
+
+    name: str
+    description: Text
+    parameters: Text
+
+
+class Sampling(Part):
+    """How an answer is drawn. The seed is not here: it follows from the Promise."""
+
+    max_output_tokens: int = Field(ge=1, le=1_048_576)
+    temperature: Decimal = "0"
+    top_p: Decimal = "1"
+    top_logprobs: int = Field(default=0, ge=0, le=1000)
+
+
+class ChatRequest(Document):
+    """Asks for the next assistant turn."""
+
+    payload_type: ClassVar[str] = "application/vnd.safeconduct.chat-request.v1+json"
+
+    operation: Literal["chat"] = "chat"
+    messages: tuple[Message, ...] = Field(min_length=1, max_length=MAX_MESSAGES)
+    tools: tuple[Tool, ...] = Field(default=(), max_length=128)
+    stop: tuple[str, ...] = Field(default=(), max_length=8)
+
+
+class ScoreRequest(Document):
+    """Asks for the log-probability of each given continuation.
+
+    Either `messages` (the model's chat template is applied, and the continuation is the start of the
+    assistant's turn) or `prefix` (plain text, no template); never both.
+    """
+
+    payload_type: ClassVar[str] = "application/vnd.safeconduct.score-request.v1+json"
+
+    operation: Literal["score"] = "score"
+    messages: tuple[Message, ...] = Field(default=(), max_length=MAX_MESSAGES)
+    prefix: Text | None = None
+    continuations: tuple[Text, ...] = Field(min_length=1, max_length=MAX_CONTINUATIONS)
+
+
+class CountRequest(Document):
+    """Asks how many tokens a text is."""
+
+    payload_type: ClassVar[str] = "application/vnd.safeconduct.count-request.v1+json"
+
+    operation: Literal["count"] = "count"
+    text: Text
+
+
+ModelRequest = Annotated[ChatRequest | ScoreRequest | CountRequest, Field(discriminator="operation")]
+
+
+class TokenLogprob(Part):
+    """One token and its natural log-probability."""
+
+    token: str
+    logprob: Decimal
+
+
+class GeneratedToken(Part):
+    """One generated token, its log-probability and the likeliest alternatives."""
+
+    token: str
+    logprob: Decimal
+    top: tuple[TokenLogprob, ...] = ()
+
+
+class ChatResult(Document):
+    """The assistant's turn."""
+
+    payload_type: ClassVar[str] = "application/vnd.safeconduct.chat-result.v1+json"
+
+    operation: Literal["chat"] = "chat"
+    content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    logprobs: tuple[GeneratedToken, ...] = ()
+
+
+class ScoredContinuation(Part):
+    """The sum of natural log-probabilities of one continuation and its length in tokens."""
+
+    logprob: Decimal
+    tokens: int = Field(ge=0)
+
+
+class ScoreResult(Document):
+    """The scores, in the order of the request's continuations."""
+
+    payload_type: ClassVar[str] = "application/vnd.safeconduct.score-result.v1+json"
+
+    operation: Literal["score"] = "score"
+    scores: tuple[ScoredContinuation, ...]
+
+
+class CountResult(Document):
+    """The number of tokens of the text asked about."""
+
+    payload_type: ClassVar[str] = "application/vnd.safeconduct.count-result.v1+json"
+
+    operation: Literal["count"] = "count"
+    tokens: int = Field(ge=0)
+
+
+ModelResult = Annotated[ChatResult | ScoreResult | CountResult, Field(discriminator="operation")]
+
+
+class SealedRequest(Document):
+    """What HPKE seals for the worker: the request, the key for the answer and the commitment's salt."""
+
+    payload_type: ClassVar[str] = "application/vnd.safeconduct.sealed-request.v1+json"
+
+    request: ModelRequest
+    response_key: Base64
+    salt: Base64
+
+
+class Opening(Part):
+    """What opens a salted commitment: the salt beside the content's digest."""
+
+    salt: Base64
+    commitment: Sha256
+
+
+def request_commitment(request: ChatRequest | ScoreRequest | CountRequest, salt: bytes) -> str:
+    """Return the commitment to a request that its Intent carries (`salt`: 32 bytes)."""
+    return _commitment(b"safeconduct/v1 request\0", salt, request.to_bytes())
+
+
+def result_commitment(result: ChatResult | ScoreResult | CountResult, salt: bytes) -> str:
+    """Return the commitment to an answer that its Record carries (`salt`: 32 bytes)."""
+    return _commitment(b"safeconduct/v1 response\0", salt, result.to_bytes())
+
+
+def _commitment(label: bytes, salt: bytes, content: bytes) -> str:
+    if len(salt) != 32:  # noqa: PLR2004 - the construction's own constant
+        raise ValueError("salts are 32 bytes")
+    return sha256(label + salt + hashlib.sha256(content).digest())
+
+
+__all__ = [
+    "ChatRequest",
+    "ChatResult",
+    "CountRequest",
+    "CountResult",
+    "GeneratedToken",
+    "Message",
+    "ModelRequest",
+    "ModelResult",
+    "Name",
+    "Opening",
+    "Sampling",
+    "ScoreRequest",
+    "ScoreResult",
+    "ScoredContinuation",
+    "SealedRequest",
+    "TokenLogprob",
+    "Tool",
+    "ToolCall",
+    "request_commitment",
+    "result_commitment",
+]
