@@ -1,0 +1,1 @@
+"""Every document of the protocol, each in the one file that says what it is for."""

@@ -1,0 +1,253 @@
+"""What lab and auditor agree on before the first prompt: who, which model, how much, until when, and who learns what.
+
+`docs/spec/agreement.md` is the normative page.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from attestations.digests import Sha256, sha256
+from attestations.documents.base import Base64, Count, Decimal, Document, Name, Part, Time, decode
+from attestations.keys import EnrolledKey, KeyUse, enrol
+from attestations.policy.model import Policy
+
+Operation = Literal["chat", "score", "count"]
+VariantKind = Literal["deployed", "helpful_only", "safeguards_off", "custom"]
+PartyRole = Literal["lab", "auditor", "regulator"]
+
+
+class PartyKey(Part):
+    """One public key and the only thing it may be used for."""
+
+    use: Literal["agreement", "record", "log", "worker", "exchange", "cosign", "publication", "receive"]
+    public: Base64
+
+
+class Party(Part):
+    """One side of the agreement, or one recipient it names, with its keys."""
+
+    role: PartyRole
+    id: Name
+    keys: tuple[PartyKey, ...] = Field(max_length=16)
+
+    def key(self, use: KeyUse) -> EnrolledKey:
+        """Return the party's key for `use`, checked as at enrolment.
+
+        Raises:
+            KeyUnacceptable: there is not exactly one such key, or it is malformed.
+        """
+        from attestations.errors import KeyUnacceptable  # noqa: PLC0415 - keeps the error import out of the model's namespace
+
+        matching = [key for key in self.keys if key.use == use.value]
+        if len(matching) != 1:
+            raise KeyUnacceptable(f"{self.id} has not exactly one key for {use.value}", party=self.id, use=use.value)
+        return enrol(self.id, use, decode(matching[0].public))
+
+
+class Variant(Part):
+    """One model the lab serves: what it is, where it comes from, and which weights and chat template it runs."""
+
+    id: Name
+    kind: VariantKind
+    parent: Name | None = None
+    manifest: Sha256
+    template: Sha256
+    note: str = Field(default="", max_length=2000)
+
+    def digest(self) -> str:
+        """Return the digest by which Promises name this variant."""
+        from attestations.canonical import canonical_bytes  # noqa: PLC0415 - used here only
+
+        return sha256(canonical_bytes(self.json_value()))
+
+
+class Scope(Part):
+    """What the auditor may ask."""
+
+    variants: tuple[Name, ...] = Field(min_length=1, max_length=64)
+    operations: tuple[Operation, ...] = Field(min_length=1, max_length=3)
+    tools: bool = False
+    max_top_logprobs: int = Field(ge=0, le=20)
+    max_output_tokens: int = Field(ge=1, le=1_048_576)
+    max_sessions: int = Field(ge=1, le=256)
+
+
+class Budget(Part):
+    """How much the auditor may use in all; `crashes` caps repeated attempts, `unrevealed` caps unused Promises."""
+
+    requests: Count
+    input_tokens: Count
+    output_tokens: Count
+    crashes: int = Field(ge=0, le=1_000_000)
+    unrevealed: int = Field(ge=0, le=1_000_000)
+
+
+class Access(Part):
+    """When the auditor may ask, and how many business days of effective access the lab owes."""
+
+    not_before: Time
+    not_after: Time
+    business_days: Decimal = "0"
+
+
+class Timing(Part):
+    """Deadlines in seconds, and the clock skew both sides tolerate."""
+
+    reveal_seconds: int = Field(ge=1, le=86_400)
+    respond_seconds: int = Field(ge=1, le=86_400)
+    cosign_seconds: int = Field(ge=1, le=86_400)
+    cosign_leaves: int = Field(ge=1, le=100_000)
+    redeliver_seconds: int = Field(ge=1, le=31_536_000)
+    skew_seconds: int = Field(ge=0, le=3600)
+
+
+class Transport(Part):
+    """SHA-256 of the SPKI of each side's TLS certificate; no other certificate is accepted."""
+
+    gateway: Sha256
+    auditor: Sha256
+
+
+class Witness(Part):
+    """A third party that cosigns checkpoints."""
+
+    name: Name
+    public: Base64
+
+
+class Witnesses(Part):
+    """Who may witness the log and how many distinct witnesses a witnessed checkpoint needs; 0 means none was agreed."""
+
+    quorum: int = Field(default=0, ge=0, le=16)
+    keys: tuple[Witness, ...] = Field(default=(), max_length=16)
+
+    @model_validator(mode="after")
+    def _quorum_is_reachable(self) -> Witnesses:
+        if self.quorum > len(self.keys):
+            raise ValueError("the quorum is larger than the list of witnesses")
+        return self
+
+
+class Runtime(Part):
+    """The runtime level agreed (protocol study 2.6) and what the lab undertakes about prompts it could read."""
+
+    level: Literal["RA0", "RA1", "RA2", "RA3", "RA4"]
+    retention: Literal["none_after_session"] = "none_after_session"
+    training: Literal["never"] = "never"
+
+
+class Clauses(Part):
+    """Promises between the parties that software cannot enforce, on record."""
+
+    publication_control: Literal["none", "review", "approval"] = "review"
+    no_gag: Literal[True] = True
+    safe_harbor: Literal[True] = True
+    funding: Literal["none", "fee", "grant"] = "none"
+    contingent_pay: bool = False
+
+
+class Agreement(Document):
+    """The whole agreement; it is in force once lab and auditor have both signed the same bytes."""
+
+    payload_type: ClassVar[str] = "application/vnd.safeconduct.agreement.v1+json"
+
+    engagement: Name
+    parties: tuple[Party, ...] = Field(min_length=2, max_length=32)
+    transport: Transport
+    variants: tuple[Variant, ...] = Field(min_length=1, max_length=64)
+    scope: Scope
+    budget: Budget
+    access: Access
+    timing: Timing
+    origin: Name
+    witnesses: Witnesses = Witnesses()
+    runtime: Runtime
+    policy: Policy
+    clauses: Clauses = Clauses()
+    created_at: Time
+    supersedes: Sha256 | None = None
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> Agreement:
+        for role in ("lab", "auditor"):
+            if sum(party.role == role for party in self.parties) != 1:
+                raise ValueError(f"not exactly one {role}")
+        if len({party.id for party in self.parties}) != len(self.parties):
+            raise ValueError("two parties of one name")
+        if len({variant.id for variant in self.variants}) != len(self.variants):
+            raise ValueError("two variants of one name")
+        if not set(self.scope.variants) <= {variant.id for variant in self.variants}:
+            raise ValueError("the scope names an undeclared variant")
+        if self.access.not_before >= self.access.not_after:
+            raise ValueError("access ends before it begins")
+        return self
+
+    def party(self, role: PartyRole) -> Party:
+        """Return the lab, the auditor or the (only) regulator."""
+        return next(party for party in self.parties if party.role == role)
+
+    def lab_key(self, use: KeyUse) -> EnrolledKey:
+        """Return the lab's key for `use`."""
+        return self.party("lab").key(use)
+
+    def auditor_key(self, use: KeyUse) -> EnrolledKey:
+        """Return the auditor's key for `use`."""
+        return self.party("auditor").key(use)
+
+    def variant(self, name: str) -> Variant | None:
+        """Return the variant of this name, or None."""
+        return next((variant for variant in self.variants if variant.id == name), None)
+
+    def signing_keys(self) -> tuple[EnrolledKey, ...]:
+        """Return every signing key of both sides, to tell a wrong role from a wrong signature."""
+        return tuple(
+            party.key(KeyUse(key.use))
+            for party in self.parties
+            if party.role in ("lab", "auditor")
+            for key in party.keys
+            if key.use not in ("receive", "log", "cosign")
+        )
+
+
+class Offer(Document):
+    """An auditor's full proposal; a later offer of the same engagement replaces it."""
+
+    payload_type: ClassVar[str] = "application/vnd.safeconduct.offer.v1+json"
+
+    n: int = Field(ge=0)
+    previous: Sha256 | None
+    valid_until: Time
+    body: Agreement
+
+
+class Accept(Document):
+    """The lab's signature lock: until `valid_until` it signs no other agreement for this engagement."""
+
+    payload_type: ClassVar[str] = "application/vnd.safeconduct.accept.v1+json"
+
+    engagement: Name
+    offer: Sha256
+    agreement: Sha256
+    valid_until: Time
+
+
+class Terms(Document):
+    """What a lab would agree to with one auditor: its keys, models and limits; signed by the lab."""
+
+    payload_type: ClassVar[str] = "application/vnd.safeconduct.terms.v1+json"
+
+    lab: Party
+    auditor: Name
+    gateway: Sha256
+    origin_prefix: Name
+    variants: tuple[Variant, ...]
+    scope: Scope
+    budget: Budget
+    access: Access
+    timing: Timing
+    runtime: Runtime
+    policy: Policy
+    issued_at: Time

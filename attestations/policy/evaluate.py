@@ -1,0 +1,128 @@
+"""What the policy says now: one pure function that auditor, lab, regulator and verifier all call.
+
+Times are known only within bounds. A permission holds when it surely holds, an obligation is overdue
+when it is surely late, and in between the answer is INDETERMINATE (`docs/spec/policy.md` rule 8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+
+from attestations.policy.calendar import add
+from attestations.policy.formula import After, All, Any_, Duration, Event, Formula, parse_duration
+from attestations.policy.model import Policy, Rule
+
+
+class State(StrEnum):
+    """The state of one (class, recipient)."""
+
+    FORBIDDEN = "FORBIDDEN"
+    INDETERMINATE = "INDETERMINATE"
+    PERMITTED = "PERMITTED"
+    OVERDUE = "OVERDUE"
+    RELEASED = "RELEASED"
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """An instant known to lie between two others (inclusive)."""
+
+    lower: datetime
+    upper: datetime
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An event in the log, with the bounds of its time."""
+
+    name: str
+    argument: str | None
+    at: Bounds
+
+
+def evaluate(policy: Policy, events: Sequence[Seen], now: Bounds) -> dict[tuple[str, str], State]:
+    """Return the state of every (class, recipient) the policy has a rule for; all others are FORBIDDEN.
+
+    Args:
+        policy: the signed policy.
+        events: the verified events of the log up to `now`, in order; releases are events named `RELEASED`
+            whose argument is `class:recipient`, holds are named `HOLD` with a number of business days.
+        now: the bounds of the present instant.
+    """
+    world = _World(policy, events)
+    return {(rule.content_class, rule.to): _state(world, rule, now) for rule in policy.rules}
+
+
+def permitted(policy: Policy, events: Sequence[Seen], now: Bounds, *, content_class: str, recipient: str) -> State:
+    """Return whether a release would be permitted now, leaving aside whether it has already been made."""
+    rule = policy.rule(content_class, recipient)
+    if rule is None:
+        return State.FORBIDDEN
+    world = _World(policy, events)
+    if world.surely(rule.permits(), now):
+        return State.PERMITTED
+    return State.INDETERMINATE if world.possibly(rule.permits(), now) else State.FORBIDDEN
+
+
+def _state(world: _World, rule: Rule, now: Bounds) -> State:
+    if world.released(rule):
+        return State.RELEASED
+    obliges = rule.obliges()
+    if obliges is not None and world.surely(obliges, now):
+        return State.OVERDUE
+    if world.surely(rule.permits(), now):
+        return State.PERMITTED
+    return State.INDETERMINATE if world.possibly(rule.permits(), now) else State.FORBIDDEN
+
+
+class _World:
+    """The events, looked at through one policy."""
+
+    def __init__(self, policy: Policy, events: Sequence[Seen]) -> None:
+        self._policy = policy
+        self._events = events
+        self._holidays = frozenset(date.fromisoformat(day) for day in policy.calendar.holidays)
+        held = sum(int(event.argument or 0) for event in events if event.name == "HOLD")
+        self._hold = Duration(business_days=min(held, parse_duration(policy.max_hold).business_days))
+
+    def released(self, rule: Rule) -> bool:
+        wanted = f"{rule.content_class}:{rule.to}"
+        return any(event.name == "RELEASED" and event.argument == wanted for event in self._events)
+
+    def surely(self, formula: Formula, now: Bounds) -> bool:
+        return self._holds(formula, now.lower, surely=True)
+
+    def possibly(self, formula: Formula, now: Bounds) -> bool:
+        return self._holds(formula, now.upper, surely=False)
+
+    def _holds(self, formula: Formula, bound: datetime, *, surely: bool) -> bool:
+        match formula:
+            case All(parts):
+                return all(self._holds(part, bound, surely=surely) for part in parts)
+            case Any_(parts):
+                return any(self._holds(part, bound, surely=surely) for part in parts)
+            case Event():
+                return self._first(formula) is not None
+            case After():
+                start = self._start(formula, surely=surely)
+                if start is None:
+                    return False
+                due = add(start, formula.duration, self._holidays)
+                return (add(due, self._hold, self._holidays) if formula.hold else due) <= bound
+
+    def _start(self, formula: After, *, surely: bool) -> datetime | None:
+        if isinstance(formula.base, datetime):
+            return formula.base
+        seen = self._first(formula.base or Event(self._policy.anchor, None))
+        if seen is None:
+            return None
+        return seen.at.upper if surely else seen.at.lower
+
+    def _first(self, wanted: Event) -> Seen | None:
+        for event in self._events:
+            if event.name == wanted.name and wanted.argument in (None, "*", event.argument):
+                return event
+        return None

@@ -1,0 +1,105 @@
+"""The policy as both sides sign it: one rule for each (class, recipient), each with what permits and what obliges.
+
+`docs/spec/policy.md` is the normative page; the study behind it is protocol.md 4.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
+
+from attestations.documents.base import Name, Part
+from attestations.policy.formula import EVENTS, Formula, parse_duration, parse_formula
+
+RuleClass = Literal["C0", "C1", "C2", "C3", "C4", "C5", "C6", "C7", "C8", "C9", "C10"]
+
+STAGE_CLASSES: dict[str, tuple[RuleClass, ...]] = {
+    "S0": ("C0",),
+    "S1": ("C1",),
+    "S2": ("C2",),
+    "S3": ("C3",),
+    "S4": ("C5", "C6"),
+    "S5": ("C7", "C8"),
+}
+
+
+def _is_formula(value: Any) -> Any:
+    parse_formula(value)
+    return value
+
+
+def _is_duration(text: str) -> str:
+    parse_duration(text)
+    return text
+
+
+def _is_event(text: str) -> str:
+    if text not in EVENTS:
+        raise ValueError("an unknown event")
+    return text
+
+
+def _is_date(text: str) -> str:
+    if date.fromisoformat(text).isoformat() != text:
+        raise ValueError("not a date as 2026-12-25")
+    return text
+
+
+FormulaText = Annotated[Any, AfterValidator(_is_formula)]
+DurationText = Annotated[str, AfterValidator(_is_duration)]
+Recipient = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^(LAB_SAFETY|LAB_ALL|REGULATOR|PEER_AUDITOR|PUBLIC|CLEARED\([a-z0-9-]{1,32}\)|ESCROW\([a-z0-9-]{1,32}\))$"
+    ),
+]
+
+
+class Calendar(Part):
+    """Which days are not business days besides Saturdays and Sundays; all dates are UTC."""
+
+    holidays: tuple[Annotated[str, AfterValidator(_is_date)], ...] = Field(default=(), max_length=1000)
+
+
+class Rule(Part):
+    """When one class may, and when it must, reach one recipient."""
+
+    id: Name
+    content_class: RuleClass = Field(alias="class")
+    to: Recipient
+    permit: FormulaText
+    oblige: FormulaText | None = None
+    escrow: tuple[Name, ...] = ()
+
+    def permits(self) -> Formula:
+        """Return the parsed permission."""
+        return parse_formula(self.permit)
+
+    def obliges(self) -> Formula | None:
+        """Return the parsed obligation, if there is one."""
+        return None if self.oblige is None else parse_formula(self.oblige)
+
+
+class Policy(Part):
+    """Every rule, the event that times count from, and the bound on holds. Without a rule a release is forbidden."""
+
+    v: Literal["safeconduct-policy/v1"] = "safeconduct-policy/v1"
+    anchor: Annotated[str, AfterValidator(_is_event)] = "RUN_CLOSED"
+    calendar: Calendar = Calendar()
+    max_hold: DurationText = "P0BD"
+    rules: tuple[Rule, ...] = Field(min_length=1, max_length=128)
+    protected: tuple[Name, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_rule_each(self) -> Policy:
+        if len({rule.id for rule in self.rules}) != len(self.rules):
+            raise ValueError("two rules of one id")
+        if len({(rule.content_class, rule.to) for rule in self.rules}) != len(self.rules):
+            raise ValueError("two rules for one class and recipient")
+        return self
+
+    def rule(self, content_class: str, recipient: str) -> Rule | None:
+        """Return the rule for this class and recipient, or None."""
+        return next((rule for rule in self.rules if (rule.content_class, rule.to) == (content_class, recipient)), None)
