@@ -1,0 +1,100 @@
+"""What a verification says: each check by itself, what follows, and what is not proven."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from attestations.errors import PRECEDENCE, ExitCode, SafeconductError
+from attestations.predicate import AssuranceClaim, AuditPredicate
+
+
+class Status(StrEnum):
+    """How one check ended."""
+
+    PASS = "pass"  # noqa: S105 - not a password
+    FAIL = "fail"
+    NOT_APPLICABLE = "notApplicable"
+    NOT_AT_THIS_STAGE = "notAtThisStage"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One numbered check of `docs/spec/verification.md` and how it ended."""
+
+    step: int
+    name: str
+    status: Status
+    detail: str
+    reason: str | None = None
+    exit_code: ExitCode = ExitCode.OK
+    facts: dict[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the check as plain JSON types."""
+        value: dict[str, Any] = {
+            "step": self.step,
+            "name": self.name,
+            "status": self.status.value,
+            "detail": self.detail,
+        }
+        if self.reason is not None:
+            value |= {"reason": self.reason, "exitCode": int(self.exit_code), "facts": self.facts}
+        return value
+
+
+@dataclass
+class Report:
+    """Every check, in order, and what the verifier itself derived."""
+
+    checks: list[Check] = field(default_factory=list)
+    stage: str | None = None
+    recipient: str | None = None
+    assurance: AssuranceClaim | None = None
+    predicate: AuditPredicate | None = None
+    lab_acknowledged: bool = False
+    counted: dict[str, str] = field(default_factory=dict)
+    limitations: tuple[str, ...] = ()
+
+    def passed(self, step: int, name: str, detail: str) -> None:
+        """Note that a check holds."""
+        self.checks.append(Check(step, name, Status.PASS, detail))
+
+    def skipped(self, step: int, name: str, status: Status, detail: str) -> None:
+        """Note that a check does not apply, or not yet, or that what it needs is missing."""
+        code = ExitCode.INDETERMINATE if status is Status.MISSING else ExitCode.OK
+        self.checks.append(Check(step, name, status, detail, exit_code=code))
+
+    def failed(self, step: int, name: str, error: SafeconductError) -> None:
+        """Note that a check does not hold."""
+        self.checks.append(
+            Check(step, name, Status.FAIL, error.message, error.reason, error.exit_code, dict(error.facts))
+        )
+
+    def ok(self, step: int) -> bool:
+        """Tell whether every check of a step that was made holds, and one was."""
+        made = [check for check in self.checks if check.step == step]
+        return bool(made) and all(check.status not in (Status.FAIL, Status.MISSING) for check in made)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The failing code that comes first in the published precedence; 0 if none fails."""
+        codes = {check.exit_code for check in self.checks if check.exit_code is not ExitCode.OK}
+        return next((code for code in PRECEDENCE if code in codes), ExitCode.OK)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the whole report as plain JSON types."""
+        return {
+            "v": "safeconduct-report/v1",
+            "exitCode": int(self.exit_code),
+            "stage": self.stage,
+            "recipient": self.recipient,
+            "checks": [check.to_json() for check in self.checks],
+            "derivedAssurance": None if self.assurance is None else self.assurance.model_dump(mode="json", by_alias=True),
+            "labAcknowledged": self.lab_acknowledged,
+            "counts": self.counted,
+            "claims": None if self.predicate is None else self.predicate.model_dump(mode="json", by_alias=True),
+            "limitations": list(self.limitations),
+        }
