@@ -1,0 +1,1 @@
+"""The auditor's side: hidden suites, campaigns, grading, sealed packages, staged release."""

@@ -1,0 +1,1 @@
+"""The lab: serves a model to auditors inside agreed limits and signs what happens."""

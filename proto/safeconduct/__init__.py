@@ -1,0 +1,1 @@
+"""The generated code of the wire; written by `make proto`, never by hand."""
