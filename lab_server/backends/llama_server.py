@@ -1,0 +1,104 @@
+"""What llama.cpp's server offers beyond the OpenAI form: its tokeniser, its template, exact scores.
+
+The same code serves the embedded engine and a llama.cpp server somewhere else.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TYPE_CHECKING
+
+from lab_server.backends.http_calls import get_json, post_json
+from lab_server.backends.numbers import count_of, logprob_of
+from lab_server.backends.openai_chat import chat_body, wire_messages
+from lab_server.backends.scoring import TokenScores
+from lab_server.model_port import backend_failed
+
+if TYPE_CHECKING:
+    import httpx
+
+    from attestations.documents.dialogue import ChatRequest, Message, Sampling
+
+_FORCE = 100.0  # added to one token's logit it makes that token certain; the reported value is the one before it
+_RANDOM_SEED = 2**32 - 1  # llama.cpp takes this one seed as "any"
+
+
+def llama_chat_body(request: ChatRequest, sampling: Sampling, *, seed: int, model: str) -> dict[str, Any]:
+    """Return the body of a chat request with llama.cpp's own samplers switched off.
+
+    Its defaults (top-k 40, min-p 0.05) would cut the distribution that was agreed on; `reasoning_format`
+    keeps a model's thinking in the content instead of dropping it.
+    """
+    body = chat_body(request, sampling, seed=seed % _RANDOM_SEED, model=model)
+    return body | {"top_k": 0, "min_p": 0.0, "cache_prompt": True, "reasoning_format": "none"}
+
+
+async def properties(http: httpx.AsyncClient) -> dict[str, Any]:
+    """Return the server's `/props`."""
+    return await get_json(http, "/props")
+
+
+async def count_tokens(http: httpx.AsyncClient, text: str) -> int:
+    """Return how many tokens `text` is, without start tokens and without reading control tokens in it."""
+    return len(await _tokenize(http, text, special=False, start=False))
+
+
+class LlamaScorer:
+    """Scores by forcing each token of a continuation and reading its log-probability (a `TokenScorer`)."""
+
+    def __init__(self, http: httpx.AsyncClient, *, slot: int | None = None) -> None:
+        """Use `slot` of the engine for all calls (None: as the server likes), so that its cache is met again."""
+        self._http = http
+        self._slot = slot
+
+    async def tokens_of_text(self, text: str) -> list[int]:
+        """See `TokenScorer`."""
+        return await _tokenize(self._http, text, special=False, start=True)
+
+    async def tokens_of_chat(self, messages: tuple[Message, ...], continuation: str) -> list[int]:
+        """See `TokenScorer`."""
+        reply = await post_json(self._http, "/apply-template", {"messages": wire_messages(messages)})
+        prompt = reply.get("prompt")
+        if not isinstance(prompt, str):
+            raise backend_failed("malformed", "the model's server applied its chat template to nothing")
+        return await _tokenize(self._http, prompt + continuation, special=True, start=True)
+
+    async def logprobs_from(self, ids: list[int], start: int) -> TokenScores:
+        """See `TokenScorer`."""
+        logprobs: list[float] = []
+        cached = 0
+        for position in range(start, len(ids)):
+            body: dict[str, Any] = {
+                "prompt": ids[:position],
+                "n_predict": 1,
+                "temperature": 0,
+                "n_probs": 1,
+                "logit_bias": [[ids[position], _FORCE]],
+                "cache_prompt": True,
+            }
+            if self._slot is not None:
+                body["id_slot"] = self._slot
+            reply = await post_json(self._http, "/completion", body)
+            logprobs.append(_forced(reply, ids[position]))
+            if position == start:
+                timings = reply.get("timings")
+                cached = count_of(timings.get("cache_n")) if isinstance(timings, dict) else 0
+        return TokenScores(logprobs, cached)
+
+
+def _forced(reply: dict[str, Any], token: int) -> float:
+    try:
+        first = reply["completion_probabilities"][0]
+        chosen, value = first["id"], first["logprob"]
+    except (KeyError, IndexError, TypeError):
+        raise backend_failed("malformed", "the model's server gave no log-probability") from None
+    if chosen != token:
+        raise backend_failed("malformed", "the model's server scored another token than the one asked about")
+    return logprob_of(value)
+
+
+async def _tokenize(http: httpx.AsyncClient, text: str, *, special: bool, start: bool) -> list[int]:
+    reply = await post_json(http, "/tokenize", {"content": text, "parse_special": special, "add_special": start})
+    tokens = reply.get("tokens")
+    if not isinstance(tokens, list) or not all(isinstance(t, int) for t in tokens):
+        raise backend_failed("malformed", "the model's server gave tokens that are none")
+    return tokens
