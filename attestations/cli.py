@@ -1,0 +1,228 @@
+"""The `safeconduct` command: what a reader of evidence needs, and the groups other installed parts add.
+
+The two sides' groups are found through the entry-point group `safeconduct.commands`, so a reader never
+needs their dependencies.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import EntryPoint, entry_points, version
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO
+
+import click
+import typer
+
+from attestations.errors import (
+    ConfigurationInvalid,
+    ExitCode,
+    FileUnusable,
+    SafeconductError,
+)
+
+GROUP = "safeconduct.commands"
+
+app = typer.Typer(
+    name="safeconduct",
+    help="Third-party audits of AI models with evidence that anyone can check.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.command()
+def verify(
+    file: Annotated[Path, typer.Argument(help="An evidence file, e.g. evidence-S2.zip.")],
+    trust: Annotated[Path, typer.Option(help="Whose keys you trust (made by `safeconduct trust`).")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    at: Annotated[str | None, typer.Option(help="Judge obligations at this time, e.g. 2027-01-31T12:00:00Z.")] = None,
+    stage: Annotated[str | None, typer.Option(help="Insist on a stage, S1 to S5.")] = None,
+    require: Annotated[
+        list[str] | None, typer.Option(help="Insist on a level, e.g. CO>=2, or on `sandbagging`; repeatable.")
+    ] = None,
+) -> None:
+    """Check an evidence file offline, from the file and your trust file alone."""
+    from attestations.printing import print_report  # noqa: PLC0415 - other commands start faster without it
+    from attestations.trust import parse_trust  # noqa: PLC0415
+    from attestations.verify.engine import Request, verify_path  # noqa: PLC0415
+
+    request = Request(at=_time(at), stage=_stage(stage), require=tuple(require or ()))
+    report = verify_path(_open(file), parse_trust(_read(trust)), request)
+    if as_json:
+        typer.echo(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
+    else:
+        print_report(report, file.name)
+    raise typer.Exit(int(report.exit_code))
+
+
+@app.command()
+def trust(
+    identities: Annotated[list[Path], typer.Argument(help="identity.json files, obtained out of band.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where to write the trust file.")] = Path("trust.json"),
+) -> None:
+    """Write a trust file from the identity files of the parties you trust."""
+    from attestations.identity import parse_identity  # noqa: PLC0415
+    from attestations.trust import Trust, TrustedParty  # noqa: PLC0415
+
+    parties = []
+    for path in identities:
+        identity = parse_identity(_read(path))
+        parties.append(TrustedParty(role=identity.role, id=identity.id, keys=identity.keys))
+    text = json.dumps(Trust(parties=tuple(parties)).json_value(), indent=2) + "\n"
+    _write(out, text.encode())
+    names = ", ".join(f"{party.role} {party.id}" for party in parties)
+    typer.echo(f"{out}: trusts {names}. Compare their key fingerprints with the parties over another channel.")
+
+
+@app.command("open")
+def open_(
+    file: Annotated[Path, typer.Argument(help="An evidence file.")],
+    trust: Annotated[Path, typer.Option(help="Whose keys you trust.")],
+    into: Annotated[Path, typer.Option(help="A new folder for the opened content.")],
+) -> None:
+    """Write what a verified evidence file opens (plan, tasks, grades, transcripts) as readable JSON lines."""
+    from attestations.trust import parse_trust  # noqa: PLC0415
+    from attestations.verify.export import export_opened  # noqa: PLC0415
+
+    if into.exists():
+        raise FileUnusable(f"{into} already exists; give a new folder", path=str(into))
+    written = export_opened(_open(file), parse_trust(_read(trust)))
+    into.mkdir(parents=True)
+    for name, lines in written.items():
+        _write(into / name, lines)
+        typer.echo(f"{into / name}")
+
+
+@app.command("version")
+def version_() -> None:
+    """Print the version."""
+    typer.echo(version("safeconduct"))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; every failure is one sentence and a documented exit code."""
+    root = typer.main.get_command(app)
+    assert isinstance(root, click.Group)  # noqa: S101 - an app with several commands is a group
+    for entry in entry_points(group=GROUP):
+        root.add_command(_LazyGroup(entry), entry.name)
+    sys.exit(_run(root, list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def _run(root: click.Command, arguments: list[str]) -> int:
+    try:
+        result = root.main(args=arguments, prog_name="safeconduct", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help() if error.ctx is not None else str(error))
+        return int(ExitCode.USAGE)
+    except click.UsageError as error:
+        return _say(error.format_message(), ExitCode.USAGE)
+    except click.ClickException as error:
+        return _say(error.format_message(), ExitCode.SETUP)
+    except (click.Abort, KeyboardInterrupt):
+        return _say("interrupted; run the same command again to continue", ExitCode.INTERRUPTED)
+    except SafeconductError as error:
+        return _say(f"{error.message} [{error.reason}]", error.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(ExitCode.OK)
+    except OSError as error:
+        return _say(_os_error(error), ExitCode.SETUP)
+    except Exception as error:  # noqa: BLE001 - the promise is a sentence, never a traceback
+        if os.environ.get("SAFECONDUCT_TRACEBACK"):
+            raise
+        # The message could hold content; its type and place cannot.
+        return _say(
+            f"internal error ({type(error).__name__}); set SAFECONDUCT_TRACEBACK=1 to see where", ExitCode.INTERNAL
+        )
+    return result if isinstance(result, int) else 0
+
+
+class _LazyGroup(click.Group):
+    """A command group that is imported when it is used, and says what to install when it cannot be."""
+
+    def __init__(self, entry: EntryPoint) -> None:
+        summaries = {
+            "lab": "Serve a model to auditors.",
+            "auditor": "Audit a model with a hidden suite.",
+            "demo": "Run a whole audit of a real language model on this machine.",
+        }
+        super().__init__(entry.name, help=summaries.get(entry.name))
+        self._entry = entry
+
+    def _load(self) -> click.Command:
+        try:
+            loaded = self._entry.load()
+        except ModuleNotFoundError as error:
+            raise ConfigurationInvalid(
+                f"`safeconduct {self._entry.name}` needs {error.name}: pip install 'safeconduct[{self._entry.name}]'"
+            ) from None
+        command = typer.main.get_command(loaded)
+        command.help = command.help or self.help
+        return command
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Hand over to the real command."""
+        return self._load().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the real command."""
+        return ctx.command.invoke(ctx)
+
+
+def _say(message: str, code: ExitCode) -> int:
+    click.echo(f"safeconduct: {message}", err=True)
+    return int(code)
+
+
+def _os_error(error: OSError) -> str:
+    if error.errno == errno.ENOSPC:
+        return "the disk is full; nothing that was acknowledged is lost: free some space and run the command again"
+    return f"{error.strerror or type(error).__name__}: {error.filename or 'no file named'}"
+
+
+def _read(path: Path) -> bytes:
+    with _open(path) as stream:
+        return stream.read()
+
+
+def _open(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise FileUnusable(f"{path} cannot be read: {error.strerror}", path=str(path)) from None
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise FileUnusable(f"{path} cannot be written: {error.strerror}", path=str(path)) from None
+
+
+def _time(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        raise typer.BadParameter("a time is written as 2027-01-31T12:00:00Z", param_hint="--at") from None
+
+
+def _stage(text: str | None) -> str | None:
+    if text is not None and text not in ("S1", "S2", "S3", "S4", "S5"):
+        raise typer.BadParameter("a stage is S1, S2, S3, S4 or S5", param_hint="--stage")
+    return text
+
+
+if __name__ == "__main__":
+    main()

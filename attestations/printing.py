@@ -1,0 +1,112 @@
+"""A verification report for people: integrity, figures, policy and assurance apart, and what is not proven last."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from attestations.errors import ExitCode
+from attestations.verify.engine import STEP_NAMES
+from attestations.verify.report import Check, Report, Status
+
+SECTIONS = (
+    ("Integrity: who signed what", (0, 1, 2, 3, 4, 5, 6, 7, 10)),
+    ("Model and runtime", (8, 9, 14)),
+    ("Figures", (11, 12, 13)),
+    ("Disclosure policy", (15,)),
+    ("Assurance", (16, 17)),
+)
+_MARKS = {
+    Status.PASS: ("✓", "green"),
+    Status.FAIL: ("✗", "bold red"),
+    Status.NOT_APPLICABLE: ("–", "dim"),
+    Status.NOT_AT_THIS_STAGE: ("…", "yellow"),
+    Status.MISSING: ("?", "bold yellow"),
+}
+_MEANINGS = {
+    ExitCode.OK: "every check that can be made at this stage holds",
+    ExitCode.MALFORMED: "the file is damaged or not in its one form",
+    ExitCode.UNSUPPORTED_VERSION: "the file is of a version this program does not know",
+    ExitCode.SIGNATURE_INVALID: "a signature does not hold",
+    ExitCode.ROLE_OR_TRUST_MISSING: "a signature by someone you trust is missing",
+    ExitCode.KEY_INVALID_AT_TIME: "a key was revoked or not valid when it signed",
+    ExitCode.COMMITMENT_MISMATCH: "something shown is not what was committed to",
+    ExitCode.PROOF_INVALID: "the log does not hold together",
+    ExitCode.EQUIVOCATION_OR_ROLLBACK: "two accounts of one event, or a log that went backwards",
+    ExitCode.INCOMPLETE: "something that took place is missing",
+    ExitCode.WITNESS_QUORUM_UNMET: "too few witnesses",
+    ExitCode.PREREGISTRATION_VIOLATED: "what was used is not what was registered, or was registered too late",
+    ExitCode.SCORE_MISMATCH: "a published figure does not follow from the evidence",
+    ExitCode.CONTROLS_FAILED: "a claim is made that the run's own controls do not allow",
+    ExitCode.MODEL_IDENTITY_INCONSISTENT: "the evidence is not about one model",
+    ExitCode.RUNTIME_EVIDENCE_INVALID: "the runtime evidence does not hold",
+    ExitCode.DISCLOSURE_BREACH: "something was disclosed too early or to the wrong recipient",
+    ExitCode.DISCLOSURE_OVERDUE: "something that is owed has not been disclosed",
+    ExitCode.ASSURANCE_OVERCLAIMED: "more assurance is claimed than the evidence gives",
+    ExitCode.POLICY_NOT_MET: "the evidence holds but does not reach what you require",
+    ExitCode.INDETERMINATE: "what would decide a check is not in the file",
+}
+
+
+def print_report(report: Report, name: str) -> None:
+    """Print a report to the terminal."""
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"[bold]{name}[/bold]  stage {report.stage or 'unknown'}, for {report.recipient or 'unknown'}")
+    for title, steps in SECTIONS:
+        checks = [check for step in steps for check in report.checks if check.step == step]
+        if checks:
+            console.print(f"\n[bold]{title}[/bold]")
+            console.print(_table(checks))
+    _print_claims(console, report)
+    if report.limitations:
+        console.print("\n[bold]Not proven[/bold]")
+        for line in report.limitations:
+            console.print(f"  · {line}", markup=False)
+    code = report.exit_code
+    style = "green" if code is ExitCode.OK else "bold red"
+    console.print()
+    console.print(Text(f"{_MEANINGS.get(code, code.name.lower())} (exit code {int(code)})", style=style))
+
+
+def _table(checks: list[Check]) -> Table:
+    table = Table.grid(padding=(0, 1))
+    table.add_column(width=3, justify="right")
+    table.add_column(width=40, no_wrap=True)
+    table.add_column(overflow="fold")
+    for check in checks:
+        mark, style = _MARKS[check.status]
+        detail = check.detail if check.reason is None else f"{check.detail} [{check.reason}]"
+        table.add_row(
+            Text(mark, style=style),
+            Text(f"{check.step:>2} {STEP_NAMES.get(check.step, check.name)}"),
+            Text(detail, style="" if check.status is Status.PASS else style),
+        )
+    return table
+
+
+def _print_claims(console: Console, report: Report) -> None:
+    if report.assurance is not None:
+        levels = " ".join(report.assurance.model_dump().values())
+        console.print(f"\n[bold]Derived assurance[/bold]  {levels}")
+        console.print(
+            f"  lab acknowledged the transcript facts: {'yes' if report.lab_acknowledged else 'no'}", markup=False
+        )
+    predicate = report.predicate
+    if predicate is None or not predicate.results:
+        return
+    # Figures whose checks failed are not repeated as if they were facts.
+    if any(check.status is Status.FAIL for check in report.checks):
+        console.print("\n[bold]Published figures[/bold]  not shown: the evidence does not hold")
+        return
+    console.print("\n[bold]Published figures[/bold]  (correct of all scored items; 95 % Wilson interval)")
+    table = Table.grid(padding=(0, 2))
+    for result in predicate.results:
+        table.add_row(
+            Text("  " + result.id),
+            Text(f"{result.value} [{result.interval[0]}, {result.interval[1]}]"),
+            Text(f"n={result.n}"),
+            Text(f"answered {result.answered}"),
+            Text(result.verdict),
+        )
+    console.print(table)

@@ -1,0 +1,33 @@
+"""What a report must never be read as saying: the limitations that follow from what the evidence is."""
+
+from __future__ import annotations
+
+from attestations.documents.agreement import Agreement
+from attestations.predicate import AuditPredicate
+from attestations.verify.opened import Content
+from attestations.verify.transcript import Transcript
+
+
+def limitations(
+    agreement: Agreement, transcript: Transcript, predicate: AuditPredicate | None, content: Content | None
+) -> tuple[str, ...]:
+    """Return the sentences to print, those that matter most first."""
+    lines = ["A valid signature is not a safe model: these checks show what was asked, answered and published, no more."]
+    if agreement.runtime.level == "RA0":
+        lines.append(
+            "RA0: which weights ran, and that prompts were not kept or trained on, is the lab's signed word only."
+        )
+    lines.append("Questions asked or answers drawn outside this protocol cannot be seen in its evidence.")
+    if predicate is not None and (predicate.validity is None or predicate.validity.sandbagging == "notAssessed"):
+        lines.append("Sandbagging was not assessed: a low figure may be a model that holds back.")
+    if predicate is not None and predicate.arms == ("as_shipped",):
+        lines.append("The model was asked as shipped; better elicitation may find more capability.")
+    if not agreement.witnesses.quorum:
+        lines.append("No third party witnessed the log: lab and auditor together could have rewritten it before release.")
+    if content is None or content.rows is None:
+        lines.append("The figures cannot be recomputed at this stage; they were sealed before release.")
+    elif "C7" not in content.classes:
+        lines.append("The grades cannot be repeated at this stage; they were fixed before anything was opened.")
+    if not transcript.exchanges or transcript.exchanges.tally.counts["ABORTED_CRASH"]:
+        lines.append("Some exchanges were aborted by crashes and asked again as new attempts.")
+    return tuple(lines)
