@@ -7,7 +7,7 @@ backend cannot do is a field of `Capabilities`, never a silent approximation.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol, TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from attestations.documents.dialogue import (
     ChatRequest,

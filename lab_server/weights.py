@@ -11,7 +11,7 @@ import hashlib
 import os
 import stat
 from pathlib import Path, PurePosixPath
-from typing import Annotated, ClassVar, Literal, NamedTuple, TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -129,12 +129,12 @@ def manifest_from_openssf(statement: Mapping[str, object]) -> WeightsManifest:
         MalformedEnvelope: it is no such statement, or names a digest other than SHA-256.
         ModelIdentityMismatch: the subject's digest does not cover the resources.
     """
+    if statement.get("predicateType") != OPENSSF_PREDICATE:
+        raise MalformedEnvelope("not an OpenSSF model-signing statement", field="predicateType")
     try:
-        if statement["predicateType"] != OPENSSF_PREDICATE:
-            raise MalformedEnvelope("not an OpenSSF model-signing statement", field="predicateType")
         subjects, predicate = statement["subject"], statement["predicate"]
         if not isinstance(subjects, list) or len(subjects) != 1 or not isinstance(predicate, dict):
-            raise TypeError("shape")
+            raise TypeError("shape")  # noqa: TRY301 - one form, one refusal
         subject = subjects[0]["digest"]["sha256"]
         files = [_resource(resource) for resource in predicate["resources"]]
         manifest = WeightsManifest(files=tuple(sorted(files, key=lambda file: file.path)))
@@ -185,7 +185,7 @@ def _hashed(path: Path, name: str) -> WeightsFile:
     try:
         name.encode()
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a FIFO would block the open forever
-        with open(descriptor, "rb", buffering=0) as file:
+        with os.fdopen(descriptor, "rb", buffering=0) as file:
             regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
             digest, size = hashlib.sha256(), 0
             while regular and (chunk := file.read(_CHUNK_BYTES)):

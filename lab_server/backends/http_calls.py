@@ -6,11 +6,11 @@ Messages name the status and the path, never a body: a server's error text may q
 from __future__ import annotations
 
 import json
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from lab_server.model_port import backend_failed, FailureCode
+from lab_server.model_port import FailureCode, backend_failed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator

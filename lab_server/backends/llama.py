@@ -15,7 +15,7 @@ import secrets
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
@@ -25,7 +25,7 @@ from attestations.documents.exchange import Usage
 from attestations.errors import ConfigurationInvalid, FileUnusable
 from lab_server.backends.deadline import within
 from lab_server.backends.http_calls import post_events
-from lab_server.backends.llama_server import count_tokens, llama_chat_body, LlamaScorer, properties
+from lab_server.backends.llama_server import LlamaScorer, count_tokens, llama_chat_body, properties
 from lab_server.backends.openai_chat import chat_answer
 from lab_server.backends.scoring import score
 from lab_server.model_port import BackendIdentity, Capabilities, Delta, Finished, Request, require_able
@@ -222,7 +222,7 @@ def _checked_digest(model: Path, expected: str | None) -> str:
 
 def _engine() -> Any:
     try:
-        import xllamacpp
+        import xllamacpp  # noqa: PLC0415 - 100 MB that only this backend needs
     except ImportError:
         raise ConfigurationInvalid("the embedded engine is not installed; run: pip install xllamacpp") from None
     return xllamacpp

@@ -5,7 +5,7 @@ The same code serves the embedded engine and a llama.cpp server somewhere else.
 
 from __future__ import annotations
 
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lab_server.backends.http_calls import get_json, post_json
 from lab_server.backends.numbers import count_of, logprob_of

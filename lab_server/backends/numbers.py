@@ -7,6 +7,7 @@ import math
 from lab_server.model_port import backend_failed
 
 LOWEST_LOGPROB = -9999.0  # llama.cpp says -3.4e38 for probability zero; no real token comes near this
+_ROUNDING = 0.001  # engines compute in 32 bits; the log of a certainty may come out a hair above zero
 
 
 def logprob_of(value: object) -> float:
@@ -15,7 +16,7 @@ def logprob_of(value: object) -> float:
     Raises:
         BackendFailed: code `malformed`, when it is no number or above zero by more than rounding.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value) or value > 0.001:
+    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value) or value > _ROUNDING:
         raise backend_failed("malformed", "the model's server gave a log-probability that is none")
     return max(min(float(value), 0.0), LOWEST_LOGPROB)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attestations.documents.dialogue import (
     ChatRequest,
@@ -17,7 +17,7 @@ from attestations.documents.dialogue import (
 )
 from attestations.documents.exchange import Usage
 from lab_server.backends.numbers import count_of, decimal, logprob_of
-from lab_server.model_port import backend_failed, Delta, Finished, FinishReason
+from lab_server.model_port import Delta, Finished, FinishReason, backend_failed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator

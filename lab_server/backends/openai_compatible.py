@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
 
@@ -21,8 +21,8 @@ from lab_server.backends.deadline import within
 from lab_server.backends.http_calls import get_json, post_events
 from lab_server.backends.numbers import count_of
 from lab_server.backends.openai_chat import chat_answer, chat_body
-from lab_server.backends.scoring import score, TokenScorer
-from lab_server.model_port import backend_failed, BackendIdentity, Capabilities, Delta, Finished, Request, require_able
+from lab_server.backends.scoring import TokenScorer, score
+from lab_server.model_port import BackendIdentity, Capabilities, Delta, Finished, Request, backend_failed, require_able
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator

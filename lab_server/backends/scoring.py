@@ -12,13 +12,13 @@ prefix's end, and the sum is log p(continuation | prefix) exactly.
 from __future__ import annotations
 
 import asyncio
-from typing import NamedTuple, Protocol, TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from attestations.documents.dialogue import Message, ScoredContinuation, ScoreRequest, ScoreResult
 from attestations.documents.exchange import Usage
 from attestations.errors import ScopeExceeded
 from lab_server.backends.numbers import decimal
-from lab_server.model_port import backend_failed, Finished
+from lab_server.model_port import Finished, backend_failed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

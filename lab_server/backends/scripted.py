@@ -26,15 +26,15 @@ from attestations.documents.dialogue import (
 from attestations.documents.exchange import Usage
 from lab_server.backends.deadline import within
 from lab_server.backends.numbers import decimal, logprob_of
-from lab_server.backends.script_file import read_script, Script
+from lab_server.backends.script_file import Script, read_script
 from lab_server.model_port import (
-    backend_failed,
     BackendIdentity,
     Capabilities,
     Delta,
     Finished,
     FinishReason,
     Request,
+    backend_failed,
     require_able,
 )
 

@@ -5,7 +5,7 @@ Scoring sends the whole token sequence as a prompt to be echoed: one call for ea
 
 from __future__ import annotations
 
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attestations.errors import BackendFailed
 from lab_server.backends.http_calls import post_json

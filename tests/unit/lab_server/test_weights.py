@@ -9,7 +9,7 @@ import pytest
 
 from attestations.digests import sha256
 from attestations.errors import FileUnusable, MalformedEnvelope, ModelIdentityMismatch
-from lab_server.weights import build_manifest, check_weights, manifest_from_openssf, OPENSSF_PREDICATE, WeightsManifest
+from lab_server.weights import OPENSSF_PREDICATE, WeightsManifest, build_manifest, check_weights, manifest_from_openssf
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,8 +39,10 @@ def statement(manifest: WeightsManifest) -> dict[str, object]:
 def test_a_directory_is_its_files_by_name_with_size_and_digest(model: Path) -> None:
     manifest = build_manifest(model)
 
-    assert [("config.json", "2"), ("shards/one.bin", "3000"), ("shards/two.bin", "2")] == [
-        (f.path, f.size) for f in manifest.files
+    assert [(f.path, f.size) for f in manifest.files] == [
+        ("config.json", "2"),
+        ("shards/one.bin", "3000"),
+        ("shards/two.bin", "2"),
     ]
     assert manifest.files[0].digest == sha256(b"{}")
     assert manifest == WeightsManifest.parse(manifest.to_bytes())
