@@ -1,0 +1,128 @@
+"""Builds an Intent: everything about a request is fixed and sealed before the lab hears of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from attestations.commitments import handle
+from attestations.digests import sha256
+from attestations.documents.base import encode, format_time
+from attestations.documents.dialogue import (
+    ChatRequest,
+    CountRequest,
+    Sampling,
+    ScoreRequest,
+    SealedRequest,
+    request_commitment,
+)
+from attestations.documents.exchange import Intent, TokenBudget, seed_commitment
+from attestations.errors import ScopeExceeded
+from attestations.sealing import request_info, seal_request
+from auditor_client.engagement import Engagement, signed
+from auditor_client.ports import Item, Pending
+from auditor_client.runtime_evidence import Runtime
+
+_TEMPLATE_TOKENS = 256  # chat templates add roles, markers and at most a default system prompt
+_MAX_TOKENS = 16_777_216
+
+Randomness = Callable[[int], bytes]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What an item asks: the request, the variant and how to draw the answer."""
+
+    request: ChatRequest | ScoreRequest | CountRequest
+    variant: str
+    sampling: Sampling
+
+
+def intend(
+    question: Question,
+    item: Item,
+    *,
+    engagement: Engagement,
+    runtime: Runtime,
+    link_key: bytes,
+    session: str,
+    seq: int,
+    prev: str,
+    now: datetime,
+    randomness: Randomness,
+) -> Pending:
+    """Return a signed Intent with all that opens it.
+
+    Args:
+        link_key: the 32 bytes under which handles are made (`ClassKey.link_key` of class C5).
+        prev: digest of what this Intent follows in its session.
+        randomness: gives that many random bytes.
+
+    Raises:
+        ScopeExceeded: the agreement does not name the variant.
+    """
+    agreement = engagement.agreement
+    variant = agreement.variant(question.variant)
+    if variant is None:
+        raise ScopeExceeded("the agreement does not name this variant", rule="variant", variant=question.variant)
+    response_key, salt, seed_share = randomness(32), randomness(32), randomness(32)
+    plain = SealedRequest(request=question.request, response_key=encode(response_key), salt=encode(salt))
+    info = request_info(
+        agreement=engagement.digest, session=session, seq=seq, variant=variant.id, evidence=runtime.digest
+    )
+    sealed = seal_request(runtime.hpke_public, info, plain.to_bytes())
+    request = question.request
+    intent = Intent(
+        agreement=engagement.digest,
+        session=session,
+        seq=seq,
+        prev=prev,
+        sealed_digest=sha256(sealed),
+        sealed_bytes=len(sealed),
+        plaintext_commit=request_commitment(request, salt),
+        handle=handle(link_key, task=item.task, arm=item.arm, epoch=item.epoch, attempt=item.attempt),
+        variant=variant.id,
+        template=variant.template,
+        operation=request.operation,
+        tools=isinstance(request, ChatRequest) and bool(request.tools),
+        sampling=question.sampling,
+        seed_commit=seed_commitment(seed_share),
+        worker_key=runtime.worker_key_digest,
+        evidence=runtime.digest,
+        budget_max=most_tokens(question),
+        not_after=format_time(now + timedelta(seconds=agreement.timing.reveal_seconds)),
+    )
+    return Pending(
+        session=session,
+        seq=seq,
+        item=item,
+        intended_at=now,
+        intent=signed(intent, engagement.keys.exchange).to_bytes(),
+        request=request.to_bytes(),
+        sealed=sealed,
+        seed_share=seed_share,
+        response_key=response_key,
+        request_salt=salt,
+    )
+
+
+def most_tokens(question: Question) -> TokenBudget:
+    """Return an upper bound of what a request can use: no tokenizer in use makes more tokens than bytes."""
+    request = question.request
+    written = question.sampling.max_output_tokens if isinstance(request, ChatRequest) else 0
+    if isinstance(request, CountRequest):
+        read = len(request.text.encode())
+    elif isinstance(request, ScoreRequest):
+        start = _bytes_of(request) + _TEMPLATE_TOKENS
+        read = sum(start + len(text.encode()) for text in request.continuations)
+    else:
+        read = _bytes_of(request) + _TEMPLATE_TOKENS
+    return TokenBudget(input_tokens=min(read, _MAX_TOKENS), output_tokens=min(written, _MAX_TOKENS))
+
+
+def _bytes_of(request: ChatRequest | ScoreRequest) -> int:
+    turns = sum(len(turn.model_dump_json().encode()) for turn in request.messages)
+    if isinstance(request, ScoreRequest):
+        return turns + len((request.prefix or "").encode())
+    return turns + sum(len(tool.model_dump_json().encode()) for tool in request.tools)

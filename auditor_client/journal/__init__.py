@@ -1,0 +1,1 @@
+"""Where the auditor's own memory is kept."""

@@ -1,0 +1,50 @@
+-- The auditor's journal. Signed documents are kept as the exact bytes that were sent or received.
+
+CREATE TABLE facts (
+    name  TEXT PRIMARY KEY,
+    value BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE items (
+    place   INTEGER PRIMARY KEY,
+    task    INTEGER NOT NULL,
+    arm     TEXT    NOT NULL,
+    epoch   INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    state   TEXT    NOT NULL CHECK (state IN ('WAITING', 'DONE', 'FAILED')),
+    UNIQUE (task, arm, epoch)
+) STRICT;
+
+CREATE TABLE sessions (
+    place    INTEGER PRIMARY KEY,
+    session  TEXT    NOT NULL UNIQUE,
+    opening  BLOB    NOT NULL,
+    prev     TEXT,
+    next_seq INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE exchanges (
+    session      TEXT    NOT NULL,
+    seq          INTEGER NOT NULL,
+    task         INTEGER NOT NULL,
+    arm          TEXT    NOT NULL,
+    epoch        INTEGER NOT NULL,
+    attempt      INTEGER NOT NULL,
+    intended_at  TEXT    NOT NULL,
+    intent       BLOB    NOT NULL,
+    request      BLOB    NOT NULL,
+    request_salt BLOB    NOT NULL,
+    sealed       BLOB,              -- cleared once the exchange has ended
+    seed_share   BLOB    NOT NULL,
+    response_key BLOB    NOT NULL,
+    promise      BLOB,
+    document     BLOB,              -- the Record or the refusal; NULL while the exchange is open
+    status       TEXT,
+    code         TEXT,
+    result       BLOB,
+    PRIMARY KEY (session, seq),
+    UNIQUE (task, arm, epoch, attempt)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX one_open_exchange ON exchanges (session) WHERE document IS NULL;
+
+PRAGMA user_version = 1;

@@ -1,0 +1,265 @@
+"""The journal in one SQLite file: a single committing thread, so that all lanes share each flush to disk."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import queue
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from attestations.documents.base import format_time, parse_time
+from attestations.errors import FileUnusable, StoreFailed
+from auditor_client.ports import Ending, Exchange, Item, Pending, Progress, Session
+
+SCHEMA_VERSION = 1
+_PAGE = 500  # finished exchanges read at a time: a prompt is at most 256 KiB
+Change = Callable[[sqlite3.Connection], None]
+_Waiting = tuple[Change, "asyncio.Future[None]"]
+
+
+class SqliteJournal:
+    """A journal file; use as `async with`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._changes: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._commit_all, name="journal", daemon=True)
+        self._reader = _connect(path)
+        self._writer = _connect(path)
+
+    async def __aenter__(self) -> SqliteJournal:
+        self._thread.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._changes.put(None)
+        await asyncio.to_thread(self._thread.join)
+        self._reader.close()
+        self._writer.close()
+
+    async def remember(self, name: str, value: bytes) -> None:
+        """Keep a value under a name."""
+        await self._commit(
+            lambda db: _run(
+                db, "INSERT INTO facts VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", name, value
+            )
+        )
+
+    def recall(self, name: str) -> bytes | None:
+        """Return the value under a name."""
+        row = self._reader.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def names(self, prefix: str) -> Sequence[str]:
+        """Return the names that begin with `prefix`."""
+        rows = self._reader.execute(
+            "SELECT name FROM facts WHERE substr(name, 1, ?) = ? ORDER BY name", (len(prefix), prefix)
+        )
+        return [str(row[0]) for row in rows]
+
+    async def schedule(self, items: Sequence[Item]) -> None:
+        """Put items on the schedule."""
+
+        def change(db: sqlite3.Connection) -> None:
+            db.executemany(
+                "INSERT INTO items (task, arm, epoch, attempt, state) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                [(item.task, item.arm, item.epoch, item.attempt, item.state) for item in items],
+            )
+
+        await self._commit(change)
+
+    def items(self) -> Sequence[Item]:
+        """Return every item in the order of the schedule."""
+        rows = self._reader.execute("SELECT task, arm, epoch, attempt, state FROM items ORDER BY place")
+        return [Item(*row) for row in rows]
+
+    async def begin_session(self, session: Session) -> None:
+        """Keep a session."""
+        await self._commit(
+            lambda db: _run(
+                db,
+                "INSERT INTO sessions (session, opening, prev, next_seq) VALUES (?, ?, ?, ?)"
+                " ON CONFLICT (session) DO UPDATE SET prev = excluded.prev, next_seq = excluded.next_seq",
+                session.name,
+                session.opening,
+                session.prev,
+                session.next_seq,
+            )
+        )
+
+    def sessions(self) -> Sequence[Session]:
+        """Return every session."""
+        rows = self._reader.execute("SELECT session, opening, prev, next_seq FROM sessions ORDER BY place")
+        return [Session(*row) for row in rows]
+
+    async def turn(self, ended: Ending | None, intended: Pending | None) -> None:
+        """End one exchange and begin the next, in one step."""
+
+        def change(db: sqlite3.Connection) -> None:
+            if ended is not None:
+                _end(db, ended)
+            if intended is not None:
+                _begin(db, intended)
+
+        await self._commit(change)
+
+    def pending(self, session: str) -> Pending | None:
+        """Return the session's open exchange."""
+        row = self._reader.execute(
+            "SELECT seq, task, arm, epoch, exchanges.attempt, state, intended_at, intent,"
+            " request, sealed, seed_share, response_key, request_salt"
+            " FROM exchanges JOIN items USING (task, arm, epoch) WHERE session = ? AND document IS NULL",
+            (session,),
+        ).fetchone()
+        if row is None:
+            return None
+        return Pending(session, row[0], Item(*row[1:6]), parse_time(row[6]), *row[7:])
+
+    def intent(self, session: str, seq: int) -> bytes | None:
+        """Return the Intent at a place."""
+        row = self._reader.execute(
+            "SELECT intent FROM exchanges WHERE session = ? AND seq = ?", (session, seq)
+        ).fetchone()
+        return None if row is None else bytes(row[0])
+
+    async def exchanges(self) -> AsyncIterator[Exchange]:
+        """Give every finished exchange."""
+        place = ("", -1)
+        while True:
+            rows = self._reader.execute(
+                "SELECT session, seq, task, arm, epoch, exchanges.attempt, state, intent, promise, document, status, code,"
+                " request, request_salt, response_key, result FROM exchanges JOIN items USING (task, arm, epoch)"
+                " WHERE document IS NOT NULL AND (session, seq) > (?, ?) ORDER BY session, seq LIMIT ?",
+                (*place, _PAGE),
+            )
+            found = rows.fetchall()
+            for row in found:
+                item = Item(*row[2:7])
+                yield Exchange(row[0], row[1], item, *row[7:])
+            if len(found) < _PAGE:
+                return
+            place = (found[-1][0], found[-1][1])
+            await asyncio.sleep(0)
+
+    def progress(self) -> Progress:
+        """Return how far the schedule is."""
+        counts = dict(self._reader.execute("SELECT state, count(*) FROM items GROUP BY state"))
+        return Progress(sum(counts.values()), counts.get("DONE", 0), counts.get("FAILED", 0))
+
+    async def _commit(self, change: Change) -> None:
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._changes.put((change, done))
+        await done
+
+    def _commit_all(self) -> None:
+        while (first := self._changes.get()) is not None:
+            batch = [first]
+            stop = False
+            while not self._changes.empty():
+                more = self._changes.get()
+                if more is None:
+                    stop = True
+                    break
+                batch.append(more)
+            failure = self._commit_batch([change for change, _ in batch])
+            loop = batch[0][1].get_loop()
+            loop.call_soon_threadsafe(_settle, [done for _, done in batch], failure)
+            if stop:
+                return
+
+    def _commit_batch(self, changes: Sequence[Change]) -> StoreFailed | None:
+        try:
+            self._writer.execute("BEGIN IMMEDIATE")
+            for change in changes:
+                change(self._writer)
+            self._writer.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
+            return StoreFailed(f"the journal cannot be written: {error}", file=self._path.name)
+        return None
+
+
+def _settle(waiting: Sequence[asyncio.Future[None]], failure: StoreFailed | None) -> None:
+    for done in waiting:
+        if done.done():
+            continue
+        if failure is None:
+            done.set_result(None)
+        else:
+            done.set_exception(StoreFailed(failure.message, **failure.facts))
+
+
+def _end(db: sqlite3.Connection, ended: Ending) -> None:
+    item = ended.item
+    _run(
+        db,
+        "UPDATE exchanges SET promise = ?, document = ?, status = ?, code = ?, result = ?, sealed = NULL"
+        " WHERE session = ? AND seq = ?",
+        ended.promise,
+        ended.document,
+        ended.status,
+        ended.code,
+        ended.result,
+        ended.session,
+        ended.seq,
+    )
+    _run(
+        db,
+        "UPDATE items SET attempt = ?, state = ? WHERE task = ? AND arm = ? AND epoch = ?",
+        item.attempt,
+        item.state,
+        item.task,
+        item.arm,
+        item.epoch,
+    )
+    _run(db, "UPDATE sessions SET prev = ?, next_seq = ? WHERE session = ?", ended.digest, ended.seq + 1, ended.session)
+
+
+def _begin(db: sqlite3.Connection, intended: Pending) -> None:
+    item = intended.item
+    _run(
+        db,
+        "INSERT INTO exchanges (session, seq, task, arm, epoch, attempt, intended_at, intent, request, request_salt,"
+        " sealed, seed_share, response_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        intended.session,
+        intended.seq,
+        item.task,
+        item.arm,
+        item.epoch,
+        item.attempt,
+        format_time(intended.intended_at),
+        intended.intent,
+        intended.request,
+        intended.request_salt,
+        intended.sealed,
+        intended.seed_share,
+        intended.response_key,
+    )
+
+
+def _run(db: sqlite3.Connection, statement: str, *values: object) -> None:
+    db.execute(statement, values)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    try:
+        if not path.exists():
+            # Created before SQLite opens it, so that prompts are never readable by others.
+            os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+        db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            db.executescript(files("auditor_client.journal").joinpath("schema.sql").read_text())
+        elif version != SCHEMA_VERSION:
+            raise FileUnusable("the journal was written by another version", file=path.name, version=str(version))
+    except (sqlite3.Error, OSError) as error:
+        raise FileUnusable(f"the journal cannot be opened: {error}", file=path.name) from None
+    return db
+

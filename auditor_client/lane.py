@@ -1,0 +1,363 @@
+"""One lane of a campaign: a session in which exchange follows exchange, through broken streams and restarts.
+
+What is durable when: an Intent before it is sent; a Record and its answer together with the next Intent.
+After a crash the same Intent bytes are sent again, so nothing is asked twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from attestations.digests import sha256
+from attestations.documents.engagement import SessionGrant, SessionOpen
+from attestations.documents.base import format_time
+from attestations.documents.exchange import Intent, Refusal
+from attestations.envelope import Envelope, parse_envelope
+from attestations.errors import (
+    AgreementDigestMismatch,
+    LabUnreachable,
+    PromiseMissing,
+    PromiseUnfulfilled,
+    RefusedError,
+    ResponseTruncated,
+    RevealBeforePromise,
+    SafeconductError,
+    SealedOpenFailed,
+    SequenceEquivocation,
+    WorkerUnavailable,
+)
+from auditor_client.answering import OnText, ReceivedAnswer
+from auditor_client.checking import CheckedPromise, CheckedRecord, check_promise, check_record, check_refusal
+from auditor_client.cosigning import Cosigner
+from auditor_client.engagement import Engagement, signed
+from auditor_client.intending import Question, Randomness, intend
+from auditor_client.leaf_checks import sent_name
+from auditor_client.ports import (
+    Clock,
+    Ending,
+    Item,
+    Journal,
+    Lab,
+    Pending,
+    Promised,
+    Recorded,
+    Refused,
+    SealedFrame,
+    Session,
+    Stream,
+)
+from auditor_client.runtime_evidence import Runtime, check_runtime
+from auditor_client.transport.errors import BY_REASON
+
+WORKER_KEY_STALE = "WORKER_KEY_STALE"
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait for a lab, in seconds."""
+
+    answer: float = 30.0  # for a Promise, a grant or the next step of an answered exchange
+    first_retry: float = 0.1
+    longest_retry: float = 10.0
+    give_up: float = 900.0  # without any progress at all
+
+
+@dataclass
+class Desk:
+    """What all lanes of one campaign share."""
+
+    engagement: Engagement
+    lab: Lab
+    journal: Journal
+    clock: Clock
+    cosigner: Cosigner
+    randomness: Randomness
+    question: Callable[[Item], Question]
+    link_key: bytes
+    max_attempts: int
+    tls: str
+    patience: Patience
+    next_item: Callable[[], Item | None]
+    return_item: Callable[[Item], None]
+    on_ended: Callable[[Ending], None]
+    on_text: OnText | None = None
+
+
+class Lane:
+    """Carries items through one session until none is left."""
+
+    def __init__(self, desk: Desk, session: Session | None, *, runtime: Runtime | None = None) -> None:
+        self._desk = desk
+        self._session = session
+        self._runtime = runtime
+        self._runtimes: dict[str, Runtime] = {} if runtime is None else {runtime.digest: runtime}
+        self._pending: Pending | None = None if session is None else desk.journal.pending(session.name)
+        self._resent = self._pending is not None
+        self._promised_unanswered = False
+        self._moved = False
+
+    async def run(self) -> None:
+        """Carry items until none is left; broken streams are mended with growing pauses.
+
+        Raises:
+            LabUnreachable, PromiseUnfulfilled: nothing moved for as long as `Patience.give_up`.
+            PeerError, EvidenceError, RefusedError: the lab broke the protocol or refused.
+        """
+        patience, waited, pause = self._desk.patience, 0.0, self._desk.patience.first_retry
+        while True:
+            self._moved = False
+            try:
+                await self._connected()
+            except (LabUnreachable, WorkerUnavailable) as error:
+                if self._moved:
+                    waited, pause = 0.0, patience.first_retry
+                if waited >= patience.give_up:
+                    if self._promised_unanswered:
+                        raise PromiseUnfulfilled("a Promise has no Record after its deadline") from None
+                    raise error from None
+                # Lanes that broke together must not come back together.
+                await asyncio.sleep(pause * (0.5 + random.random() / 2))  # noqa: S311 - no secret depends on it
+                waited, pause = waited + pause, min(pause * 2, patience.longest_retry)
+            else:
+                return
+
+    async def _connected(self) -> None:
+        await self._in_session()
+        if self._pending is None and not await self._begin(None):
+            return
+        async with self._desk.lab.exchange() as stream:
+            while self._pending is not None:
+                ending = await self._carry(stream, self._pending)
+                await self._begin(ending)
+                self._moved, self._resent = True, False
+                self._desk.on_ended(ending)
+                self._stop_if_refused(ending)
+
+    async def _in_session(self) -> Session:
+        session = self._session
+        if session is None or session.prev is None:
+            return await self._open(session)
+        await self._desk.cosigner.resume(session.name)
+        await self._refresh_runtime()
+        return session
+
+    async def _open(self, session: Session | None) -> Session:
+        desk = self._desk
+        if session is None:
+            name = f"s-{desk.randomness(8).hex()}"
+            opening = SessionOpen(
+                agreement=desk.engagement.digest,
+                session=name,
+                nonce=desk.randomness(32).hex(),
+                auditor_tls=desk.tls,
+                opened_at=format_time(desk.clock.now()),
+            )
+            envelope = signed(opening, desk.engagement.keys.exchange)
+            session = Session(name, envelope.to_bytes())
+            await desk.journal.remember(sent_name(envelope), envelope.to_bytes())
+            await desk.journal.begin_session(session)
+            self._session = session
+        opened = await desk.lab.open_session(parse_envelope(session.opening))
+        grant = desk.engagement.opened(opened.grant, SessionGrant)
+        desk.engagement.belongs(grant.agreement)
+        if (grant.session, grant.open) != (session.name, parse_envelope(session.opening).digest):
+            raise SequenceEquivocation("the lab granted another session", session=session.name)
+        await self._use(opened.runtime)
+        granted = replace(session, prev=opened.grant.digest)
+        await desk.journal.begin_session(granted)
+        self._session = granted
+        return granted
+
+    async def _refresh_runtime(self) -> None:
+        await self._use(await self._desk.lab.runtime(self._desk.engagement.digest))
+
+    async def _use(self, envelope: Envelope) -> None:
+        if envelope.digest not in self._runtimes:
+            runtime = check_runtime(envelope, self._desk.engagement)
+            await self._desk.journal.remember(f"runtime/{runtime.digest}", envelope.to_bytes())
+            self._runtimes[runtime.digest] = runtime
+        self._runtime = self._runtimes[envelope.digest]
+
+    def _runtime_of(self, digest: str) -> Runtime:
+        if digest not in self._runtimes:
+            kept = self._desk.journal.recall(f"runtime/{digest}")
+            if kept is None:
+                raise AgreementDigestMismatch("the Intent names a runtime we do not hold", evidence=digest)
+            self._runtimes[digest] = check_runtime(parse_envelope(kept), self._desk.engagement)
+        return self._runtimes[digest]
+
+    async def _begin(self, ending: Ending | None) -> bool:
+        """End an exchange and begin the next in one durable step; False when nothing is left to do."""
+        desk, session = self._desk, self._session
+        if session is None or session.prev is None or self._runtime is None:
+            raise RuntimeError("an exchange outside a session")
+        if ending is not None:
+            session = replace(session, prev=ending.digest, next_seq=ending.seq + 1)
+        refused = ending is not None and ending.status == "REFUSED"
+        item = None if refused else desk.next_item()
+        intended = None
+        if item is not None and session.prev is not None:
+            try:
+                intended = intend(
+                    desk.question(item),
+                    item,
+                    engagement=desk.engagement,
+                    runtime=self._runtime,
+                    link_key=desk.link_key,
+                    session=session.name,
+                    seq=session.next_seq,
+                    prev=session.prev,
+                    now=desk.clock.now(),
+                    randomness=desk.randomness,
+                )
+            except SafeconductError:
+                desk.return_item(item)
+                raise
+        if ending is not None or intended is not None:
+            await desk.journal.turn(ending, intended)
+        self._session, self._pending = session, intended
+        self._promised_unanswered = False
+        return intended is not None
+
+    async def _carry(self, stream: Stream, pending: Pending) -> Ending:
+        desk = self._desk
+        envelope = parse_envelope(pending.intent)
+        # Our own bytes, just built or read from our own journal.
+        intent = Intent.parse(envelope.payload)
+        runtime = self._runtime_of(intent.evidence)
+        promised: CheckedPromise | None = None
+        received = ReceivedAnswer(pending.response_key, on_text=desk.on_text)
+        await stream.intend(envelope)
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(desk.patience.answer) as deadline:
+                while True:
+                    match await stream.receive():
+                        case Promised(answer):
+                            promised = check_promise(
+                                answer,
+                                intent=intent,
+                                intent_digest=envelope.digest,
+                                engagement=desk.engagement,
+                                intended_at=pending.intended_at,
+                                now=desk.clock.now(),
+                            )
+                            desk.cosigner.expect_promise(envelope, answer, promised.promise)
+                            self._promised_unanswered = True
+                            timing = desk.engagement.agreement.timing
+                            deadline.reschedule(loop.time() + timing.respond_seconds + desk.patience.answer)
+                            await reveal(stream, pending, promised)
+                        case SealedFrame() as frame:
+                            received.take(frame)
+                        case Refused(answer):
+                            refusal = check_refusal(
+                                answer, intent=intent, intent_digest=envelope.digest, engagement=desk.engagement
+                            )
+                            return self._refused(pending, answer, refusal)
+                        case Recorded(answer):
+                            checked = await self._check_record(
+                                answer, received, pending, intent, promised, runtime
+                            )
+                            return await self._recorded(pending, promised, checked)
+        except TimeoutError:
+            raise LabUnreachable("the lab did not carry on with an exchange in time", session=pending.session) from None
+
+    async def _check_record(
+        self,
+        envelope: Envelope,
+        received: ReceivedAnswer,
+        pending: Pending,
+        intent: Intent,
+        promised: CheckedPromise | None,
+        runtime: Runtime,
+    ) -> CheckedRecord:
+        desk = self._desk
+
+        def check(answer: ReceivedAnswer) -> CheckedRecord:
+            return check_record(
+                envelope,
+                answer,
+                intent=intent,
+                promised=promised,
+                engagement=desk.engagement,
+                runtime=runtime,
+                response_key=pending.response_key,
+                now=desk.clock.now(),
+            )
+
+        try:
+            return check(received)
+        except (ResponseTruncated, SealedOpenFailed):
+            again = ReceivedAnswer(pending.response_key)
+            frames = desk.lab.redeliver(agreement=desk.engagement.digest, session=pending.session, seq=pending.seq)
+            async for frame in frames:
+                again.take(frame)
+            return check(again)
+
+    async def _recorded(self, pending: Pending, promised: CheckedPromise | None, checked: CheckedRecord) -> Ending:
+        if promised is None:
+            raise PromiseMissing("a Record without its Promise", session=pending.session, seq=str(pending.seq))
+        record = checked.record
+        self._desk.cosigner.expect_record(checked.envelope, record)
+        if record.status == "COMPLETED":
+            item = replace(pending.item, state="DONE")
+        elif pending.item.attempt + 1 < self._desk.max_attempts:
+            item = replace(pending.item, attempt=pending.item.attempt + 1)
+        else:
+            item = replace(pending.item, state="FAILED")
+        if record.status != "COMPLETED":
+            # The worker may have been started anew; the next Intent must name what runs now.
+            await self._refresh_runtime()
+        if item.state == "WAITING":
+            self._desk.return_item(item)
+        return Ending(
+            session=pending.session,
+            seq=pending.seq,
+            digest=checked.envelope.digest,
+            promise=promised.envelope.to_bytes(),
+            document=checked.envelope.to_bytes(),
+            status=record.status,
+            code=record.code,
+            result=None if checked.answer is None else checked.answer.to_bytes(),
+            item=item,
+        )
+
+    def _refused(self, pending: Pending, envelope: Envelope, refusal: Refusal) -> Ending:
+        # A refusal uses up its handle, but it is not an attempt the model saw.
+        return Ending(
+            session=pending.session,
+            seq=pending.seq,
+            digest=envelope.digest,
+            promise=None,
+            document=envelope.to_bytes(),
+            status="REFUSED",
+            code=refusal.reason,
+            result=None,
+            item=replace(pending.item, attempt=pending.item.attempt + 1),
+        )
+
+    def _stop_if_refused(self, ending: Ending) -> None:
+        if ending.status != "REFUSED":
+            return
+        refusal = Refusal.parse(parse_envelope(ending.document).payload)
+        kind = BY_REASON.get(refusal.reason, RefusedError)
+        if not issubclass(kind, RefusedError):
+            kind = RefusedError
+        facts = {"rule": refusal.rule} if refusal.rule else {}
+        raise kind(f"the lab refused: {refusal.reason}" + (f" ({refusal.rule})" if refusal.rule else ""), **facts)
+
+
+async def reveal(stream: Stream, pending: Pending, promised: CheckedPromise | None) -> None:
+    """Open an Intent's commitments to the lab.
+
+    Raises:
+        RevealBeforePromise: there is no verified Promise for exactly this Intent.
+    """
+    if promised is None or promised.promise.intent != parse_envelope(pending.intent).digest:
+        raise RevealBeforePromise("no verified Promise is held", session=pending.session, seq=str(pending.seq))
+    if sha256(pending.sealed) != Intent.parse(parse_envelope(pending.intent).payload).sealed_digest:
+        raise RevealBeforePromise("the sealed bytes are not the intended ones", session=pending.session)
+    await stream.reveal(pending.sealed, pending.seed_share)

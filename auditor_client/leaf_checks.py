@@ -1,0 +1,174 @@
+"""Checks one leaf of the lab's log: who signed what, whether our own documents are unchanged, its place and time."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import datetime
+from typing import NamedTuple, TypeVar
+
+from attestations.documents.base import Document, parse_time
+from attestations.documents.engagement import (
+    CloseStatement,
+    DeliveryReceipt,
+    GradeCommitment,
+    LogReceipt,
+    PackageManifest,
+    PolicyEvent,
+    PreRegistration,
+    Release,
+    RuntimeStatement,
+    SessionGrant,
+    SessionOpen,
+)
+from attestations.documents.exchange import Cancel, Intent, Meter, Promise, Record, Refusal
+from attestations.envelope import Envelope
+from attestations.errors import (
+    AgreementDigestMismatch,
+    LogEquivocation,
+    MalformedEnvelope,
+    SequenceEquivocation,
+    SignatureInvalid,
+    SignerRoleMismatch,
+)
+from attestations.keys import EnrolledKey, KeyUse
+from attestations.log_entries import LogEntry, parse_entry
+from auditor_client.engagement import Engagement
+from auditor_client.ports import Journal
+
+D = TypeVar("D", bound=Document)
+
+
+class LeafFacts(NamedTuple):
+    """What a checked leaf says about itself; the meter is that of a Record, before and after."""
+
+    index: int
+    at: datetime
+    before: Meter | None = None
+    after: Meter | None = None
+
+
+# The auditor's document that opens each kind of leaf, and the key it is signed with.
+_OURS: dict[str, tuple[type[Document], KeyUse]] = {
+    "registration": (PreRegistration, KeyUse.PUBLICATION),
+    "session": (SessionOpen, KeyUse.EXCHANGE),
+    "promise": (Intent, KeyUse.EXCHANGE),
+    "refusal": (Intent, KeyUse.EXCHANGE),
+    "grades": (GradeCommitment, KeyUse.PUBLICATION),
+    "manifest": (PackageManifest, KeyUse.PUBLICATION),
+    "release": (Release, KeyUse.PUBLICATION),
+}
+# The lab's document that ends each kind of leaf; its index and time are the leaf's.
+_LABS: dict[str, type[Document]] = {
+    "session": SessionGrant,
+    "promise": Promise,
+    "refusal": Refusal,
+    "record": Record,
+}
+
+
+class LeafChecker:
+    """Checks leaves of one engagement against the agreement's keys and our journal."""
+
+    def __init__(self, engagement: Engagement, journal: Journal) -> None:
+        self._engagement = engagement
+        self._journal = journal
+
+    def check(self, leaf: bytes) -> LeafFacts:
+        """Return what the leaf says.
+
+        Raises:
+            SequenceEquivocation, LogEquivocation: it holds a document we never sent.
+            SignatureInvalid, MalformedEnvelope, AgreementDigestMismatch: it is not a leaf of this log.
+        """
+        entry = parse_entry(leaf)
+        first, last = entry.documents[0], entry.documents[-1]
+        if entry.kind in _OURS:
+            self._two(entry)
+            kind, use = _OURS[entry.kind]
+            self._ours(first, kind, use)
+        elif entry.kind == "record" and len(entry.documents) > 1:
+            self._ours(first, Cancel, KeyUse.EXCHANGE)
+        elif entry.kind == "runtime":
+            self._two(entry)
+            self._lab(first, RuntimeStatement)
+        elif entry.kind == "close":
+            self._two(entry)
+            self._close(first)
+        elif entry.kind == "event":
+            self._two(entry)
+            self._event(first)
+        return self._facts(entry.kind, first, last)
+
+    def _facts(self, kind: str, first: Envelope, last: Envelope) -> LeafFacts:
+        if kind == "delivery":
+            self._lab(first, DeliveryReceipt)
+        if kind not in _LABS:
+            receipt = self._lab(last, LogReceipt)
+            if (receipt.kind, receipt.document) != (kind, first.digest):
+                raise LogEquivocation("a log receipt is for another document", kind=kind)
+            return LeafFacts(int(receipt.log_index), parse_time(receipt.logged_at))
+        document = self._lab(last, _LABS[kind])
+        match document:
+            case SessionGrant():
+                return LeafFacts(int(document.log_index), parse_time(document.granted_at))
+            case Promise():
+                return LeafFacts(int(document.log_index), parse_time(document.promised_at))
+            case Refusal():
+                return LeafFacts(int(document.log_index), parse_time(document.refused_at))
+            case Record():
+                return LeafFacts(
+                    int(document.log_index),
+                    parse_time(document.finished_at),
+                    document.meter_before,
+                    document.meter_after,
+                )
+        raise MalformedEnvelope("a leaf of an unknown kind", kind=kind)
+
+    def _two(self, entry: LogEntry) -> None:
+        if len(entry.documents) != 2:  # noqa: PLR2004 - a document and the lab's word on it
+            raise MalformedEnvelope("a leaf of the wrong number of documents", kind=entry.kind)
+
+    def _lab(self, envelope: Envelope, kind: type[D]) -> D:
+        document = self._engagement.opened(envelope, kind)
+        self._same(document)
+        return document
+
+    def _ours(self, envelope: Envelope, kind: type[D], use: KeyUse) -> D:
+        document = self._engagement.opened(envelope, kind, self._engagement.agreement.auditor_key(use))
+        self._same(document)
+        if isinstance(document, Intent):
+            if self._journal.intent(document.session, document.seq) != envelope.to_bytes():
+                raise SequenceEquivocation(
+                    "the log holds an Intent we never sent", session=document.session, seq=str(document.seq)
+                )
+        elif self._journal.recall(sent_name(envelope)) != envelope.to_bytes():
+            raise LogEquivocation("the log holds a document we never sent", document=envelope.digest)
+        return document
+
+    def _close(self, envelope: Envelope) -> None:
+        keys = (self._engagement.lab_record, self._engagement.agreement.auditor_key(KeyUse.EXCHANGE))
+        self._same(self._engagement.opened(envelope, CloseStatement, *keys))
+        if self._journal.recall(sent_name(envelope)) is None:
+            raise LogEquivocation("the log holds a close statement we never signed", document=envelope.digest)
+
+    def _event(self, envelope: Envelope) -> None:
+        keys: list[EnrolledKey] = [self._engagement.agreement.lab_key(KeyUse.AGREEMENT)]
+        keys += [
+            party.key(KeyUse.AGREEMENT)
+            for party in self._engagement.agreement.parties
+            if party.role != "lab" and any(key.use == "agreement" for key in party.keys)
+        ]
+        for key in keys:
+            with suppress(SignatureInvalid, SignerRoleMismatch):
+                self._same(self._engagement.opened(envelope, PolicyEvent, key))
+                return
+        raise SignatureInvalid("an event that no party of the agreement signed", document=envelope.digest)
+
+    def _same(self, document: Document) -> None:
+        if getattr(document, "agreement", None) != self._engagement.digest:
+            raise AgreementDigestMismatch("a leaf of another agreement", agreement=self._engagement.digest)
+
+
+def sent_name(envelope: Envelope) -> str:
+    """Return the journal's name for a document of ours outside the exchanges."""
+    return f"sent/{envelope.digest}"

@@ -1,0 +1,322 @@
+"""What an audit needs of the world: a lab at the other end, a journal that survives, and a clock.
+
+Envelopes cross the `Lab` port unopened: whoever asked checks what came back. Every method raises
+`LabUnreachable` where no answer came, or the error the lab named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+from attestations.envelope import Envelope
+
+
+class Clock(Protocol):
+    """Tells the time."""
+
+    def now(self) -> datetime:
+        """Return the present instant in UTC."""
+        ...
+
+
+class OfferAnswer(NamedTuple):
+    """The lab's signature lock and its signature on the proposed agreement."""
+
+    accept: Envelope
+    agreement: Envelope
+
+
+class OpenedSession(NamedTuple):
+    """The lab's consent to a session and what runs behind it."""
+
+    grant: Envelope
+    runtime: Envelope
+
+
+class SealedFrame(NamedTuple):
+    """One part of a sealed answer as it travels."""
+
+    number: int
+    ciphertext: bytes
+    final: bool
+
+
+@dataclass(frozen=True)
+class Promised:
+    """The lab sent a Promise."""
+
+    envelope: Envelope
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The lab sent a signed refusal instead of a Promise."""
+
+    envelope: Envelope
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """The lab sent the terminal Record."""
+
+    envelope: Envelope
+
+
+Answer = Promised | Refused | Recorded | SealedFrame
+
+
+class Resumed(NamedTuple):
+    """Where lab and session stand; `next_seq` is a hint, not evidence."""
+
+    checkpoint: str
+    consistency: tuple[bytes, ...]
+    next_seq: int
+
+
+class Proof(NamedTuple):
+    """Sibling hashes; the leaf and the root are for the caller to supply."""
+
+    inclusion: tuple[bytes, ...]
+    consistency: tuple[bytes, ...]
+
+
+class Stream(Protocol):
+    """One open stream of a session: any number of exchanges, one after another."""
+
+    async def intend(self, intent: Envelope) -> None:
+        """Send an Intent."""
+        ...
+
+    async def reveal(self, sealed: bytes, seed_share: bytes) -> None:
+        """Open the last Intent's commitments; only ever after its Promise was verified."""
+        ...
+
+    async def cancel(self, cancel: Envelope) -> None:
+        """Withdraw a promised request."""
+        ...
+
+    async def receive(self) -> Answer:
+        """Return the lab's next message."""
+        ...
+
+
+class Lab(Protocol):
+    """Everything an audit asks of a lab."""
+
+    async def terms(self) -> Envelope:
+        """Return what the lab would agree to."""
+        ...
+
+    async def offer(self, offer: Envelope) -> OfferAnswer:
+        """Propose an agreement."""
+        ...
+
+    async def conclude(self, agreement: Envelope) -> None:
+        """Bring the agreement into force."""
+        ...
+
+    async def register(self, registration: Envelope) -> Envelope:
+        """Register the suite; returns the receipt."""
+        ...
+
+    async def open_session(self, opening: Envelope) -> OpenedSession:
+        """Open a session, or get its grant again."""
+        ...
+
+    def exchange(self) -> AbstractAsyncContextManager[Stream]:
+        """Open a stream of exchanges."""
+        ...
+
+    async def resume(self, *, agreement: str, session: str, checkpoint: str) -> Resumed:
+        """Show the last cosigned checkpoint ("" if none) and learn where things stand."""
+        ...
+
+    def redeliver(self, *, agreement: str, session: str, seq: int) -> AsyncIterator[SealedFrame]:
+        """Get the frames of a finished exchange again."""
+        ...
+
+    async def runtime(self, agreement: str) -> Envelope:
+        """Return the runtime statement that new Intents must name."""
+        ...
+
+    async def checkpoint(self, agreement: str) -> str:
+        """Return the lab's present checkpoint with the cosignatures it holds."""
+        ...
+
+    async def proof(self, *, agreement: str, leaf: int, size: int, old_size: int) -> Proof:
+        """Return proofs for one leaf, and from `old_size` (0: none), within the tree of `size` leaves."""
+        ...
+
+    def leaves(self, *, agreement: str, start: int) -> AsyncIterator[bytes]:
+        """Give the log's leaves from `start`, as the exact bytes that were hashed."""
+        ...
+
+    async def cosign(self, *, agreement: str, checkpoint: str) -> None:
+        """Hand over a cosigned checkpoint."""
+        ...
+
+    async def close(self, agreement: str) -> Envelope:
+        """End the run; returns the close statement with the lab's signature."""
+        ...
+
+    async def confirm_close(self, close: Envelope) -> Envelope:
+        """Hand over the close statement with both signatures; returns the receipt."""
+        ...
+
+    async def commit_grades(self, grades: Envelope) -> Envelope:
+        """Fix every grade; returns the receipt."""
+        ...
+
+    async def deliver(self, manifest: Envelope, blocks: AsyncIterator[bytes]) -> Envelope:
+        """Deliver the sealed packages, at most 512 KiB a block; returns the lab's delivery receipt."""
+        ...
+
+    async def state(self, event: Envelope) -> Envelope:
+        """Put an event into the log; returns the receipt."""
+        ...
+
+    async def release(self, release: Envelope) -> Envelope:
+        """Log a release; returns the receipt."""
+        ...
+
+    async def acknowledge(self, *, agreement: str, attestation: str) -> Envelope:
+        """Ask the lab to acknowledge an attestation's transcript facts."""
+        ...
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing the plan asks of the model: a task in an arm, in one of its epochs.
+
+    `attempt` is the number of the present attempt, or of the last one; `state` is WAITING, DONE (answered),
+    or FAILED (every attempt ended without an answer).
+    """
+
+    task: int
+    arm: str
+    epoch: int
+    attempt: int = 0
+    state: str = "WAITING"
+
+
+@dataclass(frozen=True)
+class Session:
+    """A lane of exchanges: the next sequence number and what its Intent must follow (None before the grant)."""
+
+    name: str
+    opening: bytes
+    prev: str | None = None
+    next_seq: int = 0
+
+
+@dataclass(frozen=True)
+class Pending:
+    """An Intent that is durable here, with all that is needed to carry it through after a crash."""
+
+    session: str
+    seq: int
+    item: Item
+    intended_at: datetime
+    intent: bytes
+    request: bytes
+    sealed: bytes
+    seed_share: bytes
+    response_key: bytes
+    request_salt: bytes
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How an exchange ended: its terminal document, and the answer where there is one."""
+
+    session: str
+    seq: int
+    digest: str
+    promise: bytes | None
+    document: bytes
+    status: str
+    code: str | None
+    result: bytes | None
+    item: Item
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One finished exchange as the journal holds it."""
+
+    session: str
+    seq: int
+    item: Item
+    intent: bytes
+    promise: bytes | None
+    document: bytes
+    status: str
+    code: str | None
+    request: bytes
+    request_salt: bytes
+    response_key: bytes
+    result: bytes | None
+
+
+class Progress(NamedTuple):
+    """How far a campaign is, in items."""
+
+    total: int
+    done: int
+    failed: int
+
+
+class Journal(Protocol):
+    """The auditor's memory. Each method is one transaction and returns once it is durable."""
+
+    async def remember(self, name: str, value: bytes) -> None:
+        """Keep a value under a name; a later one replaces it."""
+        ...
+
+    def recall(self, name: str) -> bytes | None:
+        """Return the value under a name."""
+        ...
+
+    def names(self, prefix: str) -> Sequence[str]:
+        """Return the names that begin with `prefix`, sorted."""
+        ...
+
+    async def schedule(self, items: Sequence[Item]) -> None:
+        """Put items on the schedule, in order; those already there stay as they are."""
+        ...
+
+    def items(self) -> Sequence[Item]:
+        """Return every item in the order of the schedule."""
+        ...
+
+    async def begin_session(self, session: Session) -> None:
+        """Keep a session; granting it replaces it."""
+        ...
+
+    def sessions(self) -> Sequence[Session]:
+        """Return every session, in the order they were begun."""
+        ...
+
+    async def turn(self, ended: Ending | None, intended: Pending | None) -> None:
+        """End one exchange and begin the next, in one step."""
+        ...
+
+    def pending(self, session: str) -> Pending | None:
+        """Return the session's exchange that has begun and not ended."""
+        ...
+
+    def intent(self, session: str, seq: int) -> bytes | None:
+        """Return the Intent at a place, as it was sent."""
+        ...
+
+    def exchanges(self) -> AsyncIterator[Exchange]:
+        """Give every finished exchange, by session and sequence number."""
+        ...
+
+    def progress(self) -> Progress:
+        """Return how far the schedule is."""
+        ...

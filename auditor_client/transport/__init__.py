@@ -1,0 +1,1 @@
+"""The lab over gRPC: the channel, the calls and the errors."""

@@ -1,0 +1,247 @@
+"""The `Lab` port over gRPC: one method a call, with its deadline, and errors as the lab named them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import grpc
+
+from attestations.envelope import Envelope, parse_envelope
+from attestations.errors import LabUnreachable, MalformedEnvelope
+from auditor_client.ports import Answer, OfferAnswer, OpenedSession, Promised, Proof, Recorded, Refused, Resumed, SealedFrame
+from auditor_client.transport.errors import error_from_call
+from safeconduct.v1 import (
+    access_service_pb2 as access,
+    access_service_pb2_grpc,
+    disclosure_service_pb2 as disclosure,
+    disclosure_service_pb2_grpc,
+    envelope_pb2,
+    negotiation_service_pb2 as negotiation,
+    negotiation_service_pb2_grpc,
+    transcript_service_pb2 as transcript,
+    transcript_service_pb2_grpc,
+)
+
+CALL_SECONDS = 30.0
+STREAM_SECONDS = 3600.0  # leaves and packages may be many
+T = TypeVar("T")
+
+
+class GrpcLab:
+    """A lab at the other end of a channel."""
+
+    def __init__(self, channel: grpc.aio.Channel, *, call_seconds: float = CALL_SECONDS) -> None:
+        self._negotiation: Any = negotiation_service_pb2_grpc.NegotiationServiceStub(channel)
+        self._access: Any = access_service_pb2_grpc.AccessServiceStub(channel)
+        self._transcript: Any = transcript_service_pb2_grpc.TranscriptServiceStub(channel)
+        self._disclosure: Any = disclosure_service_pb2_grpc.DisclosureServiceStub(channel)
+        self._seconds = call_seconds
+
+    async def terms(self) -> Envelope:
+        """Return what the lab would agree to."""
+        request = negotiation.GetTermsRequest()
+        return _opened(await self._ask("GetTerms", self._negotiation.GetTerms(request, timeout=self._seconds)), "terms")
+
+    async def offer(self, offer: Envelope) -> OfferAnswer:
+        """Propose an agreement."""
+        request = negotiation.OfferRequest(offer=_wire(offer))
+        answer = await self._ask("Offer", self._negotiation.Offer(request, timeout=self._seconds))
+        return OfferAnswer(_opened(answer, "accept"), _opened(answer, "agreement"))
+
+    async def conclude(self, agreement: Envelope) -> None:
+        """Bring the agreement into force."""
+        request = negotiation.ConcludeRequest(agreement=_wire(agreement))
+        await self._ask("Conclude", self._negotiation.Conclude(request, timeout=self._seconds))
+
+    async def register(self, registration: Envelope) -> Envelope:
+        """Register the suite; returns the receipt."""
+        request = transcript.RegisterRequest(registration=_wire(registration))
+        answer = await self._ask("Register", self._transcript.Register(request, timeout=self._seconds))
+        return _opened(answer, "receipt")
+
+    async def open_session(self, opening: Envelope) -> OpenedSession:
+        """Open a session, or get its grant again."""
+        request = access.OpenSessionRequest(open=_wire(opening))
+        answer = await self._ask("OpenSession", self._access.OpenSession(request, timeout=self._seconds))
+        return OpenedSession(_opened(answer, "grant"), _opened(answer, "runtime"))
+
+    @asynccontextmanager
+    async def exchange(self) -> AsyncIterator[GrpcStream]:
+        """Open a stream of exchanges."""
+        call = self._access.Exchange()
+        try:
+            yield GrpcStream(call)
+        finally:
+            call.cancel()
+
+    async def resume(self, *, agreement: str, session: str, checkpoint: str) -> Resumed:
+        """Show the last cosigned checkpoint and learn where things stand."""
+        request = access.ResumeRequest(agreement=agreement, session=session, checkpoint=checkpoint)
+        answer = await self._ask("Resume", self._access.Resume(request, timeout=self._seconds))
+        return Resumed(answer.checkpoint, tuple(answer.consistency), answer.next_seq)
+
+    async def redeliver(self, *, agreement: str, session: str, seq: int) -> AsyncIterator[SealedFrame]:
+        """Get the frames of a finished exchange again."""
+        request = access.RedeliverRequest(agreement=agreement, session=session, seq=seq)
+        async for answer in _stream("Redeliver", self._access.Redeliver(request, timeout=STREAM_SECONDS)):
+            yield _frame(answer.frame)
+
+    async def runtime(self, agreement: str) -> Envelope:
+        """Return the runtime statement that new Intents must name."""
+        request = access.GetRuntimeRequest(agreement=agreement)
+        return _opened(await self._ask("GetRuntime", self._access.GetRuntime(request, timeout=self._seconds)), "runtime")
+
+    async def checkpoint(self, agreement: str) -> str:
+        """Return the lab's present checkpoint with the cosignatures it holds."""
+        request = transcript.GetCheckpointRequest(agreement=agreement)
+        answer = await self._ask("GetCheckpoint", self._transcript.GetCheckpoint(request, timeout=self._seconds))
+        return str(answer.checkpoint)
+
+    async def proof(self, *, agreement: str, leaf: int, size: int, old_size: int) -> Proof:
+        """Return an inclusion and a consistency proof."""
+        request = transcript.GetProofRequest(agreement=agreement, leaf_index=leaf, tree_size=size, old_size=old_size)
+        answer = await self._ask("GetProof", self._transcript.GetProof(request, timeout=self._seconds))
+        return Proof(tuple(answer.inclusion), tuple(answer.consistency))
+
+    async def leaves(self, *, agreement: str, start: int) -> AsyncIterator[bytes]:
+        """Give the log's leaves from `start`."""
+        request = transcript.ListLeavesRequest(agreement=agreement, start=start)
+        async for answer in _stream("ListLeaves", self._transcript.ListLeaves(request, timeout=STREAM_SECONDS)):
+            for leaf in answer.leaves:
+                yield leaf
+
+    async def cosign(self, *, agreement: str, checkpoint: str) -> None:
+        """Hand over a cosigned checkpoint."""
+        request = transcript.CosignRequest(agreement=agreement, checkpoint=checkpoint)
+        await self._ask("Cosign", self._transcript.Cosign(request, timeout=self._seconds))
+
+    async def close(self, agreement: str) -> Envelope:
+        """End the run."""
+        request = transcript.CloseRequest(agreement=agreement)
+        return _opened(await self._ask("Close", self._transcript.Close(request, timeout=self._seconds)), "close")
+
+    async def confirm_close(self, close: Envelope) -> Envelope:
+        """Hand over the close statement with both signatures; returns the receipt."""
+        request = transcript.ConfirmCloseRequest(close=_wire(close))
+        answer = await self._ask("ConfirmClose", self._transcript.ConfirmClose(request, timeout=self._seconds))
+        return _opened(answer, "receipt")
+
+    async def commit_grades(self, grades: Envelope) -> Envelope:
+        """Fix every grade; returns the receipt."""
+        request = transcript.CommitGradesRequest(grades=_wire(grades))
+        answer = await self._ask("CommitGrades", self._transcript.CommitGrades(request, timeout=self._seconds))
+        return _opened(answer, "receipt")
+
+    async def deliver(self, manifest: Envelope, blocks: AsyncIterator[bytes]) -> Envelope:
+        """Deliver the sealed packages; returns the lab's delivery receipt."""
+
+        async def parts() -> AsyncIterator[disclosure.DeliverRequest]:
+            yield disclosure.DeliverRequest(manifest=_wire(manifest))
+            async for block in blocks:
+                yield disclosure.DeliverRequest(chunk=block)
+
+        answer = await self._ask("Deliver", self._disclosure.Deliver(parts(), timeout=STREAM_SECONDS))
+        return _opened(answer, "delivery")
+
+    async def state(self, event: Envelope) -> Envelope:
+        """Put an event into the log; returns the receipt."""
+        request = disclosure.StateRequest(event=_wire(event))
+        return _opened(await self._ask("State", self._disclosure.State(request, timeout=self._seconds)), "receipt")
+
+    async def release(self, release: Envelope) -> Envelope:
+        """Log a release; returns the receipt."""
+        request = disclosure.ReleaseRequest(release=_wire(release))
+        return _opened(await self._ask("Release", self._disclosure.Release(request, timeout=self._seconds)), "receipt")
+
+    async def acknowledge(self, *, agreement: str, attestation: str) -> Envelope:
+        """Ask the lab to acknowledge an attestation's transcript facts."""
+        request = disclosure.AcknowledgeRequest(agreement=agreement, attestation=attestation)
+        answer = await self._ask("Acknowledge", self._disclosure.Acknowledge(request, timeout=self._seconds))
+        return _opened(answer, "acknowledgement")
+
+    async def _ask(self, call: str, answer: Awaitable[Any]) -> Any:
+        try:
+            return await answer
+        except grpc.aio.AioRpcError as error:
+            raise error_from_call(error, call=call) from None
+
+
+class GrpcStream:
+    """One `Exchange` call."""
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+
+    async def intend(self, intent: Envelope) -> None:
+        """Send an Intent."""
+        await self._write(access.ExchangeRequest(intent=_wire(intent)))
+
+    async def reveal(self, sealed: bytes, seed_share: bytes) -> None:
+        """Open the last Intent's commitments."""
+        await self._write(access.ExchangeRequest(reveal=access.Reveal(sealed=sealed, seed_share=seed_share)))
+
+    async def cancel(self, cancel: Envelope) -> None:
+        """Withdraw a promised request."""
+        await self._write(access.ExchangeRequest(cancel=_wire(cancel)))
+
+    async def receive(self) -> Answer:
+        """Return the lab's next message."""
+        try:
+            message = await self._call.read()
+        except grpc.aio.AioRpcError as error:
+            raise error_from_call(error, call="Exchange") from None
+        if message is grpc.aio.EOF:
+            raise await self._ended()
+        kind = message.WhichOneof("message")
+        if kind == "frame":
+            return _frame(message.frame)
+        if kind == "promise":
+            return Promised(_opened(message, "promise"))
+        if kind == "record":
+            return Recorded(_opened(message, "record"))
+        if kind == "refusal":
+            return Refused(_opened(message, "refusal"))
+        raise MalformedEnvelope("the lab sent an empty message", call="Exchange")
+
+    async def _write(self, message: access.ExchangeRequest) -> None:
+        try:
+            await self._call.write(message)
+        except grpc.aio.AioRpcError as error:
+            raise error_from_call(error, call="Exchange") from None
+        except grpc.aio.UsageError:
+            # The call ended before this write; its status says why.
+            raise await self._ended() from None
+
+    async def _ended(self) -> Exception:
+        try:
+            async for _ in _stream("Exchange", self._call):
+                break
+            if await self._call.code() is not grpc.StatusCode.OK:
+                return LabUnreachable("the lab ended the stream", call="Exchange")
+        except Exception as error:  # noqa: BLE001 - handed back to be raised where the call was made
+            return error
+        return LabUnreachable("the lab ended the stream", call="Exchange")
+
+
+async def _stream(call: str, answers: Any) -> AsyncIterator[Any]:
+    try:
+        async for answer in answers:
+            yield answer
+    except grpc.aio.AioRpcError as error:
+        raise error_from_call(error, call=call) from None
+
+
+def _wire(envelope: Envelope) -> envelope_pb2.SignedEnvelope:
+    return envelope_pb2.SignedEnvelope(dsse=envelope.to_bytes())
+
+
+def _opened(message: Any, field: str) -> Envelope:
+    if not message.HasField(field):
+        raise MalformedEnvelope(f"the lab's answer lacks {field}", field=field)
+    return parse_envelope(getattr(message, field).dsse)
+
+
+def _frame(frame: Any) -> SealedFrame:
+    return SealedFrame(frame.number, frame.ciphertext, frame.final)
