@@ -2,7 +2,7 @@
 
 OpenSSF model signing v1.0 is accepted as a source of names and digests. Its subject's digest covers
 the files' digests but not their names, so it is not used as the model's identity; ours is
-SHA-256 over the canonical manifest (`docs/spec/model-identity.md`).
+SHA-256 over the canonical manifest.
 """
 
 from __future__ import annotations
