@@ -1,0 +1,29 @@
+"""What every test may rely on: repeatable property tests, and where the repository and its shared data are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+# Two busy cores make any per-example deadline a lottery; a hung example is caught by the timeout of the test.
+settings.register_profile("repository", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("repository")
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the checkout."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder beside the checkout that holds the public vectors and data; skips where it is absent."""
+    folder = REPOSITORY.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip("needs the shared folder beside the checkout")
+    return folder
