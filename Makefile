@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 install = printf 'installing %s\n' "$(1)"; \
 	$(BIN)/python -m pip install $(2) \
 	| awk -v tty="$$([ -t 1 ] && echo 1 || echo 0)" \
-	  '/^(Collecting|Requirement already satisfied)/ { n++; if (tty) { printf "\r  %d packages", n; fflush() } } END { if (tty) printf "\r"; printf "  %d packages done\n", n }'
+	  '/^(Collecting|Processing|Obtaining|Requirement already satisfied)/ { n++; if (tty) { printf "\r  %d", n; fflush() } } END { if (tty) printf "\r"; printf "  %d done\n", n }'
 
 demo: .venv/.run ## a complete audit of a real model on this machine, told step by step
 	@$(BIN)/safeconduct demo --into build/demo
