@@ -49,10 +49,8 @@ from auditor_client.ports import (
     Session,
     Stream,
 )
+from auditor_client.reasons import BY_REASON
 from auditor_client.runtime_evidence import Runtime, check_runtime
-from auditor_client.transport.errors import BY_REASON
-
-WORKER_KEY_STALE = "WORKER_KEY_STALE"
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,6 @@ class Lane:
         self._runtime = runtime
         self._runtimes: dict[str, Runtime] = {} if runtime is None else {runtime.digest: runtime}
         self._pending: Pending | None = None if session is None else desk.journal.pending(session.name)
-        self._resent = self._pending is not None
         self._promised_unanswered = False
         self._moved = False
 
@@ -132,7 +129,7 @@ class Lane:
             while self._pending is not None:
                 ending = await self._carry(stream, self._pending)
                 await self._begin(ending)
-                self._moved, self._resent = True, False
+                self._moved = True
                 self._desk.on_ended(ending)
                 self._stop_if_refused(ending)
 
@@ -326,7 +323,7 @@ class Lane:
         )
 
     def _refused(self, pending: Pending, envelope: Envelope, refusal: Refusal) -> Ending:
-        # A refusal uses up its handle, but it is not an attempt the model saw.
+        # Attempts count Promises; this one was never promised, so the next try has the same handle.
         return Ending(
             session=pending.session,
             seq=pending.seq,
@@ -336,7 +333,7 @@ class Lane:
             status="REFUSED",
             code=refusal.reason,
             result=None,
-            item=replace(pending.item, attempt=pending.item.attempt + 1),
+            item=pending.item,
         )
 
     def _stop_if_refused(self, ending: Ending) -> None:

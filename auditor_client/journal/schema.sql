@@ -42,9 +42,11 @@ CREATE TABLE exchanges (
     status       TEXT,
     code         TEXT,
     result       BLOB,
-    PRIMARY KEY (session, seq),
-    UNIQUE (task, arm, epoch, attempt)
+    PRIMARY KEY (session, seq)
 ) STRICT, WITHOUT ROWID;
+-- Nothing is asked twice: only a refused Intent, which was never promised, may be tried again under its attempt.
+CREATE UNIQUE INDEX one_promise_an_attempt ON exchanges (task, arm, epoch, attempt)
+    WHERE status IS NULL OR status != 'REFUSED';
 CREATE UNIQUE INDEX one_open_exchange ON exchanges (session) WHERE document IS NULL;
 
 PRAGMA user_version = 1;

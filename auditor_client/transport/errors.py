@@ -5,19 +5,13 @@ from __future__ import annotations
 import grpc
 from google.rpc import error_details_pb2, status_pb2
 
-import attestations.errors
-from attestations.errors import LabUnreachable, MalformedEnvelope, PeerBindingMismatch, SafeconductError, reason_of
+from attestations.errors import LabUnreachable, MalformedEnvelope, PeerBindingMismatch, SafeconductError
+from auditor_client.reasons import BY_REASON
 
 ERROR_DOMAIN = "safeconduct"
 _DETAILS = "grpc-status-details-bin"
 _MAX_MESSAGE = 500  # the lab chooses the text; a terminal and a log line need no more
 _MAX_FACTS = 16
-
-BY_REASON: dict[str, type[SafeconductError]] = {
-    reason_of(kind): kind
-    for kind in vars(attestations.errors).values()
-    if isinstance(kind, type) and issubclass(kind, SafeconductError)
-}
 
 
 def error_from_call(error: grpc.aio.AioRpcError, *, call: str) -> SafeconductError:

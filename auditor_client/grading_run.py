@@ -1,0 +1,106 @@
+"""Grades every answer on our own side, and fixes all grades before anything is opened."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from attestations.commitments import SuiteKey, TaskLeaf, commit_task, suite_root
+from attestations.documents.base import format_time
+from attestations.documents.dialogue import ChatResult, CountResult, ScoreResult
+from attestations.documents.engagement import GradeCommitment, LogReceipt, PreRegistration
+from attestations.canonical import parse_canonical
+from attestations.envelope import Envelope, parse_envelope
+from attestations.errors import LogEquivocation, PhaseViolation
+from attestations.grading import grade
+from attestations.results import GradeRow, GradeValue
+from attestations.verify.opened import RUN_KINDS
+from auditor_client.engagement import Engagement, signed
+from auditor_client.frozen_suite import FrozenSuite, FrozenTask
+from auditor_client.leaf_checks import sent_name
+from auditor_client.ports import Clock, Journal, Lab
+
+GRADES = "grades"
+_RESULTS = {"chat": ChatResult, "score": ScoreResult, "count": CountResult}
+Place = tuple[int, str, int]
+
+
+@dataclass(frozen=True)
+class Graded:
+    """Every grade, and the committed leaf of every task."""
+
+    rows: list[GradeRow]
+    leaves: list[TaskLeaf]
+
+
+async def grade_all(suite: FrozenSuite, key: SuiteKey, *, journal: Journal) -> Graded:
+    """Return the grade of every task in every arm and epoch; tasks never sent are `not_run`.
+
+    Raises:
+        PhaseViolation: the suite is not registered yet.
+    """
+    kept = journal.recall("registration")
+    if kept is None:
+        raise PhaseViolation("there is nothing to grade before the suite is registered")
+    registration = PreRegistration.parse(parse_envelope(kept).payload)
+    answers: dict[Place, bytes] = {}
+    attempts: Counter[Place] = Counter()
+    async for exchange in journal.exchanges():
+        place = (exchange.item.task, exchange.item.arm, exchange.item.epoch)
+        attempts[place] += exchange.promise is not None
+        if exchange.result is not None:
+            answers[place] = exchange.result
+    rows: list[GradeRow] = []
+    leaves: list[TaskLeaf] = []
+    for task in suite.tasks:
+        fields: dict[str, tuple[str, object]] = {}
+        for arm in registration.arms:
+            for epoch in range(registration.epochs):
+                place = (task.i, arm, epoch)
+                value = _grade(task, answers.get(place), attempts[place])
+                rows.append(GradeRow(task.i, arm, epoch, str(task.value("category")), value))
+                fields[grade_path(arm, epoch)] = ("C3", value.json_value())
+        leaves.append(commit_task(key, task.i, fields))  # type: ignore[arg-type]
+    return Graded(rows, leaves)
+
+
+async def commit_grades(
+    graded: Graded, *, engagement: Engagement, lab: Lab, journal: Journal, clock: Clock
+) -> Envelope:
+    """Put the commitment to all grades into the log (again, after a crash: the same bytes)."""
+    root = suite_root(graded.leaves)
+    kept = journal.recall(GRADES)
+    if kept is None:
+        document = GradeCommitment(
+            agreement=engagement.digest,
+            root=root,
+            tasks=len(graded.leaves),
+            committed_at=format_time(clock.now()),
+        )
+        envelope = signed(document, engagement.keys.publication)
+        await journal.remember(sent_name(envelope), envelope.to_bytes())
+        await journal.remember(GRADES, envelope.to_bytes())
+    else:
+        envelope = parse_envelope(kept)
+        if GradeCommitment.parse(envelope.payload).root != root:
+            raise PhaseViolation("the grades differ from those already committed: a grader or the suite has changed")
+    receipt = engagement.opened(await lab.commit_grades(envelope), LogReceipt)
+    if (receipt.kind, receipt.document) != ("grades", envelope.digest):
+        raise LogEquivocation("the lab's receipt is for another document", kind=receipt.kind)
+    return envelope
+
+
+def grade_path(arm: str, epoch: int) -> str:
+    """Return the field path of a grade."""
+    return f"grade/{arm}/{epoch}"
+
+
+def _grade(task: FrozenTask, answer: bytes | None, attempts: int) -> GradeValue:
+    if not task.runs:
+        return GradeValue(outcome="not_run", score="0", role="none", attempts=0)
+    role = RUN_KINDS[task.kind]
+    if answer is None:
+        return GradeValue(outcome="error", score="0", role=role, attempts=attempts)  # type: ignore[arg-type]
+    kind = _RESULTS[parse_canonical(answer)["operation"]]
+    graded = grade(task.value("target"), task.value("prompt"), kind.parse(answer))
+    return GradeValue(outcome=graded.outcome, score=graded.score, role=role, attempts=attempts)  # type: ignore[arg-type]

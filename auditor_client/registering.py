@@ -1,0 +1,109 @@
+"""Commits a hidden suite and its analysis plan before access, and registers both as leaf 0 of the log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import get_args
+
+from attestations.commitments import ContentClass, SuiteKey
+from attestations.digests import sha256
+from attestations.documents.base import format_time
+from attestations.documents.engagement import (
+    AnalysisPlan,
+    ClassKeyCommitment,
+    LogReceipt,
+    PreRegistration,
+    RegisteredGrader,
+    RegisteredSuite,
+)
+from attestations.envelope import Envelope, parse_envelope
+from attestations.errors import PreRegistrationAltered
+from attestations.grading import grader_digest
+from auditor_client.engagement import Engagement, signed
+from auditor_client.frozen_suite import FrozenSuite
+from auditor_client.leaf_checks import sent_name
+from auditor_client.ports import Clock, Item, Journal, Lab
+
+REGISTRATION = "registration"
+GRADER_VERSION = "1"
+CLASSES: tuple[ContentClass, ...] = get_args(ContentClass)
+
+
+@dataclass(frozen=True)
+class Design:
+    """How the suite is run and analysed; fixed before access."""
+
+    plan: AnalysisPlan
+    arms: tuple[str, ...] = ("as_shipped",)
+    epochs: int = 1
+    max_attempts: int = 5
+
+
+async def register(
+    suite: FrozenSuite,
+    design: Design,
+    *,
+    key: SuiteKey,
+    engagement: Engagement,
+    lab: Lab,
+    journal: Journal,
+    clock: Clock,
+) -> Envelope:
+    """Register the suite (again, after a crash: the same bytes) and put every item on the schedule.
+
+    Raises:
+        PreRegistrationAltered: another suite or plan is already registered.
+    """
+    envelope = await _registration(suite, design, key=key, engagement=engagement, journal=journal, clock=clock)
+    receipt = engagement.opened(await lab.register(envelope), LogReceipt)
+    if (receipt.kind, receipt.document, receipt.log_index) != ("registration", envelope.digest, "0"):
+        raise PreRegistrationAltered("the lab did not register our suite as the first leaf", index=receipt.log_index)
+    await journal.schedule(schedule(suite, design, key))
+    return envelope
+
+
+def schedule(suite: FrozenSuite, design: Design, key: SuiteKey) -> Sequence[Item]:
+    """Return every item in an order that tells the lab nothing: that of the tasks' secret keys."""
+    order_key = key.class_key("C5")
+    items = [
+        Item(task.i, arm, epoch)
+        for task in suite.tasks
+        if task.runs
+        for arm in design.arms
+        for epoch in range(design.epochs)
+    ]
+    return sorted(items, key=lambda item: sha256(order_key.task_key(item.task) + f"{item.arm}/{item.epoch}".encode()))
+
+
+async def _registration(
+    suite: FrozenSuite, design: Design, *, key: SuiteKey, engagement: Engagement, journal: Journal, clock: Clock
+) -> Envelope:
+    root, plan = suite.root(key), sha256(design.plan.to_bytes())
+    kept = journal.recall(REGISTRATION)
+    if kept is not None:
+        envelope = parse_envelope(kept)
+        document = PreRegistration.parse(envelope.payload)
+        if (document.suite.root, document.plan) != (root, plan):
+            raise PreRegistrationAltered("another suite or plan is already registered under this agreement")
+        return envelope
+    graders = sorted({str(task.value("graderRef")) for task in suite.tasks if task.runs})
+    document = PreRegistration(
+        agreement=engagement.digest,
+        suite=RegisteredSuite(id=suite.suite_id, root=root, tasks=len(suite.tasks)),
+        class_keys=tuple(
+            ClassKeyCommitment(content_class=cls, commitment=key.class_key(cls).commitment()) for cls in CLASSES
+        ),
+        plan=plan,
+        graders=tuple(
+            RegisteredGrader(name=name, version=GRADER_VERSION, digest=grader_digest(name)) for name in graders
+        ),
+        arms=design.arms,
+        epochs=design.epochs,
+        max_attempts=design.max_attempts,
+        registered_at=format_time(clock.now()),
+    )
+    envelope = signed(document, engagement.keys.publication)
+    await journal.remember(sent_name(envelope), envelope.to_bytes())
+    await journal.remember(REGISTRATION, envelope.to_bytes())
+    return envelope
