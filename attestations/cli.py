@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, BinaryIO
 
-import click
 import typer
+import typer.exceptions
 
 from attestations.errors import (
     ConfigurationInvalid,
@@ -109,24 +109,23 @@ def version_() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; every failure is one sentence and a documented exit code."""
-    root = typer.main.get_command(app)
-    assert isinstance(root, click.Group)  # noqa: S101 - an app with several commands is a group
-    for entry in entry_points(group=GROUP):
-        root.add_command(_LazyGroup(entry), entry.name)
-    sys.exit(_run(root, list(sys.argv[1:] if arguments is None else arguments)))
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    sys.exit(_run(given))
 
 
-def _run(root: click.Command, arguments: list[str]) -> int:
+def _run(given: list[str]) -> int:
     try:
-        result = root.main(args=arguments, prog_name="safeconduct", standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.ctx.get_help() if error.ctx is not None else str(error))
-        return int(ExitCode.USAGE)
-    except click.UsageError as error:
-        return _say(error.format_message(), ExitCode.USAGE)
-    except click.ClickException as error:
-        return _say(error.format_message(), ExitCode.SETUP)
-    except (click.Abort, KeyboardInterrupt):
+        for entry in entry_points(group=GROUP):
+            wanted = bool(given) and given[0] == entry.name
+            app.add_typer(_load(entry) if wanted else _listed_only(), name=entry.name, help=_SUMMARIES.get(entry.name))
+        result = app(args=given, prog_name="safeconduct", standalone_mode=False)
+    except typer.exceptions.TyperException as error:
+        message = error.format_message()
+        if message.startswith("Usage:"):  # a group without a command: its help is the answer
+            typer.echo(message, err=True)
+            return int(ExitCode.USAGE)
+        return _say(f"{message} Add --help for the options.", ExitCode.USAGE)
+    except (typer.Abort, KeyboardInterrupt):
         return _say("interrupted; run the same command again to continue", ExitCode.INTERRUPTED)
     except SafeconductError as error:
         return _say(f"{error.message} [{error.reason}]", error.exit_code)
@@ -135,52 +134,44 @@ def _run(root: click.Command, arguments: list[str]) -> int:
         return int(ExitCode.OK)
     except OSError as error:
         return _say(_os_error(error), ExitCode.SETUP)
-    except Exception as error:  # noqa: BLE001 - the promise is a sentence, never a traceback
+    except Exception as error:
         if os.environ.get("SAFECONDUCT_TRACEBACK"):
             raise
-        # The message could hold content; its type and place cannot.
+        # The message could hold content; its type cannot.
         return _say(
             f"internal error ({type(error).__name__}); set SAFECONDUCT_TRACEBACK=1 to see where", ExitCode.INTERNAL
         )
     return result if isinstance(result, int) else 0
 
 
-class _LazyGroup(click.Group):
-    """A command group that is imported when it is used, and says what to install when it cannot be."""
+_SUMMARIES = {
+    "lab": "Serve a model to auditors.",
+    "auditor": "Audit a model with a hidden suite.",
+    "demo": "Run a whole audit of a real language model on this machine.",
+}
 
-    def __init__(self, entry: EntryPoint) -> None:
-        summaries = {
-            "lab": "Serve a model to auditors.",
-            "auditor": "Audit a model with a hidden suite.",
-            "demo": "Run a whole audit of a real language model on this machine.",
-        }
-        super().__init__(entry.name, help=summaries.get(entry.name))
-        self._entry = entry
 
-    def _load(self) -> click.Command:
-        try:
-            loaded = self._entry.load()
-        except ModuleNotFoundError as error:
-            raise ConfigurationInvalid(
-                f"`safeconduct {self._entry.name}` needs {error.name}: pip install 'safeconduct[{self._entry.name}]'"
-            ) from None
-        command = typer.main.get_command(loaded)
-        command.help = command.help or self.help
-        return command
+def _load(entry: EntryPoint) -> typer.Typer:
+    try:
+        loaded = entry.load()
+    except ModuleNotFoundError as error:
+        raise ConfigurationInvalid(
+            f"`safeconduct {entry.name}` needs {error.name}: pip install 'safeconduct[{entry.name}]'"
+        ) from None
+    if not isinstance(loaded, typer.Typer):
+        raise ConfigurationInvalid(f"the installed command group {entry.name} is not one of ours")
+    return loaded
 
-    def make_context(
-        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
-    ) -> click.Context:
-        """Hand over to the real command."""
-        return self._load().make_context(info_name, args, parent, **extra)
 
-    def invoke(self, ctx: click.Context) -> object:
-        """Run the real command."""
-        return ctx.command.invoke(ctx)
+def _listed_only() -> typer.Typer:
+    """Stand in the list of commands for a group that is not being used, without importing it."""
+    group = typer.Typer(invoke_without_command=True)
+    group.callback()(lambda: None)
+    return group
 
 
 def _say(message: str, code: ExitCode) -> int:
-    click.echo(f"safeconduct: {message}", err=True)
+    typer.echo(f"safeconduct: {message}", err=True)
     return int(code)
 
 

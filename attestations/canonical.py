@@ -1,0 +1,93 @@
+"""The one way a document becomes bytes (RFC 8785) and the only bytes that are read back.
+
+Beyond RFC 8785 a document holds no floats and no integer of 2^53 or more: both are decimal strings
+(`docs/spec/encoding.md`).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import rfc8785
+
+from attestations.errors import DuplicateKey, MalformedEnvelope, NonCanonicalDocument, SizeLimitExceeded
+
+MAX_DOCUMENT_BYTES = 1 << 20
+MAX_DEPTH = 32
+_MAX_INTEGER = 2**53 - 1
+
+
+def canonical_bytes(value: object) -> bytes:
+    """Return `value` (plain JSON types) as its only bytes.
+
+    Raises:
+        NonCanonicalDocument: it holds a float, an integer beyond 2^53 - 1, a lone surrogate or a key that is no string.
+        SizeLimitExceeded: it is nested deeper than 32.
+    """
+    fast = _check(value, 0)
+    try:
+        if fast:
+            return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        return rfc8785.dumps(value)  # type: ignore[arg-type]
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError, TypeError, ValueError):
+        raise NonCanonicalDocument("a document that has no canonical form") from None
+
+
+def parse_canonical(data: bytes, *, limit: int = MAX_DOCUMENT_BYTES) -> Any:
+    """Read bytes that must be their own canonical form.
+
+    Raises:
+        SizeLimitExceeded: more than `limit` bytes, or nested deeper than 32.
+        MalformedEnvelope: not JSON in UTF-8.
+        DuplicateKey: an object names a key twice.
+        NonCanonicalDocument: any other form than the canonical one.
+    """
+    if len(data) > limit:
+        raise SizeLimitExceeded(f"a document is larger than {limit} bytes", limit=str(limit))
+    try:
+        value = json.loads(data.decode("utf-8"))
+    except RecursionError:
+        raise SizeLimitExceeded("a document is nested too deeply", limit=str(MAX_DEPTH)) from None
+    except ValueError:
+        raise MalformedEnvelope("not JSON in UTF-8") from None
+    if canonical_bytes(value) != data:
+        _refuse_duplicates(data)
+        raise NonCanonicalDocument("a document that is not in its canonical form")
+    return value
+
+
+def _check(value: object, depth: int) -> bool:
+    """Refuse what no document may hold; return whether sorting by code point is sorting as RFC 8785 does."""
+    if depth > MAX_DEPTH:
+        raise SizeLimitExceeded("a document is nested too deeply", limit=str(MAX_DEPTH))
+    kind = type(value)
+    if kind is str or kind is bool or value is None:
+        return True
+    if kind is int:
+        if not -_MAX_INTEGER <= value <= _MAX_INTEGER:  # type: ignore[operator]
+            raise NonCanonicalDocument("an integer beyond 2^53 - 1: write it as a string")
+        return True
+    if kind is dict:
+        fast = True
+        for key, item in value.items():  # type: ignore[attr-defined]
+            if type(key) is not str:
+                raise NonCanonicalDocument("a key that is not a string")
+            fast = key.isascii() and fast
+            fast = _check(item, depth + 1) and fast
+        return fast
+    if kind is list or kind is tuple:
+        fast = True
+        for item in value:  # type: ignore[attr-defined]
+            fast = _check(item, depth + 1) and fast
+        return fast
+    raise NonCanonicalDocument(f"a {kind.__name__} in a document")
+
+
+def _refuse_duplicates(data: bytes) -> None:
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len({key for key, _ in pairs}) != len(pairs):
+            raise DuplicateKey("an object names one key twice")
+        return dict(pairs)
+
+    json.loads(data.decode("utf-8"), object_pairs_hook=unique)
