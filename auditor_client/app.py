@@ -1,0 +1,217 @@
+"""Joins everything an audit needs, from one folder: the only file that names concrete adapters."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+
+from attestations.commitments import SuiteKey
+from attestations.documents.agreement import Variant
+from attestations.documents.engagement import AnalysisPlan, PlannedMetric, PreRegistration
+from attestations.envelope import parse_envelope
+from attestations.errors import ConfigurationInvalid, FileUnusable, PhaseViolation, ScopeExceeded
+from attestations.identity import Identity, parse_identity
+from auditor_client.campaign import Campaign, Plan
+from auditor_client.cosigning import Cosigner
+from auditor_client.engagement import AuditorKeys, Engagement
+from auditor_client.frozen_suite import FrozenSuite, parse_frozen_suite
+from auditor_client.home import Home
+from auditor_client.intending import Question
+from auditor_client.journal.sqlite import SqliteJournal
+from auditor_client.lane import Patience
+from auditor_client.mirror import Mirror
+from auditor_client.observing import open_log
+from auditor_client.ports import Item
+from auditor_client.proposing import AGREEMENT, Proposal, open_engagement
+from auditor_client.registering import REGISTRATION, Design
+from auditor_client.settings import Settings, load_settings
+from auditor_client.transport.channel import Credentials, check_pin, open_channel, spki_digest
+from auditor_client.transport.lab import GrpcLab
+
+METRIC = PlannedMetric(id="overall", category=None, direction="risk_increasing", rule_out=None, rule_in=None)
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        """Return the present instant."""
+        return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Auditor:
+    """One auditor's folder, opened."""
+
+    home: Home
+    settings: Settings
+    identity: Identity
+    lab_identity: Identity
+    keys: AuditorKeys
+    lab: GrpcLab
+    journal: SqliteJournal
+    clock: SystemClock
+    log: structlog.typing.FilteringBoundLogger
+
+    def proposal(self) -> Proposal:
+        """Return what we propose to the lab."""
+        home, lab_tls, our_tls = self.home, self.lab_identity.tls, self.identity.tls
+        if lab_tls is None or our_tls is None:
+            raise ConfigurationInvalid("an identity file lacks its TLS certificate", field="tls")
+        return Proposal(
+            engagement=self.settings.engagement,
+            lab=self.lab_identity,
+            auditor=self.identity,
+            recipients=[parse_identity(home.read(home.path / path)) for path in self.settings.recipients],
+            auditor_tls=spki_digest(our_tls.encode()),
+            lab_tls=spki_digest(lab_tls.encode()),
+        )
+
+    def engagement(self) -> Engagement:
+        """Return the agreement in force; its pins must be those of the certificates in use.
+
+        Raises:
+            PhaseViolation: there is none yet.
+        """
+        kept = self.journal.recall(AGREEMENT)
+        if kept is None:
+            raise PhaseViolation("there is no agreement yet: run `safeconduct auditor propose`")
+        engagement = open_engagement(kept, self.keys)
+        pins = engagement.agreement.transport
+        check_pin((self.lab_identity.tls or "").encode(), pins.gateway, whose="lab")
+        check_pin((self.identity.tls or "").encode(), pins.auditor, whose="auditor")
+        return engagement
+
+    def suite(self) -> FrozenSuite:
+        """Return the committed suite."""
+        if not self.home.committed.exists():
+            raise PhaseViolation("no suite is committed yet: run `safeconduct auditor suite commit`")
+        return parse_frozen_suite(self.home.read(self.home.committed))
+
+    def suite_key(self) -> SuiteKey:
+        """Return the committed suite's key."""
+        return self.home.read_suite_key(self.suite().suite_id)
+
+    def design(self) -> Design:
+        """Return how the suite is run and analysed."""
+        plan = AnalysisPlan.parse(self.home.read(self.home.plan))
+        settings = self.settings.plan
+        return Design(plan=plan, epochs=settings.epochs, max_attempts=settings.max_attempts)
+
+    def registration(self) -> PreRegistration:
+        """Return what was registered."""
+        kept = self.journal.recall(REGISTRATION)
+        if kept is None:
+            raise PhaseViolation("the suite is not registered yet: run `safeconduct auditor run`")
+        return PreRegistration.parse(parse_envelope(kept).payload)
+
+    def mirror(self) -> Mirror:
+        """Open our copy of the log."""
+        return Mirror(self.home.mirror)
+
+    def cosigner(self, engagement: Engagement, mirror: Mirror) -> Cosigner:
+        """Return what follows and cosigns the log."""
+        return Cosigner(engagement, lab=self.lab, journal=self.journal, mirror=mirror, clock=self.clock)
+
+    def campaign(self, engagement: Engagement, mirror: Mirror) -> Campaign:
+        """Return the campaign, ready to run or to continue."""
+        suite, settings = self.suite(), self.settings.run
+        variant = self._variant(engagement)
+        tasks = suite.tasks
+
+        def question(item: Item) -> Question:
+            asked = tasks[item.task].question
+            if asked is None:
+                raise FileUnusable("a scheduled task has no question", task=str(item.task))
+            return Question(asked.request, variant.id, asked.sampling)
+
+        return Campaign(
+            engagement=engagement,
+            plan=Plan(
+                question=question,
+                link_key=self.suite_key().class_key("C5").link_key(),
+                max_attempts=self.registration().max_attempts,
+            ),
+            lab=self.lab,
+            journal=self.journal,
+            cosigner=self.cosigner(engagement, mirror),
+            clock=self.clock,
+            randomness=os.urandom,
+            tls=engagement.agreement.transport.auditor,
+            patience=Patience(answer=settings.answer_seconds, give_up=settings.give_up_seconds),
+        )
+
+    def _variant(self, engagement: Engagement) -> Variant:
+        name = self.settings.run.variant or engagement.agreement.scope.variants[0]
+        variant = engagement.agreement.variant(name)
+        if variant is None or name not in engagement.agreement.scope.variants:
+            raise ScopeExceeded(f"the agreement does not grant the variant {name}", rule="variant", variant=name)
+        return variant
+
+
+@asynccontextmanager
+async def auditor(path: Path) -> AsyncIterator[Auditor]:
+    """Open an auditor's folder and a connection to its lab.
+
+    Raises:
+        FileUnusable, ConfigurationInvalid: something in the folder is missing or makes no sense.
+    """
+    home = Home(path)
+    settings = load_settings(home.settings)
+    identity = home.read_identity()
+    lab_identity = parse_identity(home.read(home.path / settings.lab.identity))
+    if lab_identity.tls is None or identity.tls is None:
+        raise ConfigurationInvalid("an identity file lacks its TLS certificate", field="tls")
+    credentials = Credentials(
+        private_key=home.read(home.key_file("tls")),
+        certificate=identity.tls.encode(),
+        lab_certificate=lab_identity.tls.encode(),
+    )
+    async with AsyncExitStack() as stack:
+        log, file = open_log(home.log)
+        stack.callback(file.close)
+        journal = await stack.enter_async_context(SqliteJournal(home.journal))
+        channel = open_channel(settings.lab.address, credentials)
+        stack.push_async_callback(channel.close, None)
+        yield Auditor(
+            home=home,
+            settings=settings,
+            identity=identity,
+            lab_identity=lab_identity,
+            keys=home.read_keys(),
+            lab=GrpcLab(channel),
+            journal=journal,
+            clock=SystemClock(),
+            log=log,
+        )
+
+
+def analysis_plan(settings: Settings, *, nonce: str, scored: int) -> AnalysisPlan:
+    """Return the analysis plan the settings describe."""
+    plan = settings.plan
+    metrics = tuple(
+        PlannedMetric(
+            id=metric.id,
+            category=metric.category,
+            direction=metric.direction,
+            rule_out=metric.rule_out,
+            rule_in=metric.rule_in,
+        )
+        for metric in plan.metrics
+    )
+    if not any(metric.category is None for metric in metrics):
+        metrics = (METRIC, *metrics)
+    return AnalysisPlan(
+        nonce=nonce,
+        metrics=metrics,
+        scored_tasks=scored,
+        level=plan.level,
+        answered_floor=plan.answered_floor,
+        positive_control_bound=plan.positive_control_bound,
+    )

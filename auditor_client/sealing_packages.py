@@ -1,0 +1,182 @@
+"""Seals everything that may ever be released, one package a class, and delivers the ciphertext before any result is known."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from attestations.canonical import canonical_bytes, parse_canonical
+from attestations.commitments import ContentClass, SuiteKey
+from attestations.documents.base import encode, format_time
+from attestations.documents.engagement import AnalysisPlan, DeliveryReceipt, Package, PackageManifest
+from attestations.documents.exchange import Record
+from attestations.envelope import Envelope, parse_envelope
+from attestations.errors import FileUnusable, PackageManifestMismatch, PhaseViolation
+from attestations.frames import response_salt
+from attestations.packages import seal_package
+from attestations.predicate import Result, Validity
+from attestations.results import GradeRow, compute_canary, compute_controls, compute_results
+from auditor_client.engagement import Engagement, signed
+from auditor_client.frozen_suite import FrozenSuite
+from auditor_client.grading_run import Graded, grade_path
+from auditor_client.leaf_checks import sent_name
+from auditor_client.ports import Clock, Exchange, Journal, Lab
+
+MANIFEST = "manifest"
+DELIVERY = "delivery"
+ORDER: tuple[ContentClass, ...] = ("C2", "C3", "C5", "C6", "C7", "C8", "C9")
+_BLOCK_BYTES = 512 * 1024  # the wire's limit for one block
+
+
+def results_of(plan: AnalysisPlan, rows: Sequence[GradeRow], arms: Sequence[str]) -> tuple[tuple[Result, ...], Validity]:
+    """Return every planned figure, and what bears on reading them."""
+    validity = Validity(
+        controls=compute_controls(plan, rows), sandbagging="notAssessed", canary=compute_canary(rows)
+    )
+    return compute_results(plan, rows, arms), validity
+
+
+async def seal(
+    suite: FrozenSuite,
+    plan: AnalysisPlan,
+    graded: Graded,
+    *,
+    arms: Sequence[str],
+    key: SuiteKey,
+    engagement: Engagement,
+    journal: Journal,
+    clock: Clock,
+    folder: Path,
+) -> Envelope:
+    """Write every sealed package into `folder` and return the signed manifest (the same one, after a crash).
+
+    Raises:
+        PhaseViolation: grades are not committed yet.
+        FileUnusable: the packages cannot be written.
+    """
+    kept = journal.recall(MANIFEST)
+    if kept is not None:
+        return parse_envelope(kept)
+    if journal.recall("grades") is None:
+        raise PhaseViolation("packages are sealed after the grades are committed")
+    results, validity = results_of(plan, graded.rows, arms)
+    packages = []
+    for content_class in ORDER:
+        if content_class == "C2":
+            chunks: Iterable[bytes] = [_aggregate(plan, results, validity)]
+        elif content_class == "C7":
+            chunks = [_transcript(exchange) for exchange in await _answered(journal)]
+        else:
+            chunks = _tasks(suite, graded, content_class)
+        packages.append(_seal_one(content_class, list(chunks), key, folder))
+    manifest = PackageManifest(
+        agreement=engagement.digest,
+        packages=tuple(package for package in packages if package is not None),
+        sealed_at=format_time(clock.now()),
+    )
+    envelope = signed(manifest, engagement.keys.publication)
+    await journal.remember(sent_name(envelope), envelope.to_bytes())
+    await journal.remember(MANIFEST, envelope.to_bytes())
+    return envelope
+
+
+async def deliver(manifest: Envelope, *, engagement: Engagement, lab: Lab, journal: Journal, folder: Path) -> None:
+    """Deliver the sealed packages and keep the lab's receipt.
+
+    Raises:
+        PackageManifestMismatch: the lab's receipt is for other packages.
+    """
+    names = [package.content_class for package in PackageManifest.parse(manifest.payload).packages]
+    envelope = await lab.deliver(manifest, _blocks([package_path(folder, name) for name in names]))
+    receipt = engagement.opened(envelope, DeliveryReceipt)
+    engagement.belongs(receipt.agreement)
+    if receipt.manifest != manifest.digest:
+        raise PackageManifestMismatch("the lab's receipt is for other packages", manifest=manifest.digest)
+    await journal.remember(DELIVERY, envelope.to_bytes())
+
+
+def package_path(folder: Path, content_class: str) -> Path:
+    """Return where a sealed package lies."""
+    return folder / f"{content_class}.sealed"
+
+
+def _seal_one(content_class: ContentClass, chunks: Sequence[bytes], key: SuiteKey, folder: Path) -> Package | None:
+    if not chunks:
+        return None  # nothing was answered: there is no transcript to seal
+    sealed = seal_package(key.class_key(content_class), chunks)
+    digest, size = hashlib.sha256(), 0
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with package_path(folder, content_class).open("wb") as out:
+            for ciphertext in sealed.chunks:
+                block = len(ciphertext).to_bytes(4, "big") + ciphertext
+                digest.update(block)
+                size += len(block)
+                out.write(block)
+    except OSError as error:
+        raise FileUnusable(f"a package cannot be written: {error.strerror}", file=content_class) from None
+    return Package(
+        content_class=content_class,
+        chunks=len(chunks),
+        ciphertext_root=sealed.ciphertext_root,
+        key_root=sealed.key_root,
+        key_commitment=key.class_key(content_class).commitment(),
+        file_bytes=str(size),
+        file_digest=digest.hexdigest(),
+    )
+
+
+def _aggregate(plan: AnalysisPlan, results: Sequence[Result], validity: Validity) -> bytes:
+    return canonical_bytes(
+        {
+            "plan": plan.json_value(),
+            "results": [claim_json(result) for result in results if result.content_class == "C2"],
+            "validity": claim_json(validity),
+        }
+    )
+
+
+def claim_json(claim: Result | Validity) -> Any:
+    """Return a claim as plain JSON types, with its published names."""
+    return claim.model_dump(mode="json", by_alias=True)
+
+
+def _tasks(suite: FrozenSuite, graded: Graded, content_class: ContentClass) -> Iterator[bytes]:
+    fields = [task.of_class(content_class) for task in suite.tasks]
+    if content_class == "C3":
+        for row in graded.rows:
+            fields[row.task][grade_path(row.arm, row.epoch)] = row.value.json_value()
+    if not any(fields):
+        return
+    for number, values in enumerate(fields):
+        yield canonical_bytes({"fields": values, "i": number})
+
+
+async def _answered(journal: Journal) -> list[Exchange]:
+    found = [exchange async for exchange in journal.exchanges() if exchange.result is not None]
+    return sorted(found, key=lambda exchange: int(Record.parse(parse_envelope(exchange.document).payload).log_index))
+
+
+def _transcript(exchange: Exchange) -> bytes:
+    return canonical_bytes(
+        {
+            "request": parse_canonical(exchange.request),
+            "request_salt": encode(exchange.request_salt),
+            "result": parse_canonical(exchange.result or b""),
+            "result_salt": encode(response_salt(exchange.response_key)),
+            "seq": exchange.seq,
+            "session": exchange.session,
+        }
+    )
+
+
+async def _blocks(paths: Sequence[Path]) -> AsyncIterator[bytes]:
+    for path in paths:
+        try:
+            with path.open("rb") as package:  # noqa: ASYNC230 - a local file, read in blocks of half a mebibyte
+                while block := package.read(_BLOCK_BYTES):
+                    yield block
+        except OSError as error:
+            raise FileUnusable(f"a sealed package cannot be read: {error.strerror}", file=path.name) from None
