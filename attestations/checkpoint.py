@@ -1,0 +1,163 @@
+"""Checkpoints of a log: what the lab signs, what auditor and witnesses cosign, and what two of them prove.
+
+Formats: https://c2sp.org/tlog-checkpoint and https://c2sp.org/tlog-cosignature.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from attestations.errors import (
+    CheckpointInvalid,
+    LogEquivocation,
+    LogRollback,
+    MalformedEnvelope,
+    SignatureInvalid,
+    WitnessQuorumUnmet,
+)
+from attestations.keys import EnrolledKey, Signer
+from attestations.merkle import HASH_BYTES, verify_consistency
+from attestations.notes import COSIGNATURE, ED25519, Note, NoteSignature, key_hash
+
+_SIZE = re.compile(r"^(0|[1-9][0-9]{0,18})$")
+_TIME_BYTES = 8
+_MAX_TIME = 253_402_300_799  # the last second of the year 9999
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state of a log: its name, its number of leaves and the root over them."""
+
+    origin: str
+    size: int
+    root: bytes
+
+    def body(self) -> str:
+        """Return the text that is signed."""
+        return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
+
+
+def parse_checkpoint(note: Note) -> Checkpoint:
+    """Read a note's text as a checkpoint without believing it; extension lines are not allowed.
+
+    Raises:
+        MalformedEnvelope: it is not one.
+    """
+    lines = note.text.split("\n")
+    if len(lines) != 4 or lines[3] or not lines[0] or not _SIZE.match(lines[1]):  # noqa: PLR2004 - three lines
+        raise MalformedEnvelope("not a checkpoint")
+    try:
+        root = base64.b64decode(lines[2], validate=True)
+    except (binascii.Error, ValueError):
+        raise MalformedEnvelope("a checkpoint's root is not base64") from None
+    checkpoint = Checkpoint(lines[0], int(lines[1]), root)
+    if len(root) != HASH_BYTES or checkpoint.body() != note.text:
+        raise MalformedEnvelope("a checkpoint that is not in its one form")
+    return checkpoint
+
+
+def sign_checkpoint(checkpoint: Checkpoint, signer: Signer) -> Note:
+    """Return the checkpoint signed by the log's own key, under the log's name."""
+    body = checkpoint.body()
+    hint = key_hash(checkpoint.origin, ED25519, signer.key.raw)
+    return Note(body, (NoteSignature(checkpoint.origin, hint, signer.sign(body.encode())),))
+
+
+def cosign(note: Note, *, name: str, signer: Signer, at: datetime) -> Note:
+    """Return the note with a cosignature that also says when it was made, to the second."""
+    seconds = int(at.timestamp())
+    signature = seconds.to_bytes(_TIME_BYTES, "big") + signer.sign(_cosigned(note.text, seconds))
+    return note.with_signature(NoteSignature(name, key_hash(name, COSIGNATURE, signer.key.raw), signature))
+
+
+def open_checkpoint(note: Note, *, origin: str, log_key: EnrolledKey) -> Checkpoint:
+    """Return the checkpoint once the log's own signature holds.
+
+    Raises:
+        CheckpointInvalid: it is of another log, or not signed by it.
+        SignatureInvalid: the log's signature does not hold.
+    """
+    checkpoint = parse_checkpoint(note)
+    if checkpoint.origin != origin:
+        raise CheckpointInvalid("a checkpoint of another log")
+    hint = key_hash(origin, ED25519, log_key.raw)
+    mine = [item for item in note.signatures if (item.name, item.key_hash) == (origin, hint)]
+    if not mine:
+        raise CheckpointInvalid("a checkpoint that its log has not signed")
+    if len(mine) != 1 or not log_key.verify(mine[0].signature, note.text.encode()):
+        raise SignatureInvalid("the log's signature under a checkpoint does not hold")
+    return checkpoint
+
+
+def cosignature_time(note: Note, *, name: str, key: EnrolledKey) -> datetime | None:
+    """Return when `name` cosigned the note, or None if it has not.
+
+    Raises:
+        SignatureInvalid: there is a cosignature that does not hold.
+    """
+    hint = key_hash(name, COSIGNATURE, key.raw)
+    mine = [item for item in note.signatures if (item.name, item.key_hash) == (name, hint)]
+    if not mine:
+        return None
+    signature = mine[0].signature
+    seconds = int.from_bytes(signature[:_TIME_BYTES], "big")
+    if (
+        len(mine) != 1
+        or seconds > _MAX_TIME
+        or not key.verify(signature[_TIME_BYTES:], _cosigned(note.text, seconds))
+    ):
+        raise SignatureInvalid("a cosignature under a checkpoint does not hold", name=name)
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def witness_times(note: Note, witnesses: Sequence[tuple[str, EnrolledKey]], quorum: int) -> tuple[datetime, ...]:
+    """Return when each witness cosigned; one key counts once, whatever names it uses.
+
+    Raises:
+        WitnessQuorumUnmet: fewer than `quorum` distinct keys.
+        SignatureInvalid: a cosignature does not hold.
+    """
+    times: dict[bytes, datetime] = {}
+    for name, key in witnesses:
+        moment = cosignature_time(note, name=name, key=key)
+        if moment is not None:
+            times.setdefault(key.public, moment)
+    if len(times) < quorum:
+        raise WitnessQuorumUnmet(
+            f"{len(times)} of {quorum} witnesses cosigned", found=str(len(times)), quorum=str(quorum)
+        )
+    return tuple(times.values())
+
+
+def compare_checkpoints(first: Checkpoint, second: Checkpoint, proof: Sequence[bytes]) -> None:
+    """Check that two checkpoints, both already verified, are of one history.
+
+    Args:
+        first: the one seen earlier.
+        second: the one seen later.
+        proof: the consistency proof between them, smaller to larger; empty for equal sizes or an empty first.
+
+    Raises:
+        LogEquivocation: two roots of one size: proof that the log's key signed two histories.
+        LogRollback: the later one is smaller.
+        ConsistencyProofInvalid: the proof does not show that one extends the other.
+    """
+    if first.origin != second.origin:
+        raise CheckpointInvalid("checkpoints of two different logs")
+    if first.size == second.size and first.root != second.root:
+        raise LogEquivocation("the log signed two different roots of one size", size=str(first.size))
+    if second.size < first.size:
+        raise LogRollback("the log is smaller than before", before=str(first.size), now=str(second.size))
+    if first.size:
+        verify_consistency(
+            old_size=first.size, old_root=first.root, new_size=second.size, new_root=second.root, proof=proof
+        )
+
+
+def _cosigned(text: str, seconds: int) -> bytes:
+    return f"cosignature/v1\ntime {seconds}\n{text}".encode()
