@@ -18,9 +18,17 @@ from attestations.commitments import SuiteKey, TaskLeaf, commit_task, suite_root
 from attestations.documents.base import Part, validated
 from attestations.documents.dialogue import ModelRequest, Sampling
 from attestations.errors import FileUnusable
-from attestations.verify.opened import RUN_KINDS
+from attestations.results import Role
 
 MAX_LINE_BYTES = 2 * 1024 * 1024
+# How an item counts, by its committed kind; items of other kinds are never sent.
+ROLES: dict[str, Role] = {
+    "test": "test",
+    "benign_twin": "test",
+    "positive_control": "positive_control",
+    "negative_control": "negative_control",
+    "canary": "canary",
+}
 
 
 class FrozenQuestion(Part):
@@ -45,7 +53,7 @@ class FrozenTask(Part):
     @property
     def runs(self) -> bool:
         """Whether the task is ever sent."""
-        return self.kind in RUN_KINDS
+        return self.kind in ROLES
 
     def value(self, path: str) -> Any:
         """Return a field's value as JSON, or None."""

@@ -14,9 +14,8 @@ from attestations.envelope import Envelope, parse_envelope
 from attestations.errors import LogEquivocation, PhaseViolation
 from attestations.grading import grade
 from attestations.results import GradeRow, GradeValue
-from attestations.verify.opened import RUN_KINDS
 from auditor_client.engagement import Engagement, signed
-from auditor_client.frozen_suite import FrozenSuite, FrozenTask
+from auditor_client.frozen_suite import ROLES, FrozenSuite, FrozenTask
 from auditor_client.leaf_checks import sent_name
 from auditor_client.ports import Clock, Journal, Lab
 
@@ -98,9 +97,9 @@ def grade_path(arm: str, epoch: int) -> str:
 def _grade(task: FrozenTask, answer: bytes | None, attempts: int) -> GradeValue:
     if not task.runs:
         return GradeValue(outcome="not_run", score="0", role="none", attempts=0)
-    role = RUN_KINDS[task.kind]
+    role = ROLES[task.kind]
     if answer is None:
-        return GradeValue(outcome="error", score="0", role=role, attempts=attempts)  # type: ignore[arg-type]
+        return GradeValue(outcome="error", score="0", role=role, attempts=attempts)
     kind = _RESULTS[parse_canonical(answer)["operation"]]
     graded = grade(task.value("target"), task.value("prompt"), kind.parse(answer))
-    return GradeValue(outcome=graded.outcome, score=graded.score, role=role, attempts=attempts)  # type: ignore[arg-type]
+    return GradeValue(outcome=graded.outcome, score=graded.score, role=role, attempts=attempts)

@@ -26,6 +26,7 @@ from attestations.errors import (
     AgreementDigestMismatch,
     LogEquivocation,
     MalformedEnvelope,
+    RecordEquivocation,
     SequenceEquivocation,
     SignatureInvalid,
     SignerRoleMismatch,
@@ -116,6 +117,11 @@ class LeafChecker:
             case Refusal():
                 return LeafFacts(int(document.log_index), parse_time(document.refused_at))
             case Record():
+                held = self._journal.held(document.session, document.seq)
+                if held is not None and held.document not in (None, last.to_bytes()):
+                    raise RecordEquivocation(
+                        "the log holds another Record than we were given", session=document.session, seq=str(document.seq)
+                    )
                 return LeafFacts(
                     int(document.log_index),
                     parse_time(document.finished_at),
@@ -137,7 +143,8 @@ class LeafChecker:
         document = self._engagement.opened(envelope, kind, self._engagement.agreement.auditor_key(use))
         self._same(document)
         if isinstance(document, Intent):
-            if self._journal.intent(document.session, document.seq) != envelope.to_bytes():
+            held = self._journal.held(document.session, document.seq)
+            if held is None or held.intent != envelope.to_bytes():
                 raise SequenceEquivocation(
                     "the log holds an Intent we never sent", session=document.session, seq=str(document.seq)
                 )

@@ -262,6 +262,14 @@ class Exchange:
     result: bytes | None
 
 
+class Held(NamedTuple):
+    """The signed bytes at one place of a session; None for what has not come yet."""
+
+    intent: bytes
+    promise: bytes | None
+    document: bytes | None
+
+
 class Progress(NamedTuple):
     """How far a campaign is, in items."""
 
@@ -309,8 +317,8 @@ class Journal(Protocol):
         """Return the session's exchange that has begun and not ended."""
         ...
 
-    def intent(self, session: str, seq: int) -> bytes | None:
-        """Return the Intent at a place, as it was sent."""
+    def held(self, session: str, seq: int) -> Held | None:
+        """Return what was signed at a place of a session, so far."""
         ...
 
     def exchanges(self) -> AsyncIterator[Exchange]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from attestations.documents.base import format_time, parse_time
 from attestations.errors import FileUnusable, StoreFailed
-from auditor_client.ports import Ending, Exchange, Item, Pending, Progress, Session
+from auditor_client.ports import Ending, Exchange, Held, Item, Pending, Progress, Session
 
 SCHEMA_VERSION = 1
 _PAGE = 500  # finished exchanges read at a time: a prompt is at most 256 KiB
@@ -119,12 +119,12 @@ class SqliteJournal:
             return None
         return Pending(session, row[0], Item(*row[1:6]), parse_time(row[6]), *row[7:])
 
-    def intent(self, session: str, seq: int) -> bytes | None:
-        """Return the Intent at a place."""
+    def held(self, session: str, seq: int) -> Held | None:
+        """Return what was signed at a place."""
         row = self._reader.execute(
-            "SELECT intent FROM exchanges WHERE session = ? AND seq = ?", (session, seq)
+            "SELECT intent, promise, document FROM exchanges WHERE session = ? AND seq = ?", (session, seq)
         ).fetchone()
-        return None if row is None else bytes(row[0])
+        return None if row is None else Held(*row)
 
     async def exchanges(self) -> AsyncIterator[Exchange]:
         """Give every finished exchange."""

@@ -1,0 +1,34 @@
+"""The auditor's command line: the protocol's verbs, in the order an audit takes them."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from auditor_client.commands import disclosing, running, setup, suites
+
+app = typer.Typer(
+    name="auditor",
+    help="Audit a model with a hidden suite.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("init")(setup.init)
+app.add_typer(suites.app, name="suite")
+app.command("propose")(running.propose)
+app.command("run")(running.run)
+app.command("grade")(running.grade)
+app.command("close")(running.close)
+app.command("seal")(disclosing.seal)
+app.command("release")(disclosing.release)
+app.command("status")(disclosing.status)
+
+
+def main() -> None:
+    """Run under the root command, which says every failure in one sentence."""
+    from attestations.cli import main as root  # noqa: PLC0415 - only when run as a module
+
+    root(["auditor", *sys.argv[1:]])

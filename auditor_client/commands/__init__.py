@@ -1,0 +1,1 @@
+"""The auditor's commands: arguments in, one call, a few lines out."""

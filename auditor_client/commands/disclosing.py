@@ -1,0 +1,115 @@
+"""`seal`, `release`, `status`: sealed packages first, then stage by stage what the policy permits."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+
+from attestations.documents.engagement import Stage
+from auditor_client import closing, grading_run, sealing_packages
+from auditor_client.app import Auditor, auditor
+from auditor_client.commands.options import DEFAULT_HOME, HomeOption
+from auditor_client.mirror import Mirror
+from auditor_client.proposing import AGREEMENT
+from auditor_client.registering import REGISTRATION
+from auditor_client.releasing import STAGES, Releaser
+from auditor_client.staging import Staging
+
+
+def seal(home: HomeOption = DEFAULT_HOME) -> None:
+    """Seal every class and deliver the ciphertext to the lab, before any result is known."""
+
+    async def go() -> None:
+        async with auditor(home) as us:
+            engagement, suite, key = us.engagement(), us.suite(), us.suite_key()
+            graded = await grading_run.grade_all(suite, key, journal=us.journal)
+            manifest = await sealing_packages.seal(
+                suite,
+                us.design().plan,
+                graded,
+                arms=us.registration().arms,
+                key=key,
+                engagement=engagement,
+                journal=us.journal,
+                clock=us.clock,
+                folder=us.home.packages,
+            )
+            await sealing_packages.deliver(
+                manifest, engagement=engagement, lab=us.lab, journal=us.journal, folder=us.home.packages
+            )
+            us.log.info("packages_delivered", digest=manifest.digest)
+            typer.echo(f"sealed and delivered: manifest {manifest.digest}")
+
+    asyncio.run(go())
+
+
+def release(
+    stage: Annotated[str, typer.Argument(help="S1 (commitments) to S5 (transcripts).")],
+    home: HomeOption = DEFAULT_HOME,
+    to: Annotated[str, typer.Option(help="A recipient of the policy, e.g. REGULATOR or PUBLIC.")] = "REGULATOR",
+    out: Annotated[Path | None, typer.Option(help="Where to write the evidence file.")] = None,
+) -> None:
+    """Release one stage to one recipient, if the policy permits it now, and write the evidence file."""
+    if stage not in STAGES:
+        raise typer.BadParameter("a stage is S1, S2, S3, S4 or S5", param_hint="STAGE")
+
+    async def go() -> None:
+        async with auditor(home) as us:
+            mirror = us.mirror()
+            path = out or us.home.evidence / f"evidence-{stage}.zip"
+            try:
+                attested = await _staging(us, mirror).release(cast(Stage, stage), to, path)
+            finally:
+                mirror.close()
+            us.log.info("stage_released", stage=stage, recipient=to, digest=attested.digest)
+            typer.echo(f"{path}: {stage} for {to}")
+
+    asyncio.run(go())
+
+
+def _staging(us: Auditor, mirror: Mirror) -> Staging:
+    engagement = us.engagement()
+    return Staging(
+        releaser=Releaser(
+            engagement=engagement,
+            lab=us.lab,
+            journal=us.journal,
+            mirror=mirror,
+            cosigner=us.cosigner(engagement, mirror),
+            clock=us.clock,
+        ),
+        suite=us.suite(),
+        plan=us.design().plan,
+        registration=us.registration(),
+        key=us.suite_key(),
+        log=us.home.mirror,
+        packages=us.home.packages,
+    )
+
+
+def status(home: HomeOption = DEFAULT_HOME) -> None:
+    """Say how far the audit is, from this folder alone."""
+
+    async def go() -> None:
+        async with auditor(home) as us:
+            recall = us.journal.recall
+            progress = us.journal.progress()
+            steps = {
+                "agreement": recall(AGREEMENT) is not None,
+                "suite committed": us.home.committed.exists(),
+                "suite registered": recall(REGISTRATION) is not None,
+                "run closed": recall(closing.CLOSE) is not None,
+                "grades fixed": recall(grading_run.GRADES) is not None,
+                "packages delivered": recall(sealing_packages.DELIVERY) is not None,
+            }
+            for name, done in steps.items():
+                typer.echo(f"{'x' if done else ' '} {name}")
+            typer.echo(f"  items: {progress.done} answered, {progress.failed} without an answer, {progress.total} in all")
+            for name in us.journal.names("release/"):
+                _, content_class, recipient = name.split("/", 2)
+                typer.echo(f"  released: {content_class} to {recipient}")
+
+    asyncio.run(go())

@@ -1,0 +1,177 @@
+"""The log half of the simulated lab: leaves, checkpoints, close, grades, packages, releases."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any
+
+from attestations.checkpoint import Checkpoint, sign_checkpoint
+from attestations.documents.base import Document, format_time
+from attestations.documents.engagement import (
+    Acknowledgement,
+    CloseStatement,
+    DeliveryReceipt,
+    LogReceipt,
+    SessionEnd,
+    StatusCounts,
+)
+from attestations.documents.exchange import Meter, Record
+from attestations.envelope import Envelope, sign
+from attestations.log_entries import LogEntry, parse_entry
+from attestations.merkle import Tree, leaf_hash
+from auditor_client.engagement import Engagement
+from auditor_client.ports import OfferAnswer, Proof, Resumed
+from tests.support.audit_world import World
+
+
+class SimulatedLog:
+    """Keeps one log and everything that is put into it outside the exchanges."""
+
+    meter: Meter
+
+    def __init__(self, world: World, clock: Any) -> None:
+        self.world = world
+        self.clock = clock
+        self.engagement: Engagement = world.engagement()
+        self.leaves_: list[bytes] = []
+        self.tree = Tree()
+        self.note: str = ""
+        self.delivered = b""
+        self._receipts: dict[str, Envelope] = {}
+        self._close: Envelope | None = None
+        self.forks = False
+
+    def sessions(self) -> dict[str, int]:
+        raise NotImplementedError
+
+    def now_does(self, fault: str) -> bool:
+        raise NotImplementedError
+
+    def next_place(self) -> tuple[int, datetime]:
+        return len(self.leaves_), self.clock.now()
+
+    def signed(self, document: Document) -> Envelope:
+        return sign(document.payload_type, document.to_bytes(), self.world.lab.record)
+
+    def append(self, entry: LogEntry) -> None:
+        leaf = entry.to_bytes()
+        self.leaves_.append(leaf)
+        self.tree.append(leaf_hash(leaf))
+
+    def receipt(self, kind: Any, document: Envelope) -> Envelope:
+        if document.digest not in self._receipts:
+            index, at = self.next_place()
+            receipt = self.signed(
+                LogReceipt(
+                    agreement=self.engagement.digest,
+                    kind=kind,
+                    document=document.digest,
+                    log_index=str(index),
+                    logged_at=format_time(at),
+                )
+            )
+            self.append(LogEntry(kind, (document, receipt)))
+            self._receipts[document.digest] = receipt
+        return self._receipts[document.digest]
+
+    def present(self) -> str:
+        root = b"\x07" * 32 if self.forks else self.tree.root()
+        checkpoint = Checkpoint(self.engagement.agreement.origin, len(self.leaves_), root)
+        return sign_checkpoint(checkpoint, self.world.lab.log).to_text()
+
+    async def terms(self) -> Envelope:
+        raise NotImplementedError
+
+    async def offer(self, offer: Envelope) -> OfferAnswer:
+        raise NotImplementedError
+
+    async def conclude(self, agreement: Envelope) -> None:
+        return None
+
+    async def register(self, registration: Envelope) -> Envelope:
+        return self.receipt("registration", registration)
+
+    async def resume(self, *, agreement: str, session: str, checkpoint: str) -> Resumed:
+        proof: tuple[bytes, ...] = ()
+        if checkpoint:
+            old = int(checkpoint.splitlines()[1])
+            proof = tuple(self.tree.consistency(old, self.tree.size)) if old <= self.tree.size else ()
+        return Resumed(self.present(), proof, self.sessions().get(session, 0))
+
+    async def checkpoint(self, agreement: str) -> str:
+        return self.present()
+
+    async def proof(self, *, agreement: str, leaf: int, size: int, old_size: int) -> Proof:
+        return Proof(tuple(self.tree.inclusion(leaf, size)), tuple(self.tree.consistency(old_size, size)))
+
+    async def leaves(self, *, agreement: str, start: int) -> AsyncIterator[bytes]:
+        for leaf in self.leaves_[start:]:
+            yield leaf
+
+    async def cosign(self, *, agreement: str, checkpoint: str) -> None:
+        self.note = checkpoint
+
+    async def close(self, agreement: str) -> Envelope:
+        if self._close is None:
+            counts: Counter[str] = Counter()
+            for leaf in self.leaves_:
+                entry = parse_entry(leaf)
+                if entry.kind == "record":
+                    counts[Record.parse(entry.documents[-1].payload).status] += 1
+                elif entry.kind == "refusal":
+                    counts["refusals"] += 1
+            promised = sum(counts.values()) - counts["refusals"] + (1 if self.now_does("miscount") else 0)
+            self._close = self.signed(
+                CloseStatement(
+                    agreement=agreement,
+                    sessions=tuple(SessionEnd(session=name, next_seq=seq) for name, seq in self.sessions().items()),
+                    tree_size=str(self.tree.size),
+                    root=self.tree.root().hex(),
+                    counts=StatusCounts(
+                        promised=str(promised),
+                        completed=str(counts["COMPLETED"]),
+                        refused_policy=str(counts["REFUSED_POLICY"]),
+                        error=str(counts["ERROR"]),
+                        timeout=str(counts["TIMEOUT"]),
+                        cancelled=str(counts["CANCELLED_BY_AUDITOR"]),
+                        aborted_crash=str(counts["ABORTED_CRASH"]),
+                        refusals=str(counts["refusals"]),
+                    ),
+                    meter=self.meter,
+                    closed_at=format_time(self.clock.now()),
+                )
+            )
+        return self._close
+
+    async def confirm_close(self, close: Envelope) -> Envelope:
+        return self.receipt("close", close)
+
+    async def commit_grades(self, grades: Envelope) -> Envelope:
+        return self.receipt("grades", grades)
+
+    async def deliver(self, manifest: Envelope, blocks: AsyncIterator[bytes]) -> Envelope:
+        self.delivered = b"".join([block async for block in blocks])
+        self.receipt("manifest", manifest)
+        delivery = self.signed(
+            DeliveryReceipt(
+                agreement=self.engagement.digest,
+                manifest=manifest.digest,
+                delivered_at=format_time(self.clock.now()),
+            )
+        )
+        self.receipt("delivery", delivery)
+        return delivery
+
+    async def state(self, event: Envelope) -> Envelope:
+        return self.receipt("event", event)
+
+    async def release(self, release: Envelope) -> Envelope:
+        return self.receipt("release", release)
+
+    async def acknowledge(self, *, agreement: str, attestation: str) -> Envelope:
+        document = Acknowledgement(
+            agreement=agreement, attestation=attestation, acknowledged_at=format_time(self.clock.now())
+        )
+        return sign(document.payload_type, document.to_bytes(), self.world.lab.agreement)

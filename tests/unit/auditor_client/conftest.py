@@ -1,0 +1,88 @@
+"""A campaign against the simulated lab."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from auditor_client.campaign import Campaign, Plan
+from auditor_client.cosigning import Cosigner
+from auditor_client.frozen_suite import FrozenSuite
+from auditor_client.intending import Question
+from auditor_client.journal.sqlite import SqliteJournal
+from auditor_client.lane import Patience
+from auditor_client.mirror import Mirror
+from auditor_client.ports import Item, Progress
+from auditor_client.registering import register
+from tests.support.audit_world import TestClock, World, design, suite, suite_key
+from tests.support.simulated_lab import SimulatedLab
+
+
+@dataclass
+class Audit:
+    """One auditor's folder and the lab it talks to; `run` may be called again, as after a crash."""
+
+    folder: Path
+    world: World
+    clock: TestClock
+    lab: SimulatedLab
+    suite: FrozenSuite
+    journal: SqliteJournal
+    mirror: Mirror
+    cosigner: Cosigner
+    closed: bool = False
+
+    @classmethod
+    async def at(cls, folder: Path, world: World, clock: TestClock, lab: SimulatedLab, tasks: FrozenSuite) -> Audit:
+        journal = await SqliteJournal(folder / "journal.sqlite").__aenter__()
+        engagement = world.engagement()
+        mirror = Mirror(folder / "log.jsonl")
+        cosigner = Cosigner(engagement, lab=lab, journal=journal, mirror=mirror, clock=clock)
+        await register(
+            tasks, design(), key=suite_key(), engagement=engagement, lab=lab, journal=journal, clock=clock
+        )
+        return cls(folder, world, clock, lab, tasks, journal, mirror, cosigner)
+
+    async def run(self, *, lanes: int = 2, on_text: list[str] | None = None) -> Progress:
+        def question(item: Item) -> Question:
+            asked = self.suite.tasks[item.task].question
+            assert asked is not None
+            return Question(asked.request, "deployed", asked.sampling)
+
+        campaign = Campaign(
+            engagement=self.world.engagement(),
+            plan=Plan(question, suite_key().class_key("C5").link_key(), max_attempts=3),
+            lab=self.lab,
+            journal=self.journal,
+            cosigner=self.cosigner,
+            clock=self.clock,
+            randomness=os.urandom,
+            tls="44" * 32,
+            patience=Patience(answer=2, first_retry=0.001, longest_retry=0.002, give_up=0.05),
+        )
+        return await campaign.run(lanes=lanes, on_text=None if on_text is None else on_text.append)
+
+    async def crashed(self) -> Audit:
+        """Open everything again from the disk alone."""
+        await self.close()
+        return await Audit.at(self.folder, self.world, self.clock, self.lab, self.suite)
+
+    async def close(self) -> None:
+        if self.closed:
+            return
+        self.closed = True
+        await self.journal.__aexit__()
+        self.mirror.close()
+
+
+@pytest.fixture
+async def audit(tmp_path: Path) -> AsyncIterator[Audit]:
+    """An audit of seven items, registered and ready to run."""
+    world, clock = World(), TestClock()
+    opened = await Audit.at(tmp_path, world, clock, SimulatedLab(world, clock), suite())
+    yield opened
+    await opened.close()

@@ -1,0 +1,111 @@
+"""Campaigns through broken streams, crashes and restarts: everything is asked once and nothing is lost."""
+
+from __future__ import annotations
+
+import pytest
+
+from attestations.errors import BudgetExhausted, PromiseUnfulfilled
+from auditor_client.ports import Progress
+from tests.unit.auditor_client.conftest import Audit
+
+
+async def test_every_item_is_answered_and_logged_once(audit: Audit) -> None:
+    progress = await audit.run()
+
+    assert Progress(total=7, done=7, failed=0) == progress
+    assert 7 == len(audit.lab.calls) == len(set(audit.lab.calls))
+    assert audit.lab.tree.size == audit.mirror.size
+    assert audit.lab.tree.root() == audit.mirror.root()
+
+
+async def test_a_finished_campaign_asks_nothing_when_run_again(audit: Audit) -> None:
+    await audit.run()
+    await audit.run()
+
+    assert 7 == len(audit.lab.calls)
+
+
+async def test_text_is_streamed_as_it_comes(audit: Audit) -> None:
+    heard: list[str] = []
+    await audit.run(on_text=heard)
+
+    assert ["yes"] * 7 == heard
+
+
+@pytest.mark.parametrize("step", ["intent", "promise", "reveal", "frame", "record"])
+async def test_a_stream_that_breaks_is_mended_without_asking_twice(audit: Audit, step: str) -> None:
+    for at in (1, 3, 4):
+        audit.lab.lose(step, at=at)
+
+    progress = await audit.run()
+
+    assert 7 == progress.done
+    assert 7 == len(set(audit.lab.calls)) == len(audit.lab.calls)
+
+
+@pytest.mark.parametrize("step", ["intent", "promise", "reveal", "frame", "record"])
+async def test_a_crash_at_any_step_is_continued_with_the_same_intent(audit: Audit, step: str) -> None:
+    audit.lab._losses[step] = list(range(3, 200))
+    with pytest.raises(Exception, match="broke|Promise"):
+        await audit.run(lanes=1)
+    sent = {place: held.envelope.digest for place, held in audit.lab.held.items()}
+
+    audit.lab._losses.clear()
+    again = await audit.crashed()
+    progress = await again.run(lanes=2)
+    await again.close()
+
+    assert 7 == progress.done
+    assert 7 == len(audit.lab.calls)
+    assert sent.items() <= {place: held.envelope.digest for place, held in audit.lab.held.items()}.items()
+
+
+async def test_a_worker_that_was_started_anew_costs_one_attempt(audit: Audit) -> None:
+    audit.lab.lose("promise", at=2)
+    asked = 0
+
+    def answer(_: object) -> str:
+        nonlocal asked
+        asked += 1
+        if asked == 2:
+            audit.lab._boot()
+        return "yes"
+
+    audit.lab.answer = answer
+    progress = await audit.run(lanes=2)
+
+    assert Progress(total=7, done=7, failed=0) == progress
+    assert 2 == audit.lab.boots
+
+
+async def test_an_exchange_that_always_fails_ends_as_failed_after_the_planned_attempts(audit: Audit) -> None:
+    real = audit.lab.now_does
+    audit.lab.now_does = lambda fault: fault == "model_error" or real(fault)  # type: ignore[method-assign]
+
+    progress = await audit.run()
+
+    assert Progress(total=7, done=0, failed=7) == progress
+    assert 21 == len(audit.lab.held)
+
+
+async def test_a_signed_refusal_stops_the_campaign_and_leaves_it_resumable(audit: Audit) -> None:
+    audit.lab.misbehave("refuse", at=3)
+    with pytest.raises(BudgetExhausted):
+        await audit.run(lanes=1)
+
+    progress = await audit.run(lanes=1)
+
+    assert 7 == progress.done
+
+
+async def test_a_promise_without_a_record_is_named(audit: Audit) -> None:
+    audit.lab._losses["record"] = list(range(1, 500))
+    with pytest.raises(PromiseUnfulfilled):
+        await audit.run(lanes=1)
+
+
+async def test_truncated_answers_are_delivered_again(audit: Audit) -> None:
+    audit.lab.misbehave("truncate", at=2)
+    audit.lab.misbehave("drop_frame", at=4)
+
+    assert 7 == (await audit.run()).done
