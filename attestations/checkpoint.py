@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 
 from attestations.errors import (
     CheckpointInvalid,
+    ConsistencyProofInvalid,
     LogEquivocation,
     LogRollback,
     MalformedEnvelope,
@@ -21,8 +22,8 @@ from attestations.errors import (
     WitnessQuorumUnmet,
 )
 from attestations.keys import EnrolledKey, Signer
-from attestations.merkle import HASH_BYTES, verify_consistency
-from attestations.notes import COSIGNATURE, ED25519, Note, NoteSignature, key_hash
+from attestations.merkle import EMPTY_ROOT, HASH_BYTES, merkle_root, verify_consistency
+from attestations.notes import COSIGNATURE, ED25519, Note, NoteSignature, is_key_name, key_hash
 
 _SIZE = re.compile(r"^(0|[1-9][0-9]{0,18})$")
 _TIME_BYTES = 8
@@ -58,18 +59,32 @@ def parse_checkpoint(note: Note) -> Checkpoint:
     checkpoint = Checkpoint(lines[0], int(lines[1]), root)
     if len(root) != HASH_BYTES or checkpoint.body() != note.text:
         raise MalformedEnvelope("a checkpoint that is not in its one form")
+    if checkpoint.size == 0 and root != EMPTY_ROOT:
+        raise MalformedEnvelope("an empty log has one root")
     return checkpoint
 
 
 def sign_checkpoint(checkpoint: Checkpoint, signer: Signer) -> Note:
-    """Return the checkpoint signed by the log's own key, under the log's name."""
+    """Return the checkpoint signed by the log's own key, under the log's name.
+
+    Raises:
+        CheckpointInvalid: no key may have the log's name, so nobody could read the note.
+    """
+    _check_name(checkpoint.origin)
     body = checkpoint.body()
     hint = key_hash(checkpoint.origin, ED25519, signer.key.raw)
     return Note(body, (NoteSignature(checkpoint.origin, hint, signer.sign(body.encode())),))
 
 
 def cosign(note: Note, *, name: str, signer: Signer, at: datetime) -> Note:
-    """Return the note with a cosignature that also says when it was made, to the second."""
+    """Return the note with a cosignature that also says when it was made, to the second.
+
+    Raises:
+        CheckpointInvalid: no key may have this name.
+    """
+    _check_name(name)
+    if at.tzinfo is None:
+        raise ValueError("a time without a zone")
     seconds = int(at.timestamp())
     signature = seconds.to_bytes(_TIME_BYTES, "big") + signer.sign(_cosigned(note.text, seconds))
     return note.with_signature(NoteSignature(name, key_hash(name, COSIGNATURE, signer.key.raw), signature))
@@ -106,11 +121,7 @@ def cosignature_time(note: Note, *, name: str, key: EnrolledKey) -> datetime | N
         return None
     signature = mine[0].signature
     seconds = int.from_bytes(signature[:_TIME_BYTES], "big")
-    if (
-        len(mine) != 1
-        or seconds > _MAX_TIME
-        or not key.verify(signature[_TIME_BYTES:], _cosigned(note.text, seconds))
-    ):
+    if len(mine) != 1 or seconds > _MAX_TIME or not key.verify(signature[_TIME_BYTES:], _cosigned(note.text, seconds)):
         raise SignatureInvalid("a cosignature under a checkpoint does not hold", name=name)
     return datetime.fromtimestamp(seconds, UTC)
 
@@ -157,6 +168,43 @@ def compare_checkpoints(first: Checkpoint, second: Checkpoint, proof: Sequence[b
         verify_consistency(
             old_size=first.size, old_root=first.root, new_size=second.size, new_root=second.root, proof=proof
         )
+
+
+def find_equivocation(
+    a: Checkpoint,
+    b: Checkpoint,
+    *,
+    proof: Sequence[bytes] | None = None,
+    leaf_hashes: Sequence[bytes] | None = None,
+) -> None:
+    """Compare two verified checkpoints of one log, in any order; return when both can be true.
+
+    At one size the two roots alone convict the log's key. At two sizes the evidence is the consistency
+    `proof` that the log gave, or the hashes of the larger tree's leaves as someone mirrored them.
+
+    Raises:
+        LogEquivocation: no log can have had both.
+        ConsistencyProofInvalid: nothing shows that the larger extends the smaller; the log still owes a proof.
+        CheckpointInvalid: they are of two logs, or the leaves are not those of the larger one.
+    """
+    if a.origin != b.origin:
+        raise CheckpointInvalid("checkpoints of two different logs")
+    old, new = sorted((a, b), key=lambda item: item.size)
+    facts = {"old_size": str(old.size), "new_size": str(new.size)}
+    if leaf_hashes is not None:
+        if len(leaf_hashes) < new.size or merkle_root(leaf_hashes[: new.size]) != new.root:
+            raise CheckpointInvalid("these leaves are not those of the larger checkpoint", **facts)
+        if merkle_root(leaf_hashes[: old.size]) != old.root:
+            raise LogEquivocation("the log's larger tree does not begin with its smaller one", **facts)
+        return
+    if proof is None and old.size not in {0, new.size}:
+        raise ConsistencyProofInvalid("two sizes of a log and nothing that joins them", **facts)
+    compare_checkpoints(old, new, proof or ())
+
+
+def _check_name(name: str) -> None:
+    if not is_key_name(name):
+        raise CheckpointInvalid("a name that no key of a signed note may have")
 
 
 def _cosigned(text: str, seconds: int) -> bytes:

@@ -59,6 +59,11 @@ def key_hash(name: str, kind: int, public: bytes) -> bytes:
     return hashlib.sha256(name.encode() + b"\n" + bytes([kind]) + public).digest()[:KEY_HASH_BYTES]
 
 
+def is_key_name(name: str) -> bool:
+    """Tell whether a key may have this name: no spaces, no plus signs, at most 160 characters."""
+    return _NAME.match(name) is not None
+
+
 def parse_note(data: bytes | str) -> Note:
     """Read a signed note.
 
@@ -87,7 +92,7 @@ def parse_note(data: bytes | str) -> Note:
 
 def _signature(line: str) -> NoteSignature:
     name, separator, encoded = line.removeprefix(_DASH).partition(" ")
-    if not line.startswith(_DASH) or not separator or not _NAME.match(name):
+    if not line.startswith(_DASH) or not separator or not is_key_name(name):
         raise MalformedEnvelope("a malformed signature line in a signed note")
     try:
         decoded = base64.b64decode(encoded, validate=True)
