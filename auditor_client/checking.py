@@ -148,6 +148,17 @@ def check_meter(usage: Usage, before: Meter, after: Meter) -> None:
         raise UsageMeterMismatch("the meter does not move by the recorded usage")
 
 
+def parse_answer(operation: str, content: bytes) -> ModelAnswer:
+    """Return an answer to a request of `operation`.
+
+    Raises:
+        MalformedEnvelope, NonCanonicalDocument: it is not one.
+    """
+    if operation == "chat":
+        return ChatResult.parse(content)
+    return ScoreResult.parse(content) if operation == "score" else CountResult.parse(content)
+
+
 def _check_model(record: Record, promise: Promise, intent: Intent) -> None:
     if (record.variant, record.manifest) != (promise.variant, promise.manifest):
         raise VariantMismatch("the Record names another model than the Promise", variant=intent.variant)
@@ -196,8 +207,7 @@ def _check_answer(
     )
     if not runtime.worker_key.verify(decode(response.worker_signature), statement):
         raise SignatureInvalid("the worker's signature does not hold over the frames", seq=str(record.seq))
-    kind: type[ModelAnswer] = {"chat": ChatResult, "score": ScoreResult, "count": CountResult}[intent.operation]
-    answer = kind.parse(content)
+    answer = parse_answer(intent.operation, content)
     if result_commitment(answer, response_salt(response_key)) != response.commitment:
         raise ResponseCommitmentMismatch("the answer is not the recorded one", seq=str(record.seq))
     return answer

@@ -63,9 +63,7 @@ async def close_run(
 async def _compare(statement: CloseStatement, journal: Journal, mirror: Mirror) -> None:
     counts, meter = await _ours(journal)
     if statement.counts != counts:
-        wrong = [
-            name for name in StatusCounts.model_fields if getattr(statement.counts, name) != getattr(counts, name)
-        ]
+        wrong = [name for name in StatusCounts.model_fields if getattr(statement.counts, name) != getattr(counts, name)]
         raise CloseStatementMismatch(f"the lab counts {wrong[0]} otherwise than we do", count=wrong[0])
     if statement.meter != meter:
         raise CloseStatementMismatch("the lab's meter is not the last Record's", count="meter")

@@ -84,9 +84,7 @@ class Cosigner:
             checkpoint = self._open(note)
             await self._follow(checkpoint)
             at = self._clock.now()
-            signed = cosign(
-                note, name=self._engagement.cosigner, signer=self._engagement.keys.cosign, at=at
-            ).to_text()
+            signed = cosign(note, name=self._engagement.cosigner, signer=self._engagement.keys.cosign, at=at).to_text()
             await self._journal.remember(COSIGNED, signed.encode())
             await self._lab.cosign(agreement=self._engagement.digest, checkpoint=signed)
             return signed
@@ -171,4 +169,3 @@ class Cosigner:
             self._meter = facts.after
         self._at = facts.at
         self._mirror.append(leaf)
-

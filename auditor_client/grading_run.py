@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
+from attestations.canonical import parse_canonical
 from attestations.commitments import SuiteKey, TaskLeaf, commit_task, suite_root
 from attestations.documents.base import format_time
-from attestations.documents.dialogue import ChatResult, CountResult, ScoreResult
 from attestations.documents.engagement import GradeCommitment, LogReceipt, PreRegistration
-from attestations.canonical import parse_canonical
 from attestations.envelope import Envelope, parse_envelope
 from attestations.errors import LogEquivocation, PhaseViolation
 from attestations.grading import grade
 from attestations.results import GradeRow, GradeValue
+from auditor_client.checking import parse_answer
 from auditor_client.engagement import Engagement, signed
 from auditor_client.frozen_suite import ROLES, FrozenSuite, FrozenTask
 from auditor_client.leaf_checks import sent_name
 from auditor_client.ports import Clock, Journal, Lab
 
 GRADES = "grades"
-_RESULTS = {"chat": ChatResult, "score": ScoreResult, "count": CountResult}
 Place = tuple[int, str, int]
 
 
@@ -52,14 +52,14 @@ async def grade_all(suite: FrozenSuite, key: SuiteKey, *, journal: Journal) -> G
     rows: list[GradeRow] = []
     leaves: list[TaskLeaf] = []
     for task in suite.tasks:
-        fields: dict[str, tuple[str, object]] = {}
+        fields: dict[str, tuple[str, Any]] = {}
         for arm in registration.arms:
             for epoch in range(registration.epochs):
                 place = (task.i, arm, epoch)
                 value = _grade(task, answers.get(place), attempts[place])
                 rows.append(GradeRow(task.i, arm, epoch, str(task.value("category")), value))
                 fields[grade_path(arm, epoch)] = ("C3", value.json_value())
-        leaves.append(commit_task(key, task.i, fields))  # type: ignore[arg-type]
+        leaves.append(commit_task(key, task.i, fields))
     return Graded(rows, leaves)
 
 
@@ -100,6 +100,6 @@ def _grade(task: FrozenTask, answer: bytes | None, attempts: int) -> GradeValue:
     role = ROLES[task.kind]
     if answer is None:
         return GradeValue(outcome="error", score="0", role=role, attempts=attempts)
-    kind = _RESULTS[parse_canonical(answer)["operation"]]
-    graded = grade(task.value("target"), task.value("prompt"), kind.parse(answer))
+    result = parse_answer(parse_canonical(answer)["operation"], answer)
+    graded = grade(task.value("target"), task.value("prompt"), result)
     return GradeValue(outcome=graded.outcome, score=graded.score, role=role, attempts=attempts)

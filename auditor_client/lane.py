@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from attestations.digests import sha256
-from attestations.documents.engagement import SessionGrant, SessionOpen
 from attestations.documents.base import format_time
+from attestations.documents.engagement import SessionGrant, SessionOpen
 from attestations.documents.exchange import Intent, Refusal
 from attestations.envelope import Envelope, parse_envelope
 from attestations.errors import (
@@ -255,9 +255,7 @@ class Lane:
                             )
                             return self._refused(pending, answer, refusal)
                         case Recorded(answer):
-                            checked = await self._check_record(
-                                answer, received, pending, intent, promised, runtime
-                            )
+                            checked = await self._check_record(answer, received, pending, intent, promised, runtime)
                             return await self._recorded(pending, promised, checked)
         except TimeoutError:
             raise LabUnreachable("the lab did not carry on with an exchange in time", session=pending.session) from None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from attestations.documents.base import Document, parse_time
 from attestations.documents.engagement import (
@@ -39,7 +40,8 @@ from auditor_client.ports import Journal
 D = TypeVar("D", bound=Document)
 
 
-class LeafFacts(NamedTuple):
+@dataclass(frozen=True)
+class LeafFacts:
     """What a checked leaf says about itself; the meter is that of a Record, before and after."""
 
     index: int
@@ -120,7 +122,9 @@ class LeafChecker:
                 held = self._journal.held(document.session, document.seq)
                 if held is not None and held.document not in (None, last.to_bytes()):
                     raise RecordEquivocation(
-                        "the log holds another Record than we were given", session=document.session, seq=str(document.seq)
+                        "the log holds another Record than we were given",
+                        session=document.session,
+                        seq=str(document.seq),
                     )
                 return LeafFacts(
                     int(document.log_index),

@@ -38,9 +38,7 @@ class Proposal:
     lab_tls: str
 
 
-async def propose(
-    proposal: Proposal, *, lab: Lab, journal: Journal, keys: AuditorKeys, clock: Clock
-) -> Engagement:
+async def propose(proposal: Proposal, *, lab: Lab, journal: Journal, keys: AuditorKeys, clock: Clock) -> Engagement:
     """Bring an agreement into force on the lab's own terms, or return the one already in force.
 
     Raises:

@@ -30,11 +30,11 @@ ORDER: tuple[ContentClass, ...] = ("C2", "C3", "C5", "C6", "C7", "C8", "C9")
 _BLOCK_BYTES = 512 * 1024  # the wire's limit for one block
 
 
-def results_of(plan: AnalysisPlan, rows: Sequence[GradeRow], arms: Sequence[str]) -> tuple[tuple[Result, ...], Validity]:
+def results_of(
+    plan: AnalysisPlan, rows: Sequence[GradeRow], arms: Sequence[str]
+) -> tuple[tuple[Result, ...], Validity]:
     """Return every planned figure, and what bears on reading them."""
-    validity = Validity(
-        controls=compute_controls(plan, rows), sandbagging="notAssessed", canary=compute_canary(rows)
-    )
+    validity = Validity(controls=compute_controls(plan, rows), sandbagging="notAssessed", canary=compute_canary(rows))
     return compute_results(plan, rows, arms), validity
 
 
@@ -110,8 +110,7 @@ def _seal_one(content_class: ContentClass, chunks: Sequence[bytes], key: SuiteKe
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with package_path(folder, content_class).open("wb") as out:
-            for ciphertext in sealed.chunks:
-                block = len(ciphertext).to_bytes(4, "big") + ciphertext
+            for block in sealed.file_blocks():
                 digest.update(block)
                 size += len(block)
                 out.write(block)
@@ -175,7 +174,7 @@ def _transcript(exchange: Exchange) -> bytes:
 async def _blocks(paths: Sequence[Path]) -> AsyncIterator[bytes]:
     for path in paths:
         try:
-            with path.open("rb") as package:  # noqa: ASYNC230 - a local file, read in blocks of half a mebibyte
+            with path.open("rb") as package:
                 while block := package.read(_BLOCK_BYTES):
                     yield block
         except OSError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -104,9 +104,9 @@ def load_settings(path: Path) -> Settings:
         raise ConfigurationInvalid(f"{path.name}: {field}: {first['msg']}", field=field) from None
 
 
-def _tuples(value: dict[str, object]) -> dict[str, object]:
+def _tuples(value: dict[str, Any]) -> dict[str, Any]:
     # TOML arrays are lists, the strict models hold tuples.
-    def convert(item: object) -> object:
+    def convert(item: Any) -> Any:
         if isinstance(item, list):
             return tuple(convert(inner) for inner in item)
         if isinstance(item, dict):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 
-from attestations.documents.engagement import Stage
 from auditor_client import closing, grading_run, sealing_packages
 from auditor_client.app import Auditor, auditor
 from auditor_client.commands.options import DEFAULT_HOME, HomeOption
@@ -61,7 +60,7 @@ def release(
             mirror = us.mirror()
             path = out or us.home.evidence / f"evidence-{stage}.zip"
             try:
-                attested = await _staging(us, mirror).release(cast(Stage, stage), to, path)
+                attested = await _staging(us, mirror).release(STAGES[STAGES.index(stage)], to, path)
             finally:
                 mirror.close()
             us.log.info("stage_released", stage=stage, recipient=to, digest=attested.digest)
@@ -107,7 +106,9 @@ def status(home: HomeOption = DEFAULT_HOME) -> None:
             }
             for name, done in steps.items():
                 typer.echo(f"{'x' if done else ' '} {name}")
-            typer.echo(f"  items: {progress.done} answered, {progress.failed} without an answer, {progress.total} in all")
+            typer.echo(
+                f"  items: {progress.done} answered, {progress.failed} without an answer, {progress.total} in all"
+            )
             for name in us.journal.names("release/"):
                 _, content_class, recipient = name.split("/", 2)
                 typer.echo(f"  released: {content_class} to {recipient}")

@@ -262,4 +262,3 @@ def _connect(path: Path) -> sqlite3.Connection:
     except (sqlite3.Error, OSError) as error:
         raise FileUnusable(f"the journal cannot be opened: {error}", file=path.name) from None
     return db
-

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import grpc
-from google.rpc import error_details_pb2, status_pb2
+from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 
 from attestations.errors import LabUnreachable, MalformedEnvelope, PeerBindingMismatch, SafeconductError
 from auditor_client.reasons import BY_REASON

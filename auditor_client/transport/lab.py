@@ -10,7 +10,17 @@ import grpc
 
 from attestations.envelope import Envelope, parse_envelope
 from attestations.errors import LabUnreachable, MalformedEnvelope
-from auditor_client.ports import Answer, OfferAnswer, OpenedSession, Promised, Proof, Recorded, Refused, Resumed, SealedFrame
+from auditor_client.ports import (
+    Answer,
+    OfferAnswer,
+    OpenedSession,
+    Promised,
+    Proof,
+    Recorded,
+    Refused,
+    Resumed,
+    SealedFrame,
+)
 from auditor_client.transport.errors import error_from_call
 from safeconduct.v1 import (
     access_service_pb2 as access,
@@ -91,7 +101,9 @@ class GrpcLab:
     async def runtime(self, agreement: str) -> Envelope:
         """Return the runtime statement that new Intents must name."""
         request = access.GetRuntimeRequest(agreement=agreement)
-        return _opened(await self._ask("GetRuntime", self._access.GetRuntime(request, timeout=self._seconds)), "runtime")
+        return _opened(
+            await self._ask("GetRuntime", self._access.GetRuntime(request, timeout=self._seconds)), "runtime"
+        )
 
     async def checkpoint(self, agreement: str) -> str:
         """Return the lab's present checkpoint with the cosignatures it holds."""

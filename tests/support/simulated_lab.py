@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import Any
 
 from attestations.digests import sha256
-from attestations.documents.base import encode, format_time
+from attestations.documents.base import decode, encode, format_time
 from attestations.documents.dialogue import ChatRequest, ChatResult, SealedRequest, result_commitment
 from attestations.documents.engagement import RuntimeStatement, SessionGrant, SessionOpen
 from attestations.documents.exchange import (
@@ -30,7 +30,6 @@ from attestations.documents.exchange import (
     Usage,
     seed_commitment,
 )
-from attestations.documents.base import decode
 from attestations.envelope import Envelope, sign
 from attestations.errors import LabUnreachable, RevealMismatch, SequenceEquivocation, SequenceGap
 from attestations.frames import EventWriter, FrameSealer, frames_root, response_salt, worker_signature_input

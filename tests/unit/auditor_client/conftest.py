@@ -42,9 +42,7 @@ class Audit:
         engagement = world.engagement()
         mirror = Mirror(folder / "log.jsonl")
         cosigner = Cosigner(engagement, lab=lab, journal=journal, mirror=mirror, clock=clock)
-        await register(
-            tasks, design(), key=suite_key(), engagement=engagement, lab=lab, journal=journal, clock=clock
-        )
+        await register(tasks, design(), key=suite_key(), engagement=engagement, lab=lab, journal=journal, clock=clock)
         return cls(folder, world, clock, lab, tasks, journal, mirror, cosigner)
 
     async def run(self, *, lanes: int = 2, on_text: list[str] | None = None) -> Progress:

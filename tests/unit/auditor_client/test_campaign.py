@@ -22,14 +22,14 @@ async def test_a_finished_campaign_asks_nothing_when_run_again(audit: Audit) -> 
     await audit.run()
     await audit.run()
 
-    assert 7 == len(audit.lab.calls)
+    assert len(audit.lab.calls) == 7
 
 
 async def test_text_is_streamed_as_it_comes(audit: Audit) -> None:
     heard: list[str] = []
     await audit.run(on_text=heard)
 
-    assert ["yes"] * 7 == heard
+    assert heard == ["yes"] * 7
 
 
 @pytest.mark.parametrize("step", ["intent", "promise", "reveal", "frame", "record"])
@@ -39,7 +39,7 @@ async def test_a_stream_that_breaks_is_mended_without_asking_twice(audit: Audit,
 
     progress = await audit.run()
 
-    assert 7 == progress.done
+    assert progress.done == 7
     assert 7 == len(set(audit.lab.calls)) == len(audit.lab.calls)
 
 
@@ -55,8 +55,8 @@ async def test_a_crash_at_any_step_is_continued_with_the_same_intent(audit: Audi
     progress = await again.run(lanes=2)
     await again.close()
 
-    assert 7 == progress.done
-    assert 7 == len(audit.lab.calls)
+    assert progress.done == 7
+    assert len(audit.lab.calls) == 7
     assert sent.items() <= {place: held.envelope.digest for place, held in audit.lab.held.items()}.items()
 
 
@@ -75,7 +75,7 @@ async def test_a_worker_that_was_started_anew_costs_one_attempt(audit: Audit) ->
     progress = await audit.run(lanes=2)
 
     assert Progress(total=7, done=7, failed=0) == progress
-    assert 2 == audit.lab.boots
+    assert audit.lab.boots == 2
 
 
 async def test_an_exchange_that_always_fails_ends_as_failed_after_the_planned_attempts(audit: Audit) -> None:
@@ -85,7 +85,7 @@ async def test_an_exchange_that_always_fails_ends_as_failed_after_the_planned_at
     progress = await audit.run()
 
     assert Progress(total=7, done=0, failed=7) == progress
-    assert 21 == len(audit.lab.held)
+    assert len(audit.lab.held) == 21
 
 
 async def test_a_signed_refusal_stops_the_campaign_and_leaves_it_resumable(audit: Audit) -> None:
@@ -95,7 +95,7 @@ async def test_a_signed_refusal_stops_the_campaign_and_leaves_it_resumable(audit
 
     progress = await audit.run(lanes=1)
 
-    assert 7 == progress.done
+    assert progress.done == 7
 
 
 async def test_a_promise_without_a_record_is_named(audit: Audit) -> None:
@@ -108,4 +108,4 @@ async def test_truncated_answers_are_delivered_again(audit: Audit) -> None:
     audit.lab.misbehave("truncate", at=2)
     audit.lab.misbehave("drop_frame", at=4)
 
-    assert 7 == (await audit.run()).done
+    assert (await audit.run()).done == 7

@@ -52,7 +52,7 @@ async def test_nothing_is_revealed_under_a_bad_promise(audit: Audit) -> None:
     with pytest.raises(VariantMismatch):
         await audit.run(lanes=1)
 
-    assert [] == audit.lab.calls
+    assert audit.lab.calls == []
 
 
 async def test_two_records_for_one_promise_are_found_in_the_log(audit: Audit) -> None:

@@ -1,0 +1,142 @@
+"""From registration to the last stage against the simulated lab; what is written verifies as a stranger would verify it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from attestations.documents.agreement import PartyRole
+from attestations.documents.engagement import Stage
+from attestations.errors import CloseStatementMismatch, DisclosureForbidden, ExitCode, PhaseViolation
+from attestations.trust import Trust, TrustedParty
+from attestations.verify.engine import Request, verify_path
+from attestations.verify.report import Report
+from auditor_client.closing import close_run
+from auditor_client.grading_run import commit_grades, grade_all
+from auditor_client.releasing import STAGES, Releaser
+from auditor_client.sealing_packages import deliver, seal
+from auditor_client.staging import Staging
+from tests.support.audit_world import design, suite_key
+from tests.unit.auditor_client.conftest import Audit
+
+
+async def _close(audit: Audit) -> None:
+    await close_run(
+        engagement=audit.world.engagement(),
+        lab=audit.lab,
+        journal=audit.journal,
+        mirror=audit.mirror,
+        cosigner=audit.cosigner,
+    )
+
+
+async def _seal(audit: Audit) -> None:
+    engagement, journal = audit.world.engagement(), audit.journal
+    graded = await grade_all(audit.suite, suite_key(), journal=journal)
+    await commit_grades(graded, engagement=engagement, lab=audit.lab, journal=journal, clock=audit.clock)
+    manifest = await seal(
+        audit.suite,
+        design().plan,
+        graded,
+        arms=("as_shipped",),
+        key=suite_key(),
+        engagement=engagement,
+        journal=journal,
+        clock=audit.clock,
+        folder=audit.folder / "packages",
+    )
+    await deliver(manifest, engagement=engagement, lab=audit.lab, journal=journal, folder=audit.folder / "packages")
+
+
+def _staging(audit: Audit) -> Staging:
+    from attestations.documents.engagement import PreRegistration
+    from attestations.envelope import parse_envelope
+
+    kept = audit.journal.recall("registration")
+    assert kept is not None
+    return Staging(
+        releaser=Releaser(
+            engagement=audit.world.engagement(),
+            lab=audit.lab,
+            journal=audit.journal,
+            mirror=audit.mirror,
+            cosigner=audit.cosigner,
+            clock=audit.clock,
+        ),
+        suite=audit.suite,
+        plan=design().plan,
+        registration=PreRegistration.parse(parse_envelope(kept).payload),
+        key=suite_key(),
+        log=audit.folder / "log.jsonl",
+        packages=audit.folder / "packages",
+    )
+
+
+def _verified(audit: Audit, path: Path) -> Report:
+    roles: tuple[PartyRole, ...] = ("lab", "auditor")
+    agreement = audit.world.engagement().agreement
+    parties = [agreement.party(role) for role in roles]
+    trust = Trust(parties=tuple(TrustedParty(role=p.role, id=p.id, keys=p.keys) for p in parties))
+    with path.open("rb") as stream:
+        return verify_path(stream, trust, Request())
+
+
+async def test_every_stage_verifies(audit: Audit, tmp_path: Path) -> None:
+    await audit.run()
+    await _close(audit)
+    await _seal(audit)
+
+    for stage in STAGES:
+        out = tmp_path / f"evidence-{stage}.zip"
+        await _staging(audit).release(stage, "REGULATOR", out)
+        report = _verified(audit, out)
+        failed = [(check.step, check.detail) for check in report.checks if check.status.name == "FAIL"]
+        assert (failed, report.exit_code) == ([], ExitCode.OK)
+
+
+async def test_closing_again_after_a_crash_changes_nothing(audit: Audit) -> None:
+    await audit.run()
+    await _close(audit)
+    size = audit.lab.tree.size
+    await _close(audit)
+
+    assert size == audit.lab.tree.size
+
+
+async def test_a_close_that_counts_otherwise_is_not_signed(audit: Audit) -> None:
+    await audit.run()
+    audit.lab.misbehave("miscount")
+
+    with pytest.raises(CloseStatementMismatch):
+        await _close(audit)
+    assert audit.journal.recall("close") is None
+
+
+async def test_nothing_is_released_before_the_packages_are_delivered(audit: Audit, tmp_path: Path) -> None:
+    await audit.run()
+    await _close(audit)
+
+    with pytest.raises(PhaseViolation):
+        await _staging(audit).releaser.release("S1", "REGULATOR")
+
+
+async def test_a_stage_is_not_skipped(audit: Audit) -> None:
+    await audit.run()
+    await _close(audit)
+    await _seal(audit)
+
+    with pytest.raises(DisclosureForbidden):
+        await _staging(audit).releaser.release("S2", "REGULATOR")
+
+
+async def test_a_recipient_without_a_rule_gets_nothing(audit: Audit) -> None:
+    await audit.run()
+    await _close(audit)
+    await _seal(audit)
+    stage: Stage = "S1"
+    size = audit.lab.tree.size
+
+    with pytest.raises(DisclosureForbidden):
+        await _staging(audit).releaser.release(stage, "PUBLIC")
+    assert size == audit.lab.tree.size
