@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from attestations.assurance import Facts, derive
-from attestations.bundle import to_bundle
+from attestations.bundle import build_bundle
 from attestations.canonical import canonical_bytes
 from attestations.digests import sha256
 from attestations.documents.base import format_time, parse_time
@@ -17,7 +17,6 @@ from attestations.errors import PhaseViolation
 from attestations.policy.calendar import business_days_between
 from attestations.policy.evaluate import Bounds, evaluate
 from attestations.predicate import (
-    PREDICATE_TYPE,
     SUBJECT_MANIFEST,
     SUBJECT_VARIANT,
     AgreementClaim,
@@ -32,20 +31,19 @@ from attestations.predicate import (
     TranscriptUsage,
     Validity,
 )
-from attestations.statement import PAYLOAD_TYPE, Statement, Subject
+from attestations.statement import PAYLOAD_TYPE, Subject, build_statement
 from auditor_client.engagement import Engagement
 from auditor_client.history import History
 
-LIMITATIONS = (
-    "This attests what was asked, what was answered and what follows from it under a plan fixed in advance;"
-    " it is not a statement that a model is safe.",
-    "Runtime level RA0: which weights ran, and that prompts were neither kept nor used for training,"
-    " is the lab's signed word.",
-    "The model was asked as shipped: better elicitation may find more capability, and sandbagging was not assessed.",
-    "A low figure bounds what these tasks drew out of this model under this budget; a small model scores low because"
-    " it is small, and the tasks are proxies for a capability, not the capability.",
-    "What lab and model do outside this protocol is not in its evidence.",
-)
+LIMITATIONS = """\
+This attests what was asked, what was answered and what follows from it under a plan fixed in advance; it is not a \
+statement that a model is safe. \
+Runtime level RA0: which weights ran, and that prompts were neither kept nor used for training, is the lab's signed \
+word. \
+The model was asked as shipped: better elicitation may find more capability, and sandbagging was not assessed. \
+A low figure bounds what these tasks drew out of this model under this budget; a small model scores low because it is \
+small, and the tasks are proxies for a capability, not the capability. \
+What lab and model do outside this protocol is not in its evidence."""
 
 
 @dataclass(frozen=True)
@@ -136,12 +134,12 @@ def attest(
                 delivered=history.delivered,
             )
         ),
-        limitations_text=" ".join(LIMITATIONS),
+        limitations_text=LIMITATIONS,
         issued_at=format_time(now),
         supersedes=supersedes,
     )
     envelope = _signed(predicate, engagement)
-    return Attested(to_bundle(envelope, engagement.keys.publication.key), envelope.digest)
+    return Attested(build_bundle(envelope, engagement.keys.publication.key), envelope.digest)
 
 
 def _signed(predicate: AuditPredicate, engagement: Engagement) -> Envelope:
@@ -149,9 +147,4 @@ def _signed(predicate: AuditPredicate, engagement: Engagement) -> Envelope:
     scope = [variant for variant in agreement.variants if variant.id in agreement.scope.variants]
     subjects = [Subject(name=f"model/{variant.id}", digest={SUBJECT_MANIFEST: variant.manifest}) for variant in scope]
     subjects += [Subject(name=f"variant/{variant.id}", digest={SUBJECT_VARIANT: variant.digest()}) for variant in scope]
-    statement = Statement(
-        subject=tuple(subjects),
-        predicate_type=PREDICATE_TYPE,
-        predicate=predicate.model_dump(mode="json", by_alias=True),
-    )
-    return sign(PAYLOAD_TYPE, statement.to_bytes(), engagement.keys.publication)
+    return sign(PAYLOAD_TYPE, build_statement(tuple(subjects), predicate), engagement.keys.publication)

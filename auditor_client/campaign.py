@@ -40,7 +40,7 @@ class Campaign:
     clock: Clock
     randomness: Randomness
     tls: str
-    patience: Patience = Patience()
+    patience: Patience
 
     async def run(
         self, *, lanes: int, on_progress: OnProgress = lambda _: None, on_text: OnText | None = None
@@ -49,6 +49,8 @@ class Campaign:
 
         Args:
             lanes: how many exchanges may run at once; never more sessions than the agreement allows.
+            on_progress: hears how far the schedule is whenever an exchange ends.
+            on_text: hears answers as they are generated; hidden content, for a person's own screen only.
 
         Raises:
             SafeconductError: what stopped the campaign; the journal holds everything that happened.

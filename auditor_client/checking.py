@@ -1,4 +1,4 @@
-"""Checks what the lab signs in an exchange; nothing is revealed before a Promise passes, nothing counts before a Record does."""
+"""Checks what the lab signs: nothing is revealed before a Promise passes, nothing counts before a Record does."""
 
 from __future__ import annotations
 

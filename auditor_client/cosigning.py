@@ -1,4 +1,4 @@
-"""Follows the lab's log and cosigns it: our signature under a root says that we hold and checked every leaf below it."""
+"""Follows the lab's log and cosigns it: our signature under a root says that we checked every leaf below it."""
 
 from __future__ import annotations
 
@@ -135,12 +135,7 @@ class Cosigner:
                     self._take(leaf)
                     if self._mirror.size == checkpoint.size:
                         break
-            if self._mirror.size != checkpoint.size:
-                raise CheckpointInvalid("the lab sent fewer leaves than its checkpoint covers")
-            if self._mirror.root() != checkpoint.root:
-                if checkpoint.size == start:
-                    raise LogEquivocation("the lab signed another root for a log of this size", size=str(start))
-                raise CheckpointInvalid("the leaves do not give the checkpoint's root", size=str(checkpoint.size))
+            self._compare(checkpoint, start)
         except BaseException:
             self._mirror.rewind(start)
             self._at, self._meter = at, meter
@@ -148,6 +143,14 @@ class Cosigner:
         for index in [index for index in self._expected if index < checkpoint.size]:
             del self._expected[index]
         await asyncio.to_thread(self._mirror.flush)
+
+    def _compare(self, checkpoint: Checkpoint, start: int) -> None:
+        if self._mirror.size != checkpoint.size:
+            raise CheckpointInvalid("the lab sent fewer leaves than its checkpoint covers")
+        if self._mirror.root() != checkpoint.root:
+            if checkpoint.size == start:
+                raise LogEquivocation("the lab signed another root for a log of this size", size=str(start))
+            raise CheckpointInvalid("the leaves do not give the checkpoint's root", size=str(checkpoint.size))
 
     def _take(self, leaf: bytes) -> None:
         index = self._mirror.size

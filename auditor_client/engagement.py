@@ -1,4 +1,4 @@
-"""One agreement in force, as the auditor's side uses it: the signed bytes, the keys to check against, our own signers."""
+"""One agreement in force, as the auditor's side uses it: signed bytes, keys to check against, our own signers."""
 
 from __future__ import annotations
 

@@ -55,6 +55,13 @@ def intend(
     """Return a signed Intent with all that opens it.
 
     Args:
+        question: what the item asks.
+        item: the item, whose attempt number makes the handle.
+        engagement: the agreement and our signers.
+        runtime: what the request is sealed to.
+        session: the session's name.
+        seq: the place in the session.
+        now: the present instant.
         link_key: the 32 bytes under which handles are made (`ClassKey.link_key` of class C5).
         prev: digest of what this Intent follows in its session.
         randomness: gives that many random bytes.

@@ -1,4 +1,4 @@
-"""Seals everything that may ever be released, one package a class, and delivers the ciphertext before any result is known."""
+"""Seals everything that may ever be released, one package a class; the lab gets the ciphertext before any result."""
 
 from __future__ import annotations
 

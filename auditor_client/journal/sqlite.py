@@ -10,6 +10,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import Self
 
 from attestations.documents.base import format_time, parse_time
 from attestations.errors import FileUnusable, StoreFailed
@@ -31,7 +32,7 @@ class SqliteJournal:
         self._reader = _connect(path)
         self._writer = _connect(path)
 
-    async def __aenter__(self) -> SqliteJournal:
+    async def __aenter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -131,8 +132,8 @@ class SqliteJournal:
         place = ("", -1)
         while True:
             rows = self._reader.execute(
-                "SELECT session, seq, task, arm, epoch, exchanges.attempt, state, intent, promise, document, status, code,"
-                " request, request_salt, response_key, result FROM exchanges JOIN items USING (task, arm, epoch)"
+                "SELECT session, seq, task, arm, epoch, exchanges.attempt, state, intent, promise, document, status,"
+                " code, request, request_salt, response_key, result FROM exchanges JOIN items USING (task, arm, epoch)"
                 " WHERE document IS NOT NULL AND (session, seq) > (?, ?) ORDER BY session, seq LIMIT ?",
                 (*place, _PAGE),
             )
@@ -217,7 +218,8 @@ def _end(db: sqlite3.Connection, ended: Ending) -> None:
         item.arm,
         item.epoch,
     )
-    _run(db, "UPDATE sessions SET prev = ?, next_seq = ? WHERE session = ?", ended.digest, ended.seq + 1, ended.session)
+    place = (ended.digest, ended.seq + 1, ended.session)
+    _run(db, "UPDATE sessions SET prev = ?, next_seq = ? WHERE session = ?", *place)
 
 
 def _begin(db: sqlite3.Connection, intended: Pending) -> None:

@@ -16,7 +16,7 @@ from auditor_client.intending import Question
 from auditor_client.journal.sqlite import SqliteJournal
 from auditor_client.lane import Patience
 from auditor_client.mirror import Mirror
-from auditor_client.ports import Item, Progress
+from auditor_client.ports import Item, Lab, Progress
 from auditor_client.registering import register
 from tests.support.audit_world import TestClock, World, design, suite, suite_key
 from tests.support.simulated_lab import SimulatedLab
@@ -35,6 +35,7 @@ class Audit:
     mirror: Mirror
     cosigner: Cosigner
     closed: bool = False
+    client: Lab | None = None
 
     @classmethod
     async def at(cls, folder: Path, world: World, clock: TestClock, lab: SimulatedLab, tasks: FrozenSuite) -> Audit:
@@ -54,7 +55,7 @@ class Audit:
         campaign = Campaign(
             engagement=self.world.engagement(),
             plan=Plan(question, suite_key().class_key("C5").link_key(), max_attempts=3),
-            lab=self.lab,
+            lab=self.client or self.lab,
             journal=self.journal,
             cosigner=self.cosigner,
             clock=self.clock,

@@ -46,7 +46,7 @@ async def test_a_stream_that_breaks_is_mended_without_asking_twice(audit: Audit,
 @pytest.mark.parametrize("step", ["intent", "promise", "reveal", "frame", "record"])
 async def test_a_crash_at_any_step_is_continued_with_the_same_intent(audit: Audit, step: str) -> None:
     audit.lab._losses[step] = list(range(3, 200))
-    with pytest.raises(Exception, match="broke|Promise"):
+    with pytest.raises(Exception, match=r"broke|Promise"):
         await audit.run(lanes=1)
     sent = {place: held.envelope.digest for place, held in audit.lab.held.items()}
 

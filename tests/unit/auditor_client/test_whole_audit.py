@@ -1,4 +1,4 @@
-"""From registration to the last stage against the simulated lab; what is written verifies as a stranger would verify it."""
+"""From registration to the last stage against the simulated lab; a stranger verifies what is written."""
 
 from __future__ import annotations
 
