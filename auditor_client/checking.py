@@ -37,6 +37,7 @@ class CheckedPromise:
 
     promise: Promise
     envelope: Envelope
+    data: bytes  # the envelope as it is kept and logged
 
     @property
     def log_index(self) -> int:
@@ -89,7 +90,7 @@ def check_promise(
     longest = timedelta(seconds=timing.reveal_seconds + timing.respond_seconds) + _ROUNDING
     if not at <= parse_time(promise.respond_by) <= at + longest:
         raise TimeOrderViolation("the Promise's deadline is not the agreed one", at=promise.respond_by)
-    return CheckedPromise(promise, envelope)
+    return CheckedPromise(promise, envelope, envelope.to_bytes())
 
 
 def check_refusal(envelope: Envelope, *, intent: Intent, intent_digest: str, engagement: Engagement) -> Refusal:

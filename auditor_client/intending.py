@@ -18,6 +18,7 @@ from attestations.documents.dialogue import (
     request_commitment,
 )
 from attestations.documents.exchange import Intent, TokenBudget, seed_commitment
+from attestations.envelope import Envelope, parse_envelope
 from attestations.errors import ScopeExceeded
 from attestations.sealing import request_info, seal_request
 from auditor_client.engagement import Engagement, signed
@@ -28,6 +29,15 @@ _TEMPLATE_TOKENS = 256  # chat templates add roles, markers and at most a defaul
 _MAX_TOKENS = 16_777_216
 
 Randomness = Callable[[int], bytes]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An Intent ready to be sent: its durable form, its envelope and its fields."""
+
+    pending: Pending
+    envelope: Envelope
+    intent: Intent
 
 
 @dataclass(frozen=True)
@@ -51,7 +61,7 @@ def intend(
     prev: str,
     now: datetime,
     randomness: Randomness,
-) -> Pending:
+) -> Prepared:
     """Return a signed Intent with all that opens it.
 
     Args:
@@ -100,18 +110,26 @@ def intend(
         budget_max=most_tokens(question),
         not_after=format_time(now + timedelta(seconds=agreement.timing.reveal_seconds)),
     )
-    return Pending(
+    envelope = signed(intent, engagement.keys.exchange)
+    pending = Pending(
         session=session,
         seq=seq,
         item=item,
         intended_at=now,
-        intent=signed(intent, engagement.keys.exchange).to_bytes(),
+        intent=envelope.to_bytes(),
         request=request.to_bytes(),
         sealed=sealed,
         seed_share=seed_share,
         response_key=response_key,
         request_salt=salt,
     )
+    return Prepared(pending, envelope, intent)
+
+
+def restored(pending: Pending) -> Prepared:
+    """Return an Intent as the journal kept it: the very bytes that may have been sent already."""
+    envelope = parse_envelope(pending.intent)
+    return Prepared(pending, envelope, Intent.parse(envelope.payload))
 
 
 def most_tokens(question: Question) -> TokenBudget:

@@ -33,7 +33,7 @@ from auditor_client.answering import OnText, ReceivedAnswer
 from auditor_client.checking import CheckedPromise, CheckedRecord, check_promise, check_record, check_refusal
 from auditor_client.cosigning import Cosigner
 from auditor_client.engagement import Engagement, signed
-from auditor_client.intending import Question, Randomness, intend
+from auditor_client.intending import Prepared, Question, Randomness, intend, restored
 from auditor_client.leaf_checks import sent_name
 from auditor_client.ports import (
     Clock,
@@ -92,7 +92,8 @@ class Lane:
         self._session = session
         self._runtime = runtime
         self._runtimes: dict[str, Runtime] = {} if runtime is None else {runtime.digest: runtime}
-        self._pending: Pending | None = None if session is None else desk.journal.pending(session.name)
+        kept = None if session is None else desk.journal.pending(session.name)
+        self._prepared: Prepared | None = None if kept is None else restored(kept)
         self._promised_unanswered = False
         self._moved = False
 
@@ -123,11 +124,11 @@ class Lane:
 
     async def _connected(self) -> None:
         await self._in_session()
-        if self._pending is None and not await self._begin(None):
+        if self._prepared is None and not await self._begin(None):
             return
         async with self._desk.lab.exchange() as stream:
-            while self._pending is not None:
-                ending = await self._carry(stream, self._pending)
+            while self._prepared is not None:
+                ending = await self._carry(stream, self._prepared)
                 await self._begin(ending)
                 self._moved = True
                 self._desk.on_ended(ending)
@@ -195,7 +196,7 @@ class Lane:
             session = replace(session, prev=ending.digest, next_seq=ending.seq + 1)
         refused = ending is not None and ending.status == "REFUSED"
         item = None if refused else desk.next_item()
-        intended = None
+        intended: Prepared | None = None
         if item is not None and session.prev is not None:
             try:
                 intended = intend(
@@ -214,16 +215,14 @@ class Lane:
                 desk.return_item(item)
                 raise
         if ending is not None or intended is not None:
-            await desk.journal.turn(ending, intended)
-        self._session, self._pending = session, intended
+            await desk.journal.turn(ending, None if intended is None else intended.pending)
+        self._session, self._prepared = session, intended
         self._promised_unanswered = False
         return intended is not None
 
-    async def _carry(self, stream: Stream, pending: Pending) -> Ending:
+    async def _carry(self, stream: Stream, prepared: Prepared) -> Ending:
         desk = self._desk
-        envelope = parse_envelope(pending.intent)
-        # Our own bytes, just built or read from our own journal.
-        intent = Intent.parse(envelope.payload)
+        pending, envelope, intent = prepared.pending, prepared.envelope, prepared.intent
         runtime = self._runtime_of(intent.evidence)
         promised: CheckedPromise | None = None
         received = ReceivedAnswer(pending.response_key, on_text=desk.on_text)
@@ -242,11 +241,11 @@ class Lane:
                                 intended_at=pending.intended_at,
                                 now=desk.clock.now(),
                             )
-                            desk.cosigner.expect_promise(envelope, answer, promised.promise)
+                            desk.cosigner.expect_promise(pending.intent, promised.data, promised.promise)
                             self._promised_unanswered = True
                             timing = desk.engagement.agreement.timing
                             deadline.reschedule(loop.time() + timing.respond_seconds + desk.patience.answer)
-                            await reveal(stream, pending, promised)
+                            await reveal(stream, prepared, promised)
                         case SealedFrame() as frame:
                             received.take(frame)
                         case Refused(answer):
@@ -296,7 +295,8 @@ class Lane:
         if promised is None:
             raise PromiseMissing("a Record without its Promise", session=pending.session, seq=str(pending.seq))
         record = checked.record
-        self._desk.cosigner.expect_record(checked.envelope, record)
+        document = checked.envelope.to_bytes()
+        self._desk.cosigner.expect_record(document, record)
         if record.status == "COMPLETED":
             item = replace(pending.item, state="DONE")
         elif pending.item.attempt + 1 < self._desk.max_attempts:
@@ -312,8 +312,8 @@ class Lane:
             session=pending.session,
             seq=pending.seq,
             digest=checked.envelope.digest,
-            promise=promised.envelope.to_bytes(),
-            document=checked.envelope.to_bytes(),
+            promise=promised.data,
+            document=document,
             status=record.status,
             code=record.code,
             result=None if checked.answer is None else checked.answer.to_bytes(),
@@ -345,14 +345,15 @@ class Lane:
         raise kind(f"the lab refused: {refusal.reason}" + (f" ({refusal.rule})" if refusal.rule else ""), **facts)
 
 
-async def reveal(stream: Stream, pending: Pending, promised: CheckedPromise | None) -> None:
+async def reveal(stream: Stream, prepared: Prepared, promised: CheckedPromise | None) -> None:
     """Open an Intent's commitments to the lab.
 
     Raises:
         RevealBeforePromise: there is no verified Promise for exactly this Intent.
     """
-    if promised is None or promised.promise.intent != parse_envelope(pending.intent).digest:
+    pending = prepared.pending
+    if promised is None or promised.promise.intent != prepared.envelope.digest:
         raise RevealBeforePromise("no verified Promise is held", session=pending.session, seq=str(pending.seq))
-    if sha256(pending.sealed) != Intent.parse(parse_envelope(pending.intent).payload).sealed_digest:
+    if sha256(pending.sealed) != prepared.intent.sealed_digest:
         raise RevealBeforePromise("the sealed bytes are not the intended ones", session=pending.session)
     await stream.reveal(pending.sealed, pending.seed_share)

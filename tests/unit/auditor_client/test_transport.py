@@ -41,7 +41,7 @@ async def _over(audit: Audit, address: str, credentials: Credentials = CREDENTIA
 async def test_a_campaign_runs_over_the_wire(audit: Audit, address: str) -> None:
     over, _ = await _over(audit, address)
 
-    assert 7 == (await over.run(lanes=3)).done
+    assert (await over.run(lanes=3)).done == 7
     assert audit.lab.tree.root() == audit.mirror.root()
 
 
@@ -50,7 +50,7 @@ async def test_a_broken_stream_is_mended_over_the_wire(audit: Audit, address: st
     for step in ("intent", "reveal", "record"):
         audit.lab.lose(step, at=2)
 
-    assert 7 == (await over.run(lanes=2)).done
+    assert (await over.run(lanes=2)).done == 7
     assert 7 == len(set(audit.lab.calls)) == len(audit.lab.calls)
 
 
@@ -64,7 +64,7 @@ async def test_an_error_of_the_lab_arrives_as_the_same_error(audit: Audit, addre
 
     with pytest.raises(PhaseViolation) as caught:
         await lab.close("00" * 32)
-    assert ("exchanges are running", {"state": "RUNNING"}) == (caught.value.message, caught.value.facts)
+    assert (caught.value.message, caught.value.facts) == ("exchanges are running", {"state": "RUNNING"})
 
 
 async def test_a_lab_with_another_certificate_is_not_spoken_to(audit: Audit, address: str) -> None:
