@@ -61,7 +61,7 @@ def key_hash(name: str, kind: int, public: bytes) -> bytes:
 
 def is_key_name(name: str) -> bool:
     """Tell whether a key may have this name: no spaces, no plus signs, at most 160 characters."""
-    return _NAME.match(name) is not None
+    return _NAME.fullmatch(name) is not None
 
 
 def parse_note(data: bytes | str) -> Note:
