@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from attestations.documents.base import Decimal, Name, Part
+from attestations.documents.base import Decimal, Name
 from attestations.errors import ConfigurationInvalid, FileUnusable
 
 
-class LabSettings(Part):
+class Section(BaseModel):
+    """A table of the file; not strict, because the environment gives numbers as text."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class LabSettings(Section):
     """Where the lab is, and its identity file as it was obtained out of band."""
 
     address: str = "127.0.0.1:7443"
     identity: str = "lab-identity.json"
 
 
-class RunSettings(Part):
+class RunSettings(Section):
     """How the campaign is run."""
 
     lanes: int = Field(default=8, ge=1, le=256)
@@ -29,24 +35,24 @@ class RunSettings(Part):
     give_up_seconds: int = Field(default=900, ge=1, le=86_400)
 
 
-class MetricSettings(Part):
+class MetricSettings(Section):
     """One planned figure."""
 
     id: Name
     category: Name | None = None
     direction: Literal["risk_increasing", "risk_decreasing"] = "risk_increasing"
-    rule_out: Decimal | None = Field(default=None, alias="rule_out")
-    rule_in: Decimal | None = Field(default=None, alias="rule_in")
+    rule_out: Decimal | None = None
+    rule_in: Decimal | None = None
 
 
-class PlanSettings(Part):
+class PlanSettings(Section):
     """The analysis plan that is committed to before access."""
 
     epochs: int = Field(default=1, ge=1, le=1000)
-    max_attempts: int = Field(default=5, ge=1, le=100, alias="max_attempts")
+    max_attempts: int = Field(default=5, ge=1, le=100)
     level: Decimal = "0.95"
-    answered_floor: Decimal = Field(default="0.5", alias="answered_floor")
-    positive_control_bound: Decimal = Field(default="0.7", alias="positive_control_bound")
+    answered_floor: Decimal = "0.5"
+    positive_control_bound: Decimal = "0.7"
     metrics: tuple[MetricSettings, ...] = ()
 
 
@@ -97,23 +103,11 @@ def load_settings(path: Path) -> Settings:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationInvalid(f"{path.name} is not TOML: {error}", path=str(path)) from None
     try:
-        return Settings(**_tuples(values))
+        return Settings(**values)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         field = ".".join(str(step) for step in first["loc"])
         raise ConfigurationInvalid(f"{path.name}: {field}: {first['msg']}", field=field) from None
-
-
-def _tuples(value: dict[str, Any]) -> dict[str, Any]:
-    # TOML arrays are lists, the strict models hold tuples.
-    def convert(item: Any) -> Any:
-        if isinstance(item, list):
-            return tuple(convert(inner) for inner in item)
-        if isinstance(item, dict):
-            return {name: convert(inner) for name, inner in item.items()}
-        return item
-
-    return {name: convert(item) for name, item in value.items()}
 
 
 TEMPLATE = """\

@@ -39,6 +39,10 @@ class SqliteJournal:
     async def __aexit__(self, *_: object) -> None:
         self._changes.put(None)
         await asyncio.to_thread(self._thread.join)
+        self.discard()
+
+    def discard(self) -> None:
+        """Close a journal that was only read."""
         self._reader.close()
         self._writer.close()
 
