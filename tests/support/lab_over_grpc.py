@@ -19,6 +19,8 @@ from safeconduct.v1 import (
     disclosure_service_pb2 as disclosure,
     disclosure_service_pb2_grpc,
     envelope_pb2,
+    negotiation_service_pb2 as negotiation,
+    negotiation_service_pb2_grpc,
     transcript_service_pb2 as transcript,
     transcript_service_pb2_grpc,
 )
@@ -36,12 +38,28 @@ async def _abort(context: Any, error: SafeconductError) -> None:
     await context.abort(grpc.StatusCode.FAILED_PRECONDITION, error.message)
 
 
+class _Negotiation(negotiation_service_pb2_grpc.NegotiationServiceServicer):
+    def __init__(self, lab: Lab) -> None:
+        self._lab = lab
+
+    async def GetTerms(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return negotiation.GetTermsResponse(terms=_wire(await self._lab.terms()))
+
+    async def Offer(self, request: Any, context: Any) -> Any:  # noqa: N802
+        answer = await self._lab.offer(_read(request.offer))
+        return negotiation.OfferResponse(accept=_wire(answer.accept), agreement=_wire(answer.agreement))
+
+    async def Conclude(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self._lab.conclude(_read(request.agreement))
+        return negotiation.ConcludeResponse()
+
+
 class _Access(access_service_pb2_grpc.AccessServiceServicer):
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
 
     async def OpenSession(self, request: Any, context: Any) -> Any:  # noqa: N802
-        opened = await self._lab.open_session(parse_envelope(request.open.dsse))
+        opened = await self._lab.open_session(_read(request.open))
         return access.OpenSessionResponse(grant=_wire(opened.grant), runtime=_wire(opened.runtime))
 
     async def GetRuntime(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -85,7 +103,7 @@ class _Transcript(transcript_service_pb2_grpc.TranscriptServiceServicer):
 
     async def Register(self, request: Any, context: Any) -> Any:  # noqa: N802
         return transcript.RegisterResponse(
-            receipt=_wire(await self._lab.register(parse_envelope(request.registration.dsse)))
+            receipt=_wire(await self._lab.register(_read(request.registration)))
         )
 
     async def GetCheckpoint(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -105,6 +123,18 @@ class _Transcript(transcript_service_pb2_grpc.TranscriptServiceServicer):
         except SafeconductError as error:
             await _abort(context, error)
 
+    async def ConfirmClose(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return transcript.ConfirmCloseResponse(receipt=_wire(await self._lab.confirm_close(_read(request.close))))
+
+    async def CommitGrades(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return transcript.CommitGradesResponse(receipt=_wire(await self._lab.commit_grades(_read(request.grades))))
+
+    async def GetProof(self, request: Any, context: Any) -> Any:  # noqa: N802
+        proof = await self._lab.proof(
+            agreement=request.agreement, leaf=request.leaf_index, size=request.tree_size, old_size=request.old_size
+        )
+        return transcript.GetProofResponse(inclusion=proof.inclusion, consistency=proof.consistency)
+
 
 class _Disclosure(disclosure_service_pb2_grpc.DisclosureServiceServicer):
     def __init__(self, lab: Lab) -> None:
@@ -119,6 +149,20 @@ class _Disclosure(disclosure_service_pb2_grpc.DisclosureServiceServicer):
 
         receipt = await self._lab.deliver(parse_envelope(first.manifest.dsse), blocks())
         return disclosure.DeliverResponse(delivery=_wire(receipt))
+
+    async def State(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return disclosure.StateResponse(receipt=_wire(await self._lab.state(_read(request.event))))
+
+    async def Release(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return disclosure.ReleaseResponse(receipt=_wire(await self._lab.release(_read(request.release))))
+
+    async def Acknowledge(self, request: Any, context: Any) -> Any:  # noqa: N802
+        envelope = await self._lab.acknowledge(agreement=request.agreement, attestation=request.attestation)
+        return disclosure.AcknowledgeResponse(acknowledgement=_wire(envelope))
+
+
+def _read(message: envelope_pb2.SignedEnvelope) -> Envelope:
+    return parse_envelope(message.dsse)
 
 
 def _frame(frame: SealedFrame) -> access.Frame:
@@ -141,9 +185,10 @@ def _answer(answer: Any) -> access.ExchangeResponse:
 async def served(lab: Lab, *, key: bytes, certificate: bytes, clients: bytes) -> AsyncIterator[str]:
     """Serve `lab`; yields the address."""
     server = grpc.aio.server()
-    access_service_pb2_grpc.add_AccessServiceServicer_to_server(_Access(lab), server)  # type: ignore[no-untyped-call]
-    transcript_service_pb2_grpc.add_TranscriptServiceServicer_to_server(_Transcript(lab), server)  # type: ignore[no-untyped-call]
-    disclosure_service_pb2_grpc.add_DisclosureServiceServicer_to_server(_Disclosure(lab), server)  # type: ignore[no-untyped-call]
+    negotiation_service_pb2_grpc.add_NegotiationServiceServicer_to_server(_Negotiation(lab), server)
+    access_service_pb2_grpc.add_AccessServiceServicer_to_server(_Access(lab), server)
+    transcript_service_pb2_grpc.add_TranscriptServiceServicer_to_server(_Transcript(lab), server)
+    disclosure_service_pb2_grpc.add_DisclosureServiceServicer_to_server(_Disclosure(lab), server)
     tls = grpc.ssl_server_credentials([(key, certificate)], root_certificates=clients, require_client_auth=True)
     port = server.add_secure_port("127.0.0.1:0", tls)
     await server.start()

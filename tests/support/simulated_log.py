@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from attestations.checkpoint import Checkpoint, sign_checkpoint
+from attestations.documents.agreement import Accept, Access, Agreement, Offer, Terms
 from attestations.documents.base import Document, format_time
 from attestations.documents.engagement import (
     Acknowledgement,
@@ -18,12 +19,13 @@ from attestations.documents.engagement import (
     StatusCounts,
 )
 from attestations.documents.exchange import Meter, Record
-from attestations.envelope import Envelope, sign
+from attestations.envelope import Envelope, open_document, sign
+from attestations.keys import KeyUse
 from attestations.log_entries import LogEntry, parse_entry
 from attestations.merkle import Tree, leaf_hash
 from auditor_client.engagement import Engagement
 from auditor_client.ports import OfferAnswer, Proof, Resumed
-from tests.support.audit_world import World
+from tests.support.audit_world import AUDITOR, World
 
 
 class SimulatedLog:
@@ -42,6 +44,8 @@ class SimulatedLog:
         self._receipts: dict[str, Envelope] = {}
         self._close: Envelope | None = None
         self.forks = False
+        self.gateway = "33" * 32
+        self.access: Access | None = None
 
     def sessions(self) -> dict[str, int]:
         raise NotImplementedError
@@ -82,13 +86,42 @@ class SimulatedLog:
         return sign_checkpoint(checkpoint, self.world.lab.log).to_text()
 
     async def terms(self) -> Envelope:
-        raise NotImplementedError
+        agreement = self.world.agreement()
+        terms = Terms(
+            lab=agreement.party("lab"),
+            auditor="somebody.else" if self.now_does("terms_for_another") else AUDITOR,
+            gateway=self.gateway,
+            origin_prefix="lab.example/safeconduct",
+            variants=agreement.variants,
+            scope=agreement.scope,
+            budget=agreement.budget,
+            access=self.access or agreement.access,
+            timing=agreement.timing,
+            runtime=agreement.runtime,
+            policy=agreement.policy,
+            issued_at=format_time(self.clock.now()),
+        )
+        return sign(terms.payload_type, terms.to_bytes(), self.world.lab.agreement)
 
     async def offer(self, offer: Envelope) -> OfferAnswer:
-        raise NotImplementedError
+        document = Offer.parse(offer.payload)
+        body = document.body
+        if self.now_does("sign_another_agreement"):
+            body = body.model_copy(update={"created_at": "2020-01-01T00:00:00Z"})
+        agreement = sign(body.payload_type, body.to_bytes(), self.world.lab.agreement)
+        accept = Accept(
+            engagement=body.engagement,
+            offer=offer.digest,
+            agreement=agreement.digest,
+            valid_until=document.valid_until,
+        )
+        return OfferAnswer(sign(accept.payload_type, accept.to_bytes(), self.world.lab.agreement), agreement)
 
     async def conclude(self, agreement: Envelope) -> None:
-        return None
+        document = Agreement.parse(agreement.payload)
+        required = (document.lab_key(KeyUse.AGREEMENT), document.auditor_key(KeyUse.AGREEMENT))
+        open_document(agreement, Agreement, required=required)
+        self.engagement = Engagement(document, agreement, self.world.auditor)
 
     async def register(self, registration: Envelope) -> Envelope:
         return self.receipt("registration", registration)
