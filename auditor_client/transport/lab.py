@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
 
@@ -36,45 +37,48 @@ from safeconduct.v1 import (
 
 CALL_SECONDS = 30.0
 STREAM_SECONDS = 3600.0  # leaves and packages may be many
-T = TypeVar("T")
+PAUSES = (0.1, 0.3, 0.9)  # seconds between the tries of one call; lanes have their own patience
 
 
 class GrpcLab:
     """A lab at the other end of a channel."""
 
-    def __init__(self, channel: grpc.aio.Channel, *, call_seconds: float = CALL_SECONDS) -> None:
+    def __init__(
+        self, channel: grpc.aio.Channel, *, call_seconds: float = CALL_SECONDS, pauses: Sequence[float] = PAUSES
+    ) -> None:
         self._negotiation: Any = negotiation_service_pb2_grpc.NegotiationServiceStub(channel)
         self._access: Any = access_service_pb2_grpc.AccessServiceStub(channel)
         self._transcript: Any = transcript_service_pb2_grpc.TranscriptServiceStub(channel)
         self._disclosure: Any = disclosure_service_pb2_grpc.DisclosureServiceStub(channel)
         self._seconds = call_seconds
+        self._pauses = pauses
 
     async def terms(self) -> Envelope:
         """Return what the lab would agree to."""
         request = negotiation.GetTermsRequest()
-        return _opened(await self._ask("GetTerms", self._negotiation.GetTerms(request, timeout=self._seconds)), "terms")
+        return _opened(await self._ask("GetTerms", self._negotiation.GetTerms, request), "terms")
 
     async def offer(self, offer: Envelope) -> OfferAnswer:
         """Propose an agreement."""
         request = negotiation.OfferRequest(offer=_wire(offer))
-        answer = await self._ask("Offer", self._negotiation.Offer(request, timeout=self._seconds))
+        answer = await self._ask("Offer", self._negotiation.Offer, request)
         return OfferAnswer(_opened(answer, "accept"), _opened(answer, "agreement"))
 
     async def conclude(self, agreement: Envelope) -> None:
         """Bring the agreement into force."""
         request = negotiation.ConcludeRequest(agreement=_wire(agreement))
-        await self._ask("Conclude", self._negotiation.Conclude(request, timeout=self._seconds))
+        await self._ask("Conclude", self._negotiation.Conclude, request)
 
     async def register(self, registration: Envelope) -> Envelope:
         """Register the suite; returns the receipt."""
         request = transcript.RegisterRequest(registration=_wire(registration))
-        answer = await self._ask("Register", self._transcript.Register(request, timeout=self._seconds))
+        answer = await self._ask("Register", self._transcript.Register, request)
         return _opened(answer, "receipt")
 
     async def open_session(self, opening: Envelope) -> OpenedSession:
         """Open a session, or get its grant again."""
         request = access.OpenSessionRequest(open=_wire(opening))
-        answer = await self._ask("OpenSession", self._access.OpenSession(request, timeout=self._seconds))
+        answer = await self._ask("OpenSession", self._access.OpenSession, request)
         return OpenedSession(_opened(answer, "grant"), _opened(answer, "runtime"))
 
     @asynccontextmanager
@@ -89,7 +93,7 @@ class GrpcLab:
     async def resume(self, *, agreement: str, session: str, checkpoint: str) -> Resumed:
         """Show the last cosigned checkpoint and learn where things stand."""
         request = access.ResumeRequest(agreement=agreement, session=session, checkpoint=checkpoint)
-        answer = await self._ask("Resume", self._access.Resume(request, timeout=self._seconds))
+        answer = await self._ask("Resume", self._access.Resume, request)
         return Resumed(answer.checkpoint, tuple(answer.consistency), answer.next_seq)
 
     async def redeliver(self, *, agreement: str, session: str, seq: int) -> AsyncIterator[SealedFrame]:
@@ -101,20 +105,18 @@ class GrpcLab:
     async def runtime(self, agreement: str) -> Envelope:
         """Return the runtime statement that new Intents must name."""
         request = access.GetRuntimeRequest(agreement=agreement)
-        return _opened(
-            await self._ask("GetRuntime", self._access.GetRuntime(request, timeout=self._seconds)), "runtime"
-        )
+        return _opened(await self._ask("GetRuntime", self._access.GetRuntime, request), "runtime")
 
     async def checkpoint(self, agreement: str) -> str:
         """Return the lab's present checkpoint with the cosignatures it holds."""
         request = transcript.GetCheckpointRequest(agreement=agreement)
-        answer = await self._ask("GetCheckpoint", self._transcript.GetCheckpoint(request, timeout=self._seconds))
+        answer = await self._ask("GetCheckpoint", self._transcript.GetCheckpoint, request)
         return str(answer.checkpoint)
 
     async def proof(self, *, agreement: str, leaf: int, size: int, old_size: int) -> Proof:
         """Return an inclusion and a consistency proof."""
         request = transcript.GetProofRequest(agreement=agreement, leaf_index=leaf, tree_size=size, old_size=old_size)
-        answer = await self._ask("GetProof", self._transcript.GetProof(request, timeout=self._seconds))
+        answer = await self._ask("GetProof", self._transcript.GetProof, request)
         return Proof(tuple(answer.inclusion), tuple(answer.consistency))
 
     async def leaves(self, *, agreement: str, start: int) -> AsyncIterator[bytes]:
@@ -127,23 +129,23 @@ class GrpcLab:
     async def cosign(self, *, agreement: str, checkpoint: str) -> None:
         """Hand over a cosigned checkpoint."""
         request = transcript.CosignRequest(agreement=agreement, checkpoint=checkpoint)
-        await self._ask("Cosign", self._transcript.Cosign(request, timeout=self._seconds))
+        await self._ask("Cosign", self._transcript.Cosign, request)
 
     async def close(self, agreement: str) -> Envelope:
         """End the run."""
         request = transcript.CloseRequest(agreement=agreement)
-        return _opened(await self._ask("Close", self._transcript.Close(request, timeout=self._seconds)), "close")
+        return _opened(await self._ask("Close", self._transcript.Close, request), "close")
 
     async def confirm_close(self, close: Envelope) -> Envelope:
         """Hand over the close statement with both signatures; returns the receipt."""
         request = transcript.ConfirmCloseRequest(close=_wire(close))
-        answer = await self._ask("ConfirmClose", self._transcript.ConfirmClose(request, timeout=self._seconds))
+        answer = await self._ask("ConfirmClose", self._transcript.ConfirmClose, request)
         return _opened(answer, "receipt")
 
     async def commit_grades(self, grades: Envelope) -> Envelope:
         """Fix every grade; returns the receipt."""
         request = transcript.CommitGradesRequest(grades=_wire(grades))
-        answer = await self._ask("CommitGrades", self._transcript.CommitGrades(request, timeout=self._seconds))
+        answer = await self._ask("CommitGrades", self._transcript.CommitGrades, request)
         return _opened(answer, "receipt")
 
     async def deliver(self, manifest: Envelope, blocks: AsyncIterator[bytes]) -> Envelope:
@@ -154,30 +156,39 @@ class GrpcLab:
             async for block in blocks:
                 yield disclosure.DeliverRequest(chunk=block)
 
-        answer = await self._ask("Deliver", self._disclosure.Deliver(parts(), timeout=STREAM_SECONDS))
+        try:
+            answer = await self._disclosure.Deliver(parts(), timeout=STREAM_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            raise error_from_call(error, call="Deliver") from None
         return _opened(answer, "delivery")
 
     async def state(self, event: Envelope) -> Envelope:
         """Put an event into the log; returns the receipt."""
         request = disclosure.StateRequest(event=_wire(event))
-        return _opened(await self._ask("State", self._disclosure.State(request, timeout=self._seconds)), "receipt")
+        return _opened(await self._ask("State", self._disclosure.State, request), "receipt")
 
     async def release(self, release: Envelope) -> Envelope:
         """Log a release; returns the receipt."""
         request = disclosure.ReleaseRequest(release=_wire(release))
-        return _opened(await self._ask("Release", self._disclosure.Release(request, timeout=self._seconds)), "receipt")
+        return _opened(await self._ask("Release", self._disclosure.Release, request), "receipt")
 
     async def acknowledge(self, *, agreement: str, attestation: str) -> Envelope:
         """Ask the lab to acknowledge an attestation's transcript facts."""
         request = disclosure.AcknowledgeRequest(agreement=agreement, attestation=attestation)
-        answer = await self._ask("Acknowledge", self._disclosure.Acknowledge(request, timeout=self._seconds))
+        answer = await self._ask("Acknowledge", self._disclosure.Acknowledge, request)
         return _opened(answer, "acknowledgement")
 
-    async def _ask(self, call: str, answer: Awaitable[Any]) -> Any:
-        try:
-            return await answer
-        except grpc.aio.AioRpcError as error:
-            raise error_from_call(error, call=call) from None
+    async def _ask(self, call: str, method: Callable[..., Awaitable[Any]], request: object) -> Any:
+        # Every call is safe to repeat: the lab answers the same signed bytes with the same bytes.
+        for pause in (*self._pauses, None):
+            try:
+                return await method(request, timeout=self._seconds)
+            except grpc.aio.AioRpcError as error:
+                failed = error_from_call(error, call=call)
+                if pause is None or not isinstance(failed, LabUnreachable):
+                    raise failed from None
+            await asyncio.sleep(pause)
+        raise AssertionError("the last try returns or raises")
 
 
 class GrpcStream:

@@ -102,9 +102,7 @@ class _Transcript(transcript_service_pb2_grpc.TranscriptServiceServicer):
         self._lab = lab
 
     async def Register(self, request: Any, context: Any) -> Any:  # noqa: N802
-        return transcript.RegisterResponse(
-            receipt=_wire(await self._lab.register(_read(request.registration)))
-        )
+        return transcript.RegisterResponse(receipt=_wire(await self._lab.register(_read(request.registration))))
 
     async def GetCheckpoint(self, request: Any, context: Any) -> Any:  # noqa: N802
         return transcript.GetCheckpointResponse(checkpoint=await self._lab.checkpoint(request.agreement))

@@ -79,6 +79,7 @@ class SimulatedLab(SimulatedLog):
         self._losses: dict[str, list[int]] = {}
         self._seen: Counter[str] = Counter()
         self.boots = 0
+        self.delay = 0.0  # seconds a model call takes
         self._boot()
 
     def misbehave(self, fault: str, *, at: int = 1) -> None:
@@ -337,6 +338,9 @@ class SimulatedStream:
         self._lose("reveal")
         assert self._held is not None
         before = self._held.ended
+        if before is None and self._lab.delay:
+            await asyncio.sleep(self._lab.delay)
+            before = self._held.ended
         self._lab.reveal(self._held, sealed, seed_share)
         if before is None:
             self._finish(self._held)
