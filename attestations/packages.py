@@ -22,7 +22,7 @@ from attestations.errors import (
     SizeLimitExceeded,
 )
 from attestations.merkle import Frontier, leaf_hash
-from attestations.sealing import pad, unpad
+from attestations.sealing import pad, padded_length, unpad
 
 MAX_CHUNK_BYTES = 16 * 1024 * 1024
 MAX_CHUNKS = 1 << 24
@@ -65,14 +65,18 @@ def seal_package(class_key: ClassKey, chunks: Sequence[bytes]) -> SealedPackage:
     """Seal the content of one class, one chunk a task or exchange.
 
     A class key seals one package: sealing two different contents under it would use its chunk keys twice.
+    The lab holds the ciphertext long before it may be opened, and lengths would tell it which answers were
+    right and which tasks are decoys: all chunks of a class are padded to the longest. Only transcripts (C7)
+    keep their own length, which the lab knows from having answered them.
 
     Raises:
         SizeLimitExceeded: a chunk is too large.
     """
     ciphertexts, keys = Frontier(), Frontier()
     sealed: list[bytes] = []
+    floor = 0 if class_key.cls == "C7" else max(map(padded_length, chunks), default=0)
     for i, chunk in enumerate(chunks):
-        plaintext = pad(chunk)
+        plaintext = pad(chunk, floor=floor)
         if len(plaintext) + _TAG > MAX_CHUNK_BYTES:
             raise SizeLimitExceeded("a chunk of a package is larger than 16 MiB", chunk=str(i))
         key = class_key.task_key(i)
@@ -132,7 +136,7 @@ def open_chunk_with(key: bytes, i: int, ct: bytes) -> bytes:
         PackageDecryptFailed: it does not open, or its padding is not in its one form.
     """
     try:
-        content = unpad(AESGCM(key).decrypt(_ONCE, ct, None))
+        content = unpad(AESGCM(key).decrypt(_ONCE, ct, None), floored=True)
     except (InvalidTag, ValueError):
         content = None
     if content is None:

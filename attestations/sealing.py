@@ -37,18 +37,25 @@ def padme(n: int) -> int:
     return (n + mask) & ~mask
 
 
-def pad(data: bytes) -> bytes:
-    """Return u32 length, data, and zeros up to the next Padme length."""
+def padded_length(data: bytes) -> int:
+    """Return how long `pad` makes `data` if it is given no floor."""
+    return padme(_LENGTH + len(data))
+
+
+def pad(data: bytes, *, floor: int = 0) -> bytes:
+    """Return u32 length, data, and zeros up to the next Padme length, or up to `floor` if that is more."""
     if len(data) > MAX_SEALED_PLAINTEXT:
         raise SizeLimitExceeded("too large to be sealed in one piece", bytes=str(len(data)))
-    return (len(data).to_bytes(_LENGTH, "big") + data).ljust(padme(_LENGTH + len(data)), b"\0")
+    return (len(data).to_bytes(_LENGTH, "big") + data).ljust(max(padded_length(data), floor), b"\0")
 
 
-def unpad(padded: bytes) -> bytes | None:
-    """Return what `pad` padded, or None where the bytes are not its only form."""
+def unpad(padded: bytes, *, floored: bool = False) -> bytes | None:
+    """Return what `pad` padded (with a floor or without), or None where the bytes are not its form."""
     length = int.from_bytes(padded[:_LENGTH], "big")
     end = _LENGTH + length
-    if len(padded) < _LENGTH or len(padded) != padme(end) or padded.count(0, end) != len(padded) - end:
+    if len(padded) < _LENGTH or padded.count(0, end) != len(padded) - end:
+        return None
+    if len(padded) < padme(end) or (len(padded) != padme(end) and not floored):
         return None
     return padded[_LENGTH:end]
 

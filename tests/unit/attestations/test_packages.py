@@ -82,10 +82,17 @@ def test_garbage_does_not_open(ciphertext: bytes) -> None:
         open_chunk(KEY, 0, ciphertext)
 
 
-def test_padding_in_another_form_is_refused() -> None:
-    ciphertext = AESGCM(KEY.task_key(0)).encrypt(bytes(12), b"\0\0\0\x01a\0\0\0\0", None)
+@pytest.mark.parametrize("plaintext", [b"\0\0\0\x01a\0\0\1", b"\0\0\0\x09a\0\0\0"])
+def test_padding_in_another_form_is_refused(plaintext: bytes) -> None:
+    ciphertext = AESGCM(KEY.task_key(0)).encrypt(bytes(12), plaintext, None)
     with pytest.raises(PackageDecryptFailed):
         open_chunk(KEY, 0, ciphertext)
+
+
+def test_the_length_of_a_sealed_chunk_tells_nothing_about_its_task() -> None:
+    sealed = seal_package(KEY, [b"", b"correct", b"x" * 900])
+    assert 1 == len({len(chunk) for chunk in sealed.chunks})
+    assert [b"", b"correct", b"x" * 900] == [open_chunk(KEY, i, chunk) for i, chunk in enumerate(sealed.chunks)]
 
 
 @pytest.mark.parametrize("cut", [1, 3, 4, 5, len(FILE) - 1])
