@@ -18,16 +18,16 @@ from attestations.envelope import parse_envelope
 from attestations.errors import ConfigurationInvalid, FileUnusable, PhaseViolation, ScopeExceeded
 from attestations.identity import Identity, parse_identity
 from auditor_client.campaign import Campaign, Plan
+from auditor_client.campaign_state import Item
 from auditor_client.cosigning import Cosigner
+from auditor_client.desk import Patience
 from auditor_client.engagement import AuditorKeys, Engagement
 from auditor_client.frozen_suite import FrozenSuite, parse_frozen_suite
 from auditor_client.home import Home
 from auditor_client.intending import Question
 from auditor_client.journal.sqlite import SqliteJournal
-from auditor_client.lane import Patience
 from auditor_client.mirror import Mirror
 from auditor_client.observing import open_log
-from auditor_client.ports import Item
 from auditor_client.proposing import AGREEMENT, Proposal, open_engagement
 from auditor_client.registering import REGISTRATION, Design
 from auditor_client.settings import Settings, load_settings

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 
 from attestations.errors import SafeconductError, SetupError
 from auditor_client.answering import OnText
+from auditor_client.campaign_state import Ending, Item, Progress
 from auditor_client.cosigning import Cosigner
+from auditor_client.desk import Desk, Patience
 from auditor_client.engagement import Engagement
 from auditor_client.intending import Question, Randomness
-from auditor_client.lane import Desk, Lane, Patience
-from auditor_client.ports import Clock, Ending, Item, Journal, Lab, Progress
+from auditor_client.lane import Lane
+from auditor_client.ports import Clock, Journal, Lab
 
 OnProgress = Callable[[Progress], None]
 

@@ -21,8 +21,8 @@ from attestations.documents.exchange import Intent, TokenBudget, seed_commitment
 from attestations.envelope import Envelope, parse_envelope
 from attestations.errors import ScopeExceeded
 from attestations.sealing import request_info, seal_request
+from auditor_client.campaign_state import Item, Pending
 from auditor_client.engagement import Engagement, signed
-from auditor_client.ports import Item, Pending
 from auditor_client.runtime_evidence import Runtime
 
 _TEMPLATE_TOKENS = 256  # chat templates add roles, markers and at most a default system prompt

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from attestations.digests import sha256
-from attestations.documents.base import format_time
-from attestations.documents.engagement import SessionGrant, SessionOpen
 from attestations.documents.exchange import Intent, Refusal
 from attestations.envelope import Envelope, parse_envelope
 from attestations.errors import (
-    AgreementDigestMismatch,
     LabUnreachable,
+    PhaseViolation,
     PromiseMissing,
     PromiseUnfulfilled,
     RefusedError,
@@ -26,74 +23,28 @@ from attestations.errors import (
     RevealBeforePromise,
     SafeconductError,
     SealedOpenFailed,
-    SequenceEquivocation,
     WorkerUnavailable,
 )
-from auditor_client.answering import OnText, ReceivedAnswer
+from auditor_client.answering import ReceivedAnswer
+from auditor_client.campaign_state import Ending, Pending, Session
 from auditor_client.checking import CheckedPromise, CheckedRecord, check_promise, check_record, check_refusal
-from auditor_client.cosigning import Cosigner
-from auditor_client.engagement import Engagement, signed
-from auditor_client.intending import Prepared, Question, Randomness, intend, restored
-from auditor_client.leaf_checks import sent_name
-from auditor_client.ports import (
-    Clock,
-    Ending,
-    Item,
-    Journal,
-    Lab,
-    Pending,
-    Promised,
-    Recorded,
-    Refused,
-    SealedFrame,
-    Session,
-    Stream,
-)
+from auditor_client.desk import Desk
+from auditor_client.intending import Prepared, intend, restored
+from auditor_client.opening import SessionKeeper
+from auditor_client.ports import Promised, Recorded, Refused, SealedFrame, Stream
 from auditor_client.reasons import BY_REASON
-from auditor_client.runtime_evidence import Runtime, check_runtime
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How long to wait for a lab, in seconds."""
-
-    answer: float = 30.0  # for a Promise, a grant or the next step of an answered exchange
-    first_retry: float = 0.1
-    longest_retry: float = 10.0
-    give_up: float = 900.0  # without any progress at all
-
-
-@dataclass
-class Desk:
-    """What all lanes of one campaign share."""
-
-    engagement: Engagement
-    lab: Lab
-    journal: Journal
-    clock: Clock
-    cosigner: Cosigner
-    randomness: Randomness
-    question: Callable[[Item], Question]
-    link_key: bytes
-    max_attempts: int
-    tls: str
-    patience: Patience
-    next_item: Callable[[], Item | None]
-    return_item: Callable[[Item], None]
-    on_ended: Callable[[Ending], None]
-    on_text: OnText | None = None
+from auditor_client.runtime_evidence import Runtime
 
 
 class Lane:
     """Carries items through one session until none is left."""
 
-    def __init__(self, desk: Desk, session: Session | None, *, runtime: Runtime | None = None) -> None:
+    def __init__(self, desk: Desk, session: Session | None) -> None:
         self._desk = desk
-        self._session = session
-        self._runtime = runtime
-        self._runtimes: dict[str, Runtime] = {} if runtime is None else {runtime.digest: runtime}
+        self._keeper = SessionKeeper(desk, session)
         kept = None if session is None else desk.journal.pending(session.name)
         self._prepared: Prepared | None = None if kept is None else restored(kept)
+        self._resent = self._prepared is not None
         self._promised_unanswered = False
         self._moved = False
 
@@ -108,8 +59,10 @@ class Lane:
         while True:
             self._moved = False
             try:
-                await self._connected()
+                while not await self._connected():
+                    pass
             except (LabUnreachable, WorkerUnavailable) as error:
+                self._resent = self._prepared is not None
                 if self._moved:
                     waited, pause = 0.0, patience.first_retry
                 if waited >= patience.give_up:
@@ -122,75 +75,28 @@ class Lane:
             else:
                 return
 
-    async def _connected(self) -> None:
-        await self._in_session()
+    async def _connected(self) -> bool:
+        """Carry items over one stream; False if another stream is to go on."""
+        await self._keeper.ready()
         if self._prepared is None and not await self._begin(None):
-            return
+            return True
         async with self._desk.lab.exchange() as stream:
             while self._prepared is not None:
+                again = self._resent
                 ending = await self._carry(stream, self._prepared)
                 await self._begin(ending)
-                self._moved = True
+                self._moved, self._resent = True, False
                 self._desk.on_ended(ending)
                 self._stop_if_refused(ending)
-
-    async def _in_session(self) -> Session:
-        session = self._session
-        if session is None or session.prev is None:
-            return await self._open(session)
-        await self._desk.cosigner.resume(session.name)
-        await self._refresh_runtime()
-        return session
-
-    async def _open(self, session: Session | None) -> Session:
-        desk = self._desk
-        if session is None:
-            name = f"s-{desk.randomness(8).hex()}"
-            opening = SessionOpen(
-                agreement=desk.engagement.digest,
-                session=name,
-                nonce=desk.randomness(32).hex(),
-                auditor_tls=desk.tls,
-                opened_at=format_time(desk.clock.now()),
-            )
-            envelope = signed(opening, desk.engagement.keys.exchange)
-            session = Session(name, envelope.to_bytes())
-            await desk.journal.remember(sent_name(envelope), envelope.to_bytes())
-            await desk.journal.begin_session(session)
-            self._session = session
-        opened = await desk.lab.open_session(parse_envelope(session.opening))
-        grant = desk.engagement.opened(opened.grant, SessionGrant)
-        desk.engagement.belongs(grant.agreement)
-        if (grant.session, grant.open) != (session.name, parse_envelope(session.opening).digest):
-            raise SequenceEquivocation("the lab granted another session", session=session.name)
-        await self._use(opened.runtime)
-        granted = replace(session, prev=opened.grant.digest)
-        await desk.journal.begin_session(granted)
-        self._session = granted
-        return granted
-
-    async def _refresh_runtime(self) -> None:
-        await self._use(await self._desk.lab.runtime(self._desk.engagement.digest))
-
-    async def _use(self, envelope: Envelope) -> None:
-        if envelope.digest not in self._runtimes:
-            runtime = check_runtime(envelope, self._desk.engagement)
-            await self._desk.journal.remember(f"runtime/{runtime.digest}", envelope.to_bytes())
-            self._runtimes[runtime.digest] = runtime
-        self._runtime = self._runtimes[envelope.digest]
-
-    def _runtime_of(self, digest: str) -> Runtime:
-        if digest not in self._runtimes:
-            kept = self._desk.journal.recall(f"runtime/{digest}")
-            if kept is None:
-                raise AgreementDigestMismatch("the Intent names a runtime we do not hold", evidence=digest)
-            self._runtimes[digest] = check_runtime(parse_envelope(kept), self._desk.engagement)
-        return self._runtimes[digest]
+                if again:
+                    # The lab may still read a Reveal it had no use for, and end this stream over it.
+                    return self._prepared is None
+        return True
 
     async def _begin(self, ending: Ending | None) -> bool:
         """End an exchange and begin the next in one durable step; False when nothing is left to do."""
-        desk, session = self._desk, self._session
-        if session is None or session.prev is None or self._runtime is None:
+        desk, session, runtime = self._desk, self._keeper.session, self._keeper.runtime
+        if session is None or session.prev is None or runtime is None:
             raise RuntimeError("an exchange outside a session")
         if ending is not None:
             session = replace(session, prev=ending.digest, next_seq=ending.seq + 1)
@@ -203,7 +109,7 @@ class Lane:
                     desk.question(item),
                     item,
                     engagement=desk.engagement,
-                    runtime=self._runtime,
+                    runtime=runtime,
                     link_key=desk.link_key,
                     session=session.name,
                     seq=session.next_seq,
@@ -216,14 +122,14 @@ class Lane:
                 raise
         if ending is not None or intended is not None:
             await desk.journal.turn(ending, None if intended is None else intended.pending)
-        self._session, self._prepared = session, intended
+        self._keeper.session, self._prepared = session, intended
         self._promised_unanswered = False
         return intended is not None
 
     async def _carry(self, stream: Stream, prepared: Prepared) -> Ending:
         desk = self._desk
         pending, envelope, intent = prepared.pending, prepared.envelope, prepared.intent
-        runtime = self._runtime_of(intent.evidence)
+        runtime = self._keeper.runtime_of(intent.evidence)
         promised: CheckedPromise | None = None
         received = ReceivedAnswer(pending.response_key, on_text=desk.on_text)
         await stream.intend(envelope)
@@ -256,6 +162,11 @@ class Lane:
                         case Recorded(answer):
                             checked = await self._check_record(answer, received, pending, intent, promised, runtime)
                             return await self._recorded(pending, promised, checked)
+        except PhaseViolation:
+            if not self._resent:
+                raise
+            # The lab already had our Reveal before the stream broke: ask again until the answer is there.
+            raise LabUnreachable("a repeated Reveal was not waited for", session=pending.session) from None
         except TimeoutError:
             raise LabUnreachable("the lab did not carry on with an exchange in time", session=pending.session) from None
 
@@ -305,7 +216,7 @@ class Lane:
             item = replace(pending.item, state="FAILED")
         if record.status != "COMPLETED":
             # The worker may have been started anew; the next Intent must name what runs now.
-            await self._refresh_runtime()
+            await self._keeper.refresh_runtime()
         if item.state == "WAITING":
             self._desk.return_item(item)
         return Ending(

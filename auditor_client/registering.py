@@ -20,10 +20,11 @@ from attestations.documents.engagement import (
 from attestations.envelope import Envelope, parse_envelope
 from attestations.errors import PreRegistrationAltered
 from attestations.grading import grader_digest
+from auditor_client.campaign_state import Item
 from auditor_client.engagement import Engagement, signed
 from auditor_client.frozen_suite import FrozenSuite
 from auditor_client.leaf_checks import sent_name
-from auditor_client.ports import Clock, Item, Journal, Lab
+from auditor_client.ports import Clock, Journal, Lab
 
 REGISTRATION = "registration"
 GRADER_VERSION = "1"

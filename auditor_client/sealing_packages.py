@@ -18,11 +18,12 @@ from attestations.frames import response_salt
 from attestations.packages import seal_package
 from attestations.predicate import Result, Validity
 from attestations.results import GradeRow, compute_canary, compute_controls, compute_results
+from auditor_client.campaign_state import Exchange
 from auditor_client.engagement import Engagement, signed
 from auditor_client.frozen_suite import FrozenSuite
 from auditor_client.grading_run import Graded, grade_path
 from auditor_client.leaf_checks import sent_name
-from auditor_client.ports import Clock, Exchange, Journal, Lab
+from auditor_client.ports import Clock, Journal, Lab
 
 MANIFEST = "manifest"
 DELIVERY = "delivery"

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from auditor_client.campaign import OnProgress
-from auditor_client.ports import Progress as Counts
+from auditor_client.campaign_state import Progress as Counts
 
 
 @contextmanager

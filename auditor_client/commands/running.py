@@ -10,9 +10,9 @@ import typer
 
 from auditor_client import closing, grading_run, proposing, registering
 from auditor_client.app import auditor
+from auditor_client.campaign_state import Progress
 from auditor_client.commands.options import DEFAULT_HOME, HomeOption
 from auditor_client.commands.progress import shown
-from auditor_client.ports import Progress
 
 
 def propose(home: HomeOption = DEFAULT_HOME) -> None:

@@ -14,7 +14,7 @@ from typing import Self
 
 from attestations.documents.base import format_time, parse_time
 from attestations.errors import FileUnusable, StoreFailed
-from auditor_client.ports import Ending, Exchange, Held, Item, Pending, Progress, Session
+from auditor_client.campaign_state import Ending, Exchange, Held, Item, Pending, Progress, Session
 
 SCHEMA_VERSION = 1
 _PAGE = 500  # finished exchanges read at a time: a prompt is at most 256 KiB

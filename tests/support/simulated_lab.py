@@ -31,7 +31,7 @@ from attestations.documents.exchange import (
     seed_commitment,
 )
 from attestations.envelope import Envelope, sign
-from attestations.errors import LabUnreachable, RevealMismatch, SequenceEquivocation, SequenceGap
+from attestations.errors import LabUnreachable, PhaseViolation, RevealMismatch, SequenceEquivocation, SequenceGap
 from attestations.frames import EventWriter, FrameSealer, frames_root, response_salt, worker_signature_input
 from attestations.keys import KeyUse, P256Signer
 from attestations.log_entries import LogEntry
@@ -227,7 +227,7 @@ class SimulatedLab(SimulatedLog):
         if sha256(sealed) != intent.sealed_digest or seed_commitment(seed_share) != intent.seed_commit:
             raise RevealMismatch("not what was intended")
         if held.ended is not None:
-            return
+            raise PhaseViolation("no Promise waits for a Reveal", session=intent.session)
         if intent.worker_key != sha256(self.worker.hpke.public):
             self._end(held, "ERROR", "WORKER_KEY_STALE")
         elif self.now_does("model_error"):
@@ -323,7 +323,7 @@ class SimulatedStream:
 
     def __init__(self, lab: SimulatedLab) -> None:
         self._lab = lab
-        self._down: asyncio.Queue[tuple[str, Answer]] = asyncio.Queue()
+        self._down: asyncio.Queue[tuple[str, Answer | PhaseViolation]] = asyncio.Queue()
         self._held: Held | None = None
 
     async def intend(self, intent: Envelope) -> None:
@@ -341,7 +341,11 @@ class SimulatedStream:
         if before is None and self._lab.delay:
             await asyncio.sleep(self._lab.delay)
             before = self._held.ended
-        self._lab.reveal(self._held, sealed, seed_share)
+        try:
+            self._lab.reveal(self._held, sealed, seed_share)
+        except PhaseViolation as error:
+            self._down.put_nowait(("error", error))  # after everything that was sent before it
+            return
         if before is None:
             self._finish(self._held)
 
@@ -351,6 +355,8 @@ class SimulatedStream:
     async def receive(self) -> Answer:
         step, answer = await self._down.get()
         self._lose(step)
+        if isinstance(answer, PhaseViolation):
+            raise answer
         return answer
 
     def _finish(self, held: Held) -> None:

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from auditor_client.campaign import Campaign, Plan
+from auditor_client.campaign_state import Item, Progress
 from auditor_client.cosigning import Cosigner
+from auditor_client.desk import Patience
 from auditor_client.frozen_suite import FrozenSuite
 from auditor_client.intending import Question
 from auditor_client.journal.sqlite import SqliteJournal
-from auditor_client.lane import Patience
 from auditor_client.mirror import Mirror
-from auditor_client.ports import Item, Lab, Progress
+from auditor_client.ports import Lab
 from auditor_client.registering import register
 from tests.support.audit_world import TestClock, World, design, suite, suite_key
 from tests.support.simulated_lab import SimulatedLab

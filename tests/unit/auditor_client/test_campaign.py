@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from attestations.errors import BudgetExhausted, PromiseUnfulfilled
-from auditor_client.ports import Progress
+from auditor_client.campaign_state import Progress
 from tests.unit.auditor_client.conftest import Audit
 
 

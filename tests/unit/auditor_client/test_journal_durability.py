@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from attestations.errors import FileUnusable, StoreFailed
+from auditor_client.campaign_state import Item, Session
 from auditor_client.journal.sqlite import SqliteJournal
-from auditor_client.ports import Item, Session
 from tests.support.audit_world import START
 from tests.unit.auditor_client.conftest import Audit
 
@@ -71,7 +71,7 @@ async def test_one_session_has_one_open_exchange(audit: Audit) -> None:
     assert held is not None
     from dataclasses import replace
 
-    from auditor_client.ports import Pending
+    from auditor_client.campaign_state import Pending
 
     open_ = Pending(session.name, 500, Item(0, "other", 0), START, b"i", b"r", b"s", b"d", b"k", b"t")
     await audit.journal.schedule([Item(0, "other", 0), Item(1, "other", 0)])

@@ -1,0 +1,97 @@
+"""What a campaign is made of, as the journal keeps it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing the plan asks of the model: a task in an arm, in one of its epochs.
+
+    `attempt` is the number of the present attempt, or of the last one; `state` is WAITING, DONE (answered),
+    or FAILED (every attempt ended without an answer).
+    """
+
+    task: int
+    arm: str
+    epoch: int
+    attempt: int = 0
+    state: str = "WAITING"
+
+
+@dataclass(frozen=True)
+class Session:
+    """A lane of exchanges: the next sequence number and what its Intent must follow (None before the grant)."""
+
+    name: str
+    opening: bytes
+    prev: str | None = None
+    next_seq: int = 0
+
+
+@dataclass(frozen=True)
+class Pending:
+    """An Intent that is durable here, with all that is needed to carry it through after a crash."""
+
+    session: str
+    seq: int
+    item: Item
+    intended_at: datetime
+    intent: bytes
+    request: bytes
+    sealed: bytes
+    seed_share: bytes
+    response_key: bytes
+    request_salt: bytes
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How an exchange ended: its terminal document, and the answer where there is one."""
+
+    session: str
+    seq: int
+    digest: str
+    promise: bytes | None
+    document: bytes
+    status: str
+    code: str | None
+    result: bytes | None
+    item: Item
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One finished exchange as the journal holds it."""
+
+    session: str
+    seq: int
+    item: Item
+    intent: bytes
+    promise: bytes | None
+    document: bytes
+    status: str
+    code: str | None
+    request: bytes
+    request_salt: bytes
+    response_key: bytes
+    result: bytes | None
+
+
+class Held(NamedTuple):
+    """The signed bytes at one place of a session; None for what has not come yet."""
+
+    intent: bytes
+    promise: bytes | None
+    document: bytes | None
+
+
+class Progress(NamedTuple):
+    """How far a campaign is, in items."""
+
+    total: int
+    done: int
+    failed: int
