@@ -1,0 +1,210 @@
+"""One agreement in force: its keys, log, budget, phase and sessions, all of which follow from what the store holds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable
+from dataclasses import dataclass, field
+
+from attestations.canonical import parse_canonical
+from attestations.documents.agreement import Agreement
+from attestations.documents.engagement import SessionGrant, StatusCounts
+from attestations.documents.exchange import Intent, Promise, Record
+from attestations.envelope import Envelope
+from attestations.errors import PeerBindingMismatch, SessionUnknown
+from attestations.keys import EnrolledKey, KeyUse
+from attestations.log_entries import LogEntry, parse_entry
+from attestations.states import PHASES, Exchange, Phase, PhaseEvent, advance
+from lab_server.budget import BudgetBook
+from lab_server.log import EngagementLog
+from lab_server.ports import StoredFrame, StoredLeaf
+
+STATUSES = ("COMPLETED", "REFUSED_POLICY", "ERROR", "TIMEOUT", "CANCELLED_BY_AUDITOR", "ABORTED_CRASH")
+Published = Envelope | StoredFrame
+
+
+@dataclass
+class OpenExchange:
+    """A Promise that waits for its Record, and what has been sent for it so far."""
+
+    intent: Intent
+    intent_digest: str
+    promise: Envelope
+    terms: Promise
+    state: Exchange = Exchange.PROMISED
+    published: list[Published] = field(default_factory=list)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    overdue: asyncio.TimerHandle | None = None
+
+    @property
+    def revealed(self) -> bool:
+        """Whether the model may have begun."""
+        return self.state is Exchange.REVEALED
+
+    def publish(self, *items: Published) -> None:
+        """Show a waiting stream what came."""
+        self.published.extend(items)
+        self.changed.set()
+
+
+@dataclass
+class Session:
+    """One sequential lane."""
+
+    name: str
+    next_seq: int
+    prev: str
+    last_intent: str | None = None
+    open: OpenExchange | None = None
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+@dataclass
+class Runtime:
+    """The statement of one boot of the worker."""
+
+    boot: str
+    envelope: Envelope
+    hpke_digest: str
+
+
+class Engagement:
+    """The state of one agreement in force."""
+
+    def __init__(self, *, envelope: Envelope, agreement: Agreement, log: EngagementLog) -> None:
+        self.envelope = envelope
+        self.agreement = agreement
+        self.digest = envelope.digest
+        self.log = log
+        self.book = BudgetBook(agreement.budget)
+        self.phase = Phase.AGREED
+        self.sessions: dict[str, Session] = {}
+        self.opens: dict[str, str] = {}  # digest of a session-open document -> session
+        self.runtimes: dict[str, Runtime] = {}  # by boot
+        self.counts = dict.fromkeys(STATUSES, 0)
+        self.promised = 0
+        self.refusals = 0
+        self.unrevealed = 0
+        self.registration: Envelope | None = None
+        self.receipts: dict[str, Envelope] = {}  # digest of a logged document -> its receipt
+        self.close: Envelope | None = None  # our statement, until both have signed it
+        self.manifest: Envelope | None = None
+        self.delivery: Envelope | None = None
+        self.change = asyncio.Lock()  # one step of phase, session or runtime at a time
+        self.exchange_key = agreement.auditor_key(KeyUse.EXCHANGE)
+        self.publication_key = agreement.auditor_key(KeyUse.PUBLICATION)
+        self.cosign_key = agreement.auditor_key(KeyUse.COSIGN)
+        self.auditor_agreement_key = agreement.auditor_key(KeyUse.AGREEMENT)
+        self.known: tuple[EnrolledKey, ...] = agreement.signing_keys()
+        self.variant_digests = {variant.id: variant.digest() for variant in agreement.variants}
+
+    @property
+    def open_exchanges(self) -> list[tuple[Session, OpenExchange]]:
+        """Every Promise that waits for its Record."""
+        return [(session, session.open) for session in self.sessions.values() if session.open is not None]
+
+    def check_peer(self, peer: str) -> None:
+        """Refuse a TLS key other than the one the agreement pins.
+
+        Raises:
+            PeerBindingMismatch: it is another.
+        """
+        if peer != self.agreement.transport.auditor:
+            raise PeerBindingMismatch("the TLS key is not the one the agreement pins", agreement=self.digest)
+
+    def session(self, name: str) -> Session:
+        """Return an open session, or raise `SessionUnknown`."""
+        session = self.sessions.get(name)
+        if session is None:
+            raise SessionUnknown("no such session is open", agreement=self.digest)
+        return session
+
+    def move(self, event: PhaseEvent) -> None:
+        """Go to the phase that follows, or raise `PhaseViolation`."""
+        self.phase = advance(PHASES, self.phase, event)
+
+    def status_counts(self) -> StatusCounts:
+        """Return how the Promises ended."""
+        counts = self.counts
+        return StatusCounts(
+            promised=str(self.promised),
+            completed=str(counts["COMPLETED"]),
+            refused_policy=str(counts["REFUSED_POLICY"]),
+            error=str(counts["ERROR"]),
+            timeout=str(counts["TIMEOUT"]),
+            cancelled=str(counts["CANCELLED_BY_AUDITOR"]),
+            aborted_crash=str(counts["ABORTED_CRASH"]),
+            refusals=str(self.refusals),
+        )
+
+    async def restore(self, leaves: AsyncIterable[StoredLeaf]) -> None:
+        """Take back everything the log says.
+
+        Raises:
+            LogRollback: it has a gap.
+        """
+        async for leaf in leaves:
+            entry = parse_entry(leaf.data)
+            self.log.restore(leaf, _stated_time(entry))
+            self._restore_entry(entry)
+
+    def _restore_entry(self, entry: LogEntry) -> None:
+        first, last = entry.documents[0], entry.documents[-1]
+        if entry.kind == "session":
+            grant = SessionGrant.parse(last.payload)
+            self.sessions[grant.session] = Session(grant.session, 0, last.digest)
+            self.opens[first.digest] = grant.session
+            self.receipts[first.digest] = last
+        elif entry.kind == "promise":
+            intent, promise = Intent.parse(first.payload), Promise.parse(last.payload)
+            session = self.sessions[intent.session]
+            session.open = OpenExchange(intent, first.digest, last, promise)
+            session.last_intent = first.digest
+            session.next_seq += 1
+            self.promised += 1
+            self.book.reserve((intent.session, intent.seq), intent.budget_max)
+            if self.phase is not Phase.RUNNING:
+                self.move(PhaseEvent.PROMISE)
+        elif entry.kind == "refusal":
+            intent = Intent.parse(first.payload)
+            session = self.sessions[intent.session]
+            session.last_intent, session.prev = first.digest, last.digest
+            session.next_seq += 1
+            self.refusals += 1
+        elif entry.kind == "record":
+            record = Record.parse(last.payload)
+            session = self.sessions[record.session]
+            session.open, session.prev = None, last.digest
+            self.book.settle((record.session, record.seq), record.usage)
+            self.counts[record.status] += 1
+            self.unrevealed += record.code == "REVEAL_OVERDUE"
+        else:
+            self._restore_step(entry)
+
+    def _restore_step(self, entry: LogEntry) -> None:
+        first, last = entry.documents[0], entry.documents[-1]
+        self.receipts[first.digest] = last
+        if entry.kind == "registration":
+            self.registration = first
+            self.move(PhaseEvent.REGISTER)
+        elif entry.kind == "close":
+            self.move(PhaseEvent.CLOSE)
+            self.move(PhaseEvent.CONFIRM_CLOSE)
+            self.close = first
+        elif entry.kind == "grades":
+            self.move(PhaseEvent.COMMIT_GRADES)
+        elif entry.kind == "manifest":
+            self.manifest = first
+        elif entry.kind == "delivery":
+            self.delivery = first
+            self.move(PhaseEvent.DELIVER)
+        elif entry.kind == "release":
+            self.move(PhaseEvent.RELEASE)
+
+
+_TIMES = ("loggedAt", "grantedAt", "promisedAt", "refusedAt", "finishedAt")
+
+
+def _stated_time(entry: LogEntry) -> str:
+    value = parse_canonical(entry.documents[-1].payload)
+    return next(str(value[name]) for name in _TIMES if name in value)

@@ -1,0 +1,33 @@
+"""What a person sees of the engagements: phases, counts, budgets and the log, read from the store."""
+
+from __future__ import annotations
+
+from attestations.checkpoint import parse_checkpoint
+from attestations.notes import parse_note
+from lab_server.engagements import Engagements
+from lab_server.home import Home
+from lab_server.reading import NoClock, reading_store
+
+
+async def describe(home: Home) -> list[str]:
+    """Return a few lines for each engagement."""
+    keys = home.read_keys()
+    async with reading_store(home) as store:
+        engagements = Engagements(keys=keys, store=store, clock=NoClock())
+        await engagements.restore()
+        lines = []
+        for item in engagements.all:
+            cosigned = await store.cosigned(item.digest)
+            size = parse_checkpoint(parse_note(cosigned)).size if cosigned else 0
+            counts, left = item.counts, item.book.left()
+            lines += [
+                f"{item.agreement.engagement} with {item.agreement.party('auditor').id}: {item.phase.value}"
+                + ("" if item.log.broken is None else f" (REFUSED: {item.log.broken})"),
+                f"  agreement {item.digest}",
+                f"  {item.promised} promised: "
+                + ", ".join(f"{count} {name.lower()}" for name, count in counts.items() if count)
+                + f"; {len(item.open_exchanges)} open, {item.refusals} refused",
+                f"  left: {left.requests} requests, {left.input_tokens} input and {left.output_tokens} output tokens",
+                f"  log: {item.log.size} leaves, {size} of them cosigned",
+            ]
+    return lines or ["no agreement is in force"]

@@ -1,0 +1,169 @@
+"""The log of one agreement: leaves get their place here, are signed by the lab, and count once they are durable."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+
+from attestations.checkpoint import Checkpoint, cosignature_time, open_checkpoint, sign_checkpoint
+from attestations.documents.base import format_time, parse_time
+from attestations.documents.engagement import LogReceipt
+from attestations.envelope import Envelope, sign_document
+from attestations.errors import CheckpointInvalid, LogRollback, StoreFailed
+from attestations.keys import EnrolledKey
+from attestations.log_entries import Kind, LogEntry
+from attestations.merkle import Tree, leaf_hash
+from attestations.notes import Note, parse_note
+from lab_server.keyring import LabKeys
+from lab_server.ports import Clock, NewFrames, Store, StoredLeaf
+
+MAX_LEAVES_ANSWERED = 256
+
+
+class EngagementLog:
+    """Gives every leaf its index and time, keeps the tree, signs checkpoints over what is durable."""
+
+    def __init__(self, *, agreement: str, origin: str, keys: LabKeys, store: Store, clock: Clock) -> None:
+        self._agreement = agreement
+        self._origin = origin
+        self._keys = keys
+        self._store = store
+        self._clock = clock
+        self._tree = Tree()
+        self._durable = 0
+        self._last_time: datetime | None = None
+        self._broken: str | None = None
+        self._settled = asyncio.Event()
+        self._settled.set()
+
+    @property
+    def size(self) -> int:
+        """How many leaves are durable."""
+        return self._durable
+
+    @property
+    def broken(self) -> str | None:
+        """Why nothing more may be signed, or None."""
+        return self._broken
+
+    def time(self) -> datetime:
+        """Return the present, never before a time this log already holds."""
+        now = self._clock.now()
+        if self._last_time is not None and now < self._last_time:
+            return self._last_time
+        return now
+
+    def restore(self, leaf: StoredLeaf, stated: str) -> None:
+        """Take back a leaf that the store holds."""
+        if leaf.index != self._tree.size:
+            raise LogRollback("the store's log has a gap", leaf=str(leaf.index))
+        self._tree.append(leaf_hash(leaf.data))
+        self._durable = self._tree.size
+        self._last_time = parse_time(stated)
+
+    def break_off(self, reason: str) -> None:
+        """Sign nothing more for this agreement until the lab is started again."""
+        self._broken = self._broken or reason
+
+    async def append(
+        self,
+        kind: Kind,
+        build: Callable[[str, str], list[Envelope]],
+        *,
+        session: str | None = None,
+        seq: int | None = None,
+        frames: Callable[[datetime], NewFrames] | None = None,
+    ) -> list[Envelope]:
+        """Give the next leaf its place and return its documents once they are durable.
+
+        Args:
+            kind: what the leaf is.
+            build: makes the leaf's documents from the log index and the time, both as text; called once, at once.
+            session: the session the leaf belongs to, if any.
+            seq: its place in the session.
+            frames: makes the frames that become durable with the leaf.
+
+        Raises:
+            StoreFailed: it did not become durable; nothing more is signed until the lab is started again.
+        """
+        if self._broken is not None:
+            raise StoreFailed(f"nothing is signed for this agreement: {self._broken}")
+        index, now = self._tree.size, self.time()
+        documents = build(str(index), format_time(now))
+        data = LogEntry(kind, tuple(documents)).to_bytes()
+        # No await between taking the index and queueing the write: the store sees leaves in their order.
+        self._tree.append(leaf_hash(data))
+        self._last_time = parse_time(format_time(now))
+        leaf = StoredLeaf(index, kind, session, seq, data)
+        try:
+            await self._store.append(self._agreement, leaf, None if frames is None else frames(now))
+        except StoreFailed as error:
+            self.break_off(error.message)
+            raise
+        self._durable = max(self._durable, index + 1)
+        return documents
+
+    async def append_receipted(self, kind: Kind, document: Envelope) -> Envelope:
+        """Log a document with the lab's receipt and return the receipt."""
+
+        def build(index: str, now: str) -> list[Envelope]:
+            receipt = LogReceipt(
+                agreement=self._agreement, kind=kind, document=document.digest, log_index=index, logged_at=now
+            )
+            return [document, sign_document(receipt, self._keys.record)]
+
+        return (await self.append(kind, build))[1]
+
+    def checkpoint(self) -> Note:
+        """Return the signed checkpoint over every durable leaf."""
+        return sign_checkpoint(Checkpoint(self._origin, self._durable, self._tree.root(self._durable)), self._keys.log)
+
+    def root(self) -> str:
+        """Return the root over every durable leaf, in hex."""
+        return self._tree.root(self._durable).hex()
+
+    def inclusion(self, index: int, size: int) -> tuple[bytes, ...]:
+        """Return an inclusion proof."""
+        return self._tree.inclusion(index, min(size, self._durable) if size > self._durable else size)
+
+    def consistency(self, old: int, new: int) -> tuple[bytes, ...]:
+        """Return a consistency proof."""
+        return self._tree.consistency(old, new)
+
+    def check_extends(self, text: str) -> Checkpoint:
+        """Check that our log extends a checkpoint we signed before.
+
+        Raises:
+            LogRollback: our log is shorter, or another.
+            CheckpointInvalid, SignatureInvalid, MalformedEnvelope: it is not one of ours.
+        """
+        checkpoint = open_checkpoint(parse_note(text), origin=self._origin, log_key=self._keys.log.key)
+        if checkpoint.size > self._durable or self._tree.root(checkpoint.size) != checkpoint.root:
+            self.break_off("the log does not extend a checkpoint that was already cosigned")
+            raise LogRollback(
+                "the log does not extend a checkpoint that was already cosigned",
+                cosigned=str(checkpoint.size),
+                leaves=str(self._durable),
+            )
+        return checkpoint
+
+    async def cosign(self, text: str, *, name: str, key: EnrolledKey) -> None:
+        """Keep the auditor's cosignature of one of our checkpoints."""
+        note = parse_note(text)
+        checkpoint = open_checkpoint(note, origin=self._origin, log_key=self._keys.log.key)
+        if checkpoint.size > self._durable or self._tree.root(checkpoint.size) != checkpoint.root:
+            raise CheckpointInvalid("a checkpoint that this log never had", size=str(checkpoint.size))
+        if cosignature_time(note, name=name, key=key) is None:
+            raise CheckpointInvalid("a checkpoint without the auditor's cosignature", name=name)
+        await self._store.save_cosigned(self._agreement, checkpoint.size, text)
+
+    async def leaves(self, start: int) -> list[StoredLeaf]:
+        """Return up to 256 durable leaves from `start`."""
+        found: list[StoredLeaf] = []
+        if start < self._durable:
+            async for leaf in self._store.leaves(self._agreement, start):
+                found.append(leaf)
+                if len(found) == MAX_LEAVES_ANSWERED or leaf.index + 1 == self._durable:
+                    break
+        return found

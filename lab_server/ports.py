@@ -1,0 +1,209 @@
+"""What the lab's use cases need of the world: a store whose methods are transactions, and a worker."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+from attestations.documents.exchange import Response, Router, SafetyLayer, Usage
+
+
+class StoredLeaf(NamedTuple):
+    """One leaf of a log; `session` and `seq` name the exchange it belongs to, if any."""
+
+    index: int
+    kind: str
+    session: str | None
+    seq: int | None
+    data: bytes
+
+
+class StoredFrame(NamedTuple):
+    """One sealed frame of an answer."""
+
+    number: int
+    ciphertext: bytes
+    final: bool
+
+
+class StoredAgreement(NamedTuple):
+    """An agreement in force; `broken` says why nothing may be signed for it, or is None."""
+
+    digest: str
+    envelope: bytes
+
+
+class StoredOffer(NamedTuple):
+    """Where the negotiation of one engagement stands."""
+
+    engagement: str
+    state: str
+    offer: str
+    agreement: str
+    response: bytes
+    valid_until: str
+
+
+class NewFrames(NamedTuple):
+    """The frames of one answer and the time until which they can be sent again."""
+
+    session: str
+    seq: int
+    frames: Sequence[StoredFrame]
+    until: str
+
+
+class Store(Protocol):
+    """The lab's memory. Each method is one transaction and returns once it is durable."""
+
+    async def save_offer(self, offer: StoredOffer) -> None:
+        """Keep the state of one engagement's negotiation, replacing what was kept."""
+        ...
+
+    async def offer(self, engagement: str) -> StoredOffer | None:
+        """Return the state of one engagement's negotiation."""
+        ...
+
+    async def conclude(self, agreement: StoredAgreement, offer: StoredOffer) -> None:
+        """Put an agreement in force; again with the same bytes changes nothing."""
+        ...
+
+    async def agreements(self) -> list[StoredAgreement]:
+        """Return every agreement in force."""
+        ...
+
+    async def append(self, agreement: str, leaf: StoredLeaf, frames: NewFrames | None = None) -> None:
+        """Add the next leaf of a log, and with it the frames of the answer it ends."""
+        ...
+
+    def leaves(self, agreement: str, start: int) -> AsyncIterator[StoredLeaf]:
+        """Give a log's leaves from `start` in order."""
+        ...
+
+    async def exchange(self, agreement: str, session: str, seq: int) -> list[StoredLeaf]:
+        """Return the leaves of one exchange in order."""
+        ...
+
+    async def frames(self, agreement: str, session: str, seq: int, *, now: str) -> list[StoredFrame]:
+        """Return the frames of one answer, or none once their time has passed."""
+        ...
+
+    async def purge_frames(self, *, now: str) -> int:
+        """Forget every frame whose time has passed and return how many there were."""
+        ...
+
+    async def save_cosigned(self, agreement: str, size: int, note: str) -> None:
+        """Keep a cosigned checkpoint; the largest is what a restart is held against."""
+        ...
+
+    async def cosigned(self, agreement: str) -> str | None:
+        """Return the largest cosigned checkpoint."""
+        ...
+
+    async def save_equivocation(self, agreement: str, session: str, seq: int, first: bytes, second: bytes) -> None:
+        """Keep two signed messages that claim one place: evidence against their signer."""
+        ...
+
+    async def save_package(self, agreement: str, name: str, data: AsyncIterator[bytes]) -> None:
+        """Keep the ciphertext of one sealed package, replacing an unfinished one."""
+        ...
+
+
+@dataclass(frozen=True)
+class ServedVariant:
+    """One variant a worker serves."""
+
+    id: str
+    manifest: str
+    template: str
+    operations: tuple[str, ...]
+    max_top_logprobs: int
+    tools: bool
+
+
+@dataclass(frozen=True)
+class WorkerKeys:
+    """The public side of what a worker made for one agreement, and what runs there."""
+
+    boot: str
+    hpke_public: bytes
+    worker_public: bytes
+    backend: str
+    image: str
+    variants: tuple[ServedVariant, ...]
+    report_format: str | None
+    report: bytes | None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One sealed request for the worker."""
+
+    agreement: str
+    session: str
+    seq: int
+    variant: str
+    operation: str
+    tools: bool
+    evidence: str
+    sealed: bytes
+    plaintext_commit: str
+    sampling: bytes
+    seed: int
+    max_input_tokens: int
+    deadline_seconds: float
+
+
+@dataclass(frozen=True)
+class JobOutcome:
+    """How a request ended in the worker."""
+
+    status: str
+    code: str | None
+    response: Response | None
+    finish_reason: str | None
+    usage: Usage
+    decode_config: str | None
+    manifest: str
+    router: Router
+    safety: SafetyLayer
+    fingerprint: str | None
+
+
+class Worker(Protocol):
+    """The only place where a prompt is plain; always another process."""
+
+    @property
+    def boot(self) -> str | None:
+        """The name of the running boot, or None while no worker runs."""
+        ...
+
+    async def enrol(self, agreement: str) -> WorkerKeys:
+        """Return the keys of one agreement in the running boot.
+
+        Raises:
+            WorkerUnavailable: no worker runs.
+        """
+        ...
+
+    def run(self, job: Job) -> AsyncIterator[StoredFrame | JobOutcome]:
+        """Give the sealed frames as they come, then exactly one outcome.
+
+        Raises:
+            WorkerUnavailable: the worker went away; what it did is not known.
+        """
+        ...
+
+    async def forget(self, agreement: str) -> None:
+        """Have the keys of one agreement destroyed."""
+        ...
+
+
+class Clock(Protocol):
+    """What time it is."""
+
+    def now(self) -> datetime:
+        """Return the present instant in UTC."""
+        ...

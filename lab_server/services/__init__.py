@@ -1,0 +1,1 @@
+"""gRPC in, use case, gRPC out; one servicer a file, and nothing decided here."""

@@ -1,0 +1,104 @@
+"""WorkerService on the worker's unix socket, over `SealedRuns`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from attestations.canonical import canonical_bytes
+from lab_server.interceptors.around import Context
+from lab_server.ports import Job, JobOutcome, WorkerKeys
+from lab_server.worker.enrolment import Enrolment
+from lab_server.worker.sealed_runs import SealedRuns
+from safeconduct.v1 import worker_service_pb2 as pb, worker_service_pb2_grpc as grpc_pb
+
+
+class WorkerServicer(grpc_pb.WorkerServiceServicer):
+    """Runs sealed requests for the gateway."""
+
+    def __init__(self, *, runs: SealedRuns, enrolment: Enrolment) -> None:
+        self._runs = runs
+        self._enrolment = enrolment
+
+    async def Enrol(self, request: pb.EnrolRequest, context: Context) -> pb.EnrolResponse:  # noqa: N802, ARG002
+        """Return the keys of one agreement."""
+        return keys_to_wire(self._enrolment.keys(request.agreement))
+
+    async def Run(self, request: pb.RunRequest, context: Context) -> AsyncIterator[pb.RunResponse]:  # noqa: N802, ARG002
+        """Run one request."""
+        async for item in self._runs.run(job_from_wire(request)):
+            if isinstance(item, JobOutcome):
+                yield pb.RunResponse(outcome=outcome_to_wire(item))
+            else:
+                yield pb.RunResponse(
+                    frame=pb.RunFrame(number=item.number, ciphertext=item.ciphertext, final=item.final)
+                )
+
+    async def Forget(self, request: pb.ForgetRequest, context: Context) -> pb.ForgetResponse:  # noqa: N802, ARG002
+        """Drop the keys of one agreement."""
+        self._runs.forget(request.agreement)
+        return pb.ForgetResponse()
+
+
+def keys_to_wire(keys: WorkerKeys) -> pb.EnrolResponse:
+    """Return the message of a worker's public side."""
+    return pb.EnrolResponse(
+        boot=keys.boot,
+        hpke_public=keys.hpke_public,
+        worker_public=keys.worker_public,
+        backend=keys.backend,
+        image=keys.image,
+        variants=[
+            pb.ServedVariant(
+                id=variant.id,
+                manifest=variant.manifest,
+                template_digest=variant.template,
+                operations=variant.operations,
+                max_top_logprobs=variant.max_top_logprobs,
+                tools=variant.tools,
+            )
+            for variant in keys.variants
+        ],
+        report_format=keys.report_format or "",
+        report=keys.report or b"",
+    )
+
+
+def job_from_wire(request: pb.RunRequest) -> Job:
+    """Read a job."""
+    return Job(
+        agreement=request.agreement,
+        session=request.session,
+        seq=request.seq,
+        variant=request.variant,
+        operation=request.operation,
+        tools=request.tools,
+        evidence=request.evidence,
+        sealed=request.sealed,
+        plaintext_commit=request.plaintext_commit,
+        sampling=request.sampling,
+        seed=request.seed,
+        max_input_tokens=request.max_input_tokens,
+        deadline_seconds=request.deadline_seconds,
+    )
+
+
+def outcome_to_wire(outcome: JobOutcome) -> pb.Outcome:
+    """Return the message of an outcome."""
+    usage, safety = outcome.usage, outcome.safety
+    return pb.Outcome(
+        status=outcome.status,
+        code=outcome.code or "",
+        response=b"" if outcome.response is None else canonical_bytes(outcome.response.json_value()),
+        finish_reason=outcome.finish_reason or "",
+        input_tokens=usage.input_tokens,
+        cached_tokens=usage.cached_tokens,
+        output_tokens=usage.output_tokens,
+        reasoning_tokens=usage.reasoning_tokens,
+        decode_config=outcome.decode_config or "",
+        manifest=outcome.manifest,
+        router_used=outcome.router.used,
+        router_served=outcome.router.served or "",
+        safety_input=safety.input,
+        safety_output=safety.output,
+        fingerprint=outcome.fingerprint or "",
+    )

@@ -1,0 +1,123 @@
+"""The gateway's side of the worker's unix socket."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import grpc
+
+from attestations.canonical import parse_canonical
+from attestations.documents.base import validated
+from attestations.documents.exchange import Response, Router, SafetyLayer, Usage
+from attestations.errors import WorkerUnavailable
+from lab_server.ports import Job, JobOutcome, ServedVariant, StoredFrame, WorkerKeys
+from safeconduct.v1 import worker_service_pb2 as pb, worker_service_pb2_grpc as grpc_pb
+
+MAX_MESSAGE_BYTES = 8 << 20
+
+
+class WorkerClient:
+    """One connection to one boot of the worker."""
+
+    def __init__(self, socket: str) -> None:
+        self._channel = grpc.aio.insecure_channel(
+            f"unix:{socket}",
+            options=[
+                ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+                ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+                ("grpc.default_authority", "worker"),
+            ],
+        )
+        self._stub = grpc_pb.WorkerServiceStub(self._channel)
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._channel.close()
+
+    async def ready(self, seconds: float) -> None:
+        """Wait until the worker answers."""
+        await self._stub.Forget(pb.ForgetRequest(agreement=""), wait_for_ready=True, timeout=seconds)
+
+    async def enrol(self, agreement: str) -> WorkerKeys:
+        """Return the keys of one agreement."""
+        try:
+            return keys_from_wire(await self._stub.Enrol(pb.EnrolRequest(agreement=agreement), timeout=30))
+        except grpc.aio.AioRpcError as error:
+            raise WorkerUnavailable("the worker does not answer", code=error.code().name) from None
+
+    async def run(self, job: Job) -> AsyncIterator[StoredFrame | JobOutcome]:
+        """Give the frames and the outcome of one job."""
+        request = pb.RunRequest(
+            agreement=job.agreement,
+            session=job.session,
+            seq=job.seq,
+            variant=job.variant,
+            operation=job.operation,
+            tools=job.tools,
+            evidence=job.evidence,
+            sealed=job.sealed,
+            plaintext_commit=job.plaintext_commit,
+            sampling=job.sampling,
+            seed=job.seed,
+            max_input_tokens=job.max_input_tokens,
+            deadline_seconds=job.deadline_seconds,
+        )
+        try:
+            async for message in self._stub.Run(request):
+                if message.WhichOneof("message") == "frame":
+                    yield StoredFrame(message.frame.number, message.frame.ciphertext, message.frame.final)
+                else:
+                    yield outcome_from_wire(message.outcome)
+                    return
+        except grpc.aio.AioRpcError as error:
+            raise WorkerUnavailable("the worker went away", code=error.code().name) from None
+        raise WorkerUnavailable("the worker ended without an outcome")
+
+    async def forget(self, agreement: str) -> None:
+        """Have the keys of one agreement dropped."""
+        await self._stub.Forget(pb.ForgetRequest(agreement=agreement), timeout=10)
+
+
+def keys_from_wire(message: pb.EnrolResponse) -> WorkerKeys:
+    """Read a worker's public side."""
+    return WorkerKeys(
+        boot=message.boot,
+        hpke_public=message.hpke_public,
+        worker_public=message.worker_public,
+        backend=message.backend,
+        image=message.image,
+        variants=tuple(
+            ServedVariant(
+                id=variant.id,
+                manifest=variant.manifest,
+                template=variant.template_digest,
+                operations=tuple(variant.operations),
+                max_top_logprobs=variant.max_top_logprobs,
+                tools=variant.tools,
+            )
+            for variant in message.variants
+        ),
+        report_format=message.report_format or None,
+        report=message.report or None,
+    )
+
+
+def outcome_from_wire(message: pb.Outcome) -> JobOutcome:
+    """Read an outcome."""
+    return JobOutcome(
+        status=message.status,
+        code=message.code or None,
+        response=validated(Response, parse_canonical(message.response)) if message.response else None,
+        finish_reason=message.finish_reason or None,
+        usage=Usage(
+            input_tokens=message.input_tokens,
+            cached_tokens=message.cached_tokens,
+            output_tokens=message.output_tokens,
+            reasoning_tokens=message.reasoning_tokens,
+        ),
+        decode_config=message.decode_config or None,
+        manifest=message.manifest,
+        router=Router(used=message.router_used, served=message.router_served or None),
+        safety=SafetyLayer.model_validate({"input": message.safety_input, "output": message.safety_output}),
+        fingerprint=message.fingerprint or None,
+    )

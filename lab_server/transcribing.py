@@ -1,0 +1,107 @@
+"""Steps of an engagement around its exchanges: registration, cosignatures, close and grades."""
+
+from __future__ import annotations
+
+from attestations.documents.base import format_time
+from attestations.documents.engagement import CloseStatement, SessionEnd
+from attestations.envelope import Envelope, open_document, sign_document
+from attestations.errors import (
+    CloseStatementMismatch,
+    PhaseViolation,
+    PreRegistrationAltered,
+    RegistrationTooLate,
+)
+from attestations.log_entries import Kind
+from attestations.states import PHASES, PhaseEvent, advance
+from lab_server.engagement import Engagement
+from lab_server.keyring import LabKeys
+
+
+class Transcribing:
+    """Puts the documents of an engagement's steps into its log."""
+
+    def __init__(self, *, keys: LabKeys) -> None:
+        self._keys = keys
+
+    async def register(self, engagement: Engagement, envelope: Envelope) -> Envelope:
+        """Log the registration as the first leaf and return the receipt.
+
+        Raises:
+            PreRegistrationAltered: another one is registered.
+            RegistrationTooLate: something has been promised.
+        """
+        async with engagement.change:
+            if engagement.registration is not None:
+                if engagement.registration.digest != envelope.digest:
+                    raise PreRegistrationAltered("another suite is registered under this agreement")
+                return engagement.receipts[envelope.digest]
+            if engagement.promised:
+                raise RegistrationTooLate("something has been promised already")
+            return await self._step(engagement, "registration", envelope, PhaseEvent.REGISTER)
+
+    async def close(self, engagement: Engagement) -> Envelope:
+        """End the run and return our close statement; the same bytes until both sides have signed.
+
+        Raises:
+            PhaseViolation: exchanges are running, or there is nothing to close.
+        """
+        async with engagement.change:
+            if engagement.close is not None:
+                return engagement.close
+            advance(PHASES, engagement.phase, PhaseEvent.CLOSE)
+            if engagement.open_exchanges:
+                raise PhaseViolation("exchanges are still running", state=engagement.phase.value)
+            engagement.move(PhaseEvent.CLOSE)
+            statement = CloseStatement(
+                agreement=engagement.digest,
+                sessions=tuple(
+                    SessionEnd(session=session.name, next_seq=session.next_seq)
+                    for session in sorted(engagement.sessions.values(), key=lambda item: item.name)
+                ),
+                tree_size=str(engagement.log.size),
+                root=engagement.log.root(),
+                counts=engagement.status_counts(),
+                meter=engagement.book.meter(),
+                closed_at=format_time(engagement.log.time()),
+            )
+            engagement.close = sign_document(statement, self._keys.record)
+            return engagement.close
+
+    async def confirm_close(self, engagement: Engagement, envelope: Envelope) -> Envelope:
+        """Log the close statement with both signatures and return the receipt.
+
+        Raises:
+            CloseStatementMismatch: it is not ours.
+            MissingRoleSignature, SignatureInvalid: it is not signed by both.
+        """
+        open_document(
+            envelope,
+            CloseStatement,
+            required=(self._keys.record.key, engagement.exchange_key),
+            known=engagement.known,
+        )
+        async with engagement.change:
+            if envelope.digest in engagement.receipts:
+                return engagement.receipts[envelope.digest]
+            ours = engagement.close
+            if ours is None or ours.digest != envelope.digest:
+                raise CloseStatementMismatch("this is not the close statement we signed")
+            return await self._step(engagement, "close", envelope, PhaseEvent.CONFIRM_CLOSE)
+
+    async def commit_grades(self, engagement: Engagement, envelope: Envelope) -> Envelope:
+        """Log the commitment to every grade and return the receipt."""
+        async with engagement.change:
+            if envelope.digest in engagement.receipts:
+                return engagement.receipts[envelope.digest]
+            return await self._step(engagement, "grades", envelope, PhaseEvent.COMMIT_GRADES)
+
+    async def _step(self, engagement: Engagement, kind: Kind, envelope: Envelope, event: PhaseEvent) -> Envelope:
+        advance(PHASES, engagement.phase, event)
+        receipt = await engagement.log.append_receipted(kind, envelope)
+        engagement.move(event)
+        engagement.receipts[envelope.digest] = receipt
+        if kind == "registration":
+            engagement.registration = envelope
+        if kind == "close":
+            engagement.close = envelope
+        return receipt

@@ -1,0 +1,7 @@
+"""Runs the worker process."""
+
+from __future__ import annotations
+
+from lab_server.worker.app import main
+
+main()
