@@ -1,0 +1,76 @@
+"""How the demo speaks: one heading a step, the command that was run, and what it proved to whom."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from attestations.errors import SetupError
+
+
+class Teller:
+    """Runs commands in the demo's folder and says what they mean."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._console = Console(highlight=False, stderr=False)
+        self._started = time.monotonic()
+        self._step = 0
+
+    def title(self, text: str) -> None:
+        """Begin a step."""
+        self._step += 1
+        seconds = int(time.monotonic() - self._started)
+        self._console.print(
+            f"\n[bold cyan]{self._step}. {text}[/bold cyan] [dim]({seconds // 60}:{seconds % 60:02})[/dim]"
+        )
+
+    def say(self, text: str) -> None:
+        """Explain in a sentence or two."""
+        self._console.print(f"   {text}", markup=False)
+
+    def proved(self, to: str, text: str) -> None:
+        """Say what the step proved and to whom."""
+        self._console.print(f"   [green]Proved to {to}:[/green] {text}")
+
+    def run(self, *arguments: str, expect: int = 0, quiet: bool = False) -> str:
+        """Run a `safeconduct` command; its progress goes to the terminal, its output is shown and returned.
+
+        Raises:
+            SetupError: it ended with another code than expected.
+        """
+        self._console.print(f"   [dim]$ safeconduct {shlex.join(arguments)}[/dim]")
+        ran = subprocess.run(  # noqa: S603 - our own command
+            command(*arguments),
+            cwd=self._folder,
+            stdout=subprocess.PIPE,
+            stderr=None if not expect else subprocess.PIPE,
+            check=False,
+            text=True,
+        )
+        said = ran.stdout + (ran.stderr or "")
+        if ran.returncode != expect:
+            self._console.print(said, markup=False)
+            raise SetupError(
+                f"`safeconduct {arguments[0]} {arguments[1]}` ended with code {ran.returncode}, not {expect}"
+            )
+        if not quiet:
+            for line in said.splitlines():
+                self._console.print(f"     {line}", markup=False)
+        return said
+
+    def wait(self, seconds: float, why: str) -> None:
+        """Wait, visibly."""
+        with self._console.status(why):
+            time.sleep(max(0.0, seconds))
+
+
+def command(*arguments: Sequence[str] | str) -> list[str]:
+    """Return the command line of a `safeconduct` command in this interpreter."""
+    return [sys.executable, "-m", "attestations.cli", *map(str, arguments)]
