@@ -1,0 +1,1 @@
+"""Hidden suites: a folder of YAML and JSON lines that people write, and what becomes of it."""

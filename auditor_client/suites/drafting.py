@@ -1,0 +1,92 @@
+"""From a written task to what is committed: one fixed schema, in which absent fields are null."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attestations.documents.base import encode
+from attestations.documents.engagement import AnalysisPlan, PlannedMetric
+from attestations.grading import (
+    ExactTarget,
+    LetterChoiceTarget,
+    NumericTarget,
+    PatternTarget,
+    ScoredChoiceTarget,
+    Target,
+)
+from auditor_client.committing import Draft
+from auditor_client.frozen_suite import ROLES, FrozenQuestion
+from auditor_client.suites.format import ChoiceTask, ExactTask, PatternTask, Task
+from auditor_client.suites.load import Suite
+from auditor_client.suites.requests import build_request
+
+
+def drafts(suite: Suite) -> list[Draft]:
+    """Return every task as it is committed to, in the suite's order."""
+    found = []
+    for task in suite.tasks:
+        asked = build_request(task, suite.manifest.prompt)
+        found.append(Draft(fields=fields(task, asked), question=asked if task.kind in ROLES else None))
+    return found
+
+
+def fields(task: Task, asked: FrozenQuestion) -> dict[str, tuple[str, Any]]:
+    """Return {path: (class, value)} of one task (`docs/spec/commitments.md`).
+
+    The prompt holds the whole request, so that a reader can compare it with the transcript's.
+    """
+    body, target = task.task, _target(task)
+    choice = body if isinstance(body, ChoiceTask) else None
+    prompt = {
+        "type": body.type,
+        "question": body.question,
+        "options": list(choice.options) if choice else None,
+        "scoring": choice.scoring if choice else None,
+        "request": asked.request.json_value(),
+        "sampling": asked.sampling.json_value(),
+    }
+    return {
+        "kind": ("C5", task.kind),
+        "prompt": ("C5", prompt),
+        "category": ("C3", task.category),
+        "difficulty": ("C3", task.difficulty),
+        "weight": ("C3", task.weight),
+        "twinOf": ("C3", task.twin_of),
+        "abstract": ("C3", task.abstract),
+        "target": ("C6", target.json_value()),
+        "rubric": ("C6", task.rubric),
+        "graderRef": ("C6", target.json_value()["grader"]),
+        "canary": ("C6", task.canary),
+        "hazardExcerpt": ("C9", task.hazard_excerpt),
+        "provenance": ("C8", task.provenance),
+        "author": ("C8", task.author),
+        "exposureBefore": ("C8", task.exposure_before),
+        "id": ("C8", task.id),
+    }
+
+
+def analysis_plan(suite: Suite, *, nonce: bytes) -> AnalysisPlan:
+    """Return the plan to commit to; `nonce` is 32 random bytes."""
+    plan = suite.manifest.plan
+    return AnalysisPlan(
+        nonce=encode(nonce),
+        metrics=tuple(PlannedMetric.model_validate(metric.model_dump()) for metric in plan.metrics),
+        scored_tasks=sum(ROLES.get(task.kind) == "test" for task in suite.tasks),
+        level=plan.level,
+        answered_floor=plan.answered_floor,
+        positive_control_bound=plan.positive_control_bound,
+        exclusion_codes=plan.exclusion_codes,
+    )
+
+
+def _target(task: Task) -> Target:
+    body = task.task
+    if isinstance(body, ChoiceTask):
+        if body.scoring == "letter":
+            return LetterChoiceTarget(answer=body.answer)
+        return ScoredChoiceTarget(answer=body.answer, scoring=body.scoring)
+    if isinstance(body, ExactTask):
+        return ExactTarget(answers=body.answers, normalise=body.normalise)
+    if isinstance(body, PatternTask):
+        return PatternTarget(pattern=body.pattern)
+    return NumericTarget(value=body.value, tolerance=body.tolerance, relative_tolerance=body.relative_tolerance)
