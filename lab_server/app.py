@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import socket
 from collections.abc import AsyncIterator
@@ -17,28 +16,31 @@ import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from attestations.documents.agreement import Access as AccessTerms, Budget, Runtime, Scope, Terms, Timing, Variant
-from attestations.documents.base import format_time, validated
-from attestations.errors import ConfigurationInvalid, PortInUse
+from attestations.documents.agreement import Terms
+from attestations.documents.base import format_time
+from attestations.errors import ConfigurationInvalid, PortInUse, SafeconductError, StoreFailed
 from attestations.identity import Identity, parse_identity
-from attestations.policy.defaults import standard_policy
-from attestations.policy.lint import lint
-from attestations.policy.model import Policy
 from lab_server.disclosing import Disclosing
 from lab_server.engagements import Engagements
 from lab_server.exchanging import Exchanging
 from lab_server.home import Home, spki_pin
 from lab_server.interceptors.errors import TranslateErrors
+from lab_server.interceptors.identity import IdentifyCaller
+from lab_server.interceptors.limits import LimitCalls
 from lab_server.interceptors.logs import LogCalls
 from lab_server.negotiating import Admitted, Negotiating
+from lab_server.offering import terms_for
 from lab_server.opening import Opening
-from lab_server.ports import ServedVariant
+from lab_server.ports import Clock, ServedVariant
 from lab_server.services.access import AccessServicer
-from lab_server.services.disclosure import DisclosureServicer, EvidenceServicer
+from lab_server.services.disclosure import DisclosureServicer
+from lab_server.services.evidence import EvidenceServicer
 from lab_server.services.negotiation import NegotiationServicer
 from lab_server.services.transcript import TranscriptServicer
-from lab_server.services.worker_client import MAX_MESSAGE_BYTES, WorkerClient
-from lab_server.settings import AuditorSettings, Settings, TimingSettings
+from lab_server.services.worker import MAX_MESSAGE_BYTES
+from lab_server.services.worker_client import WorkerClient
+from lab_server.settings import AuditorSettings, Settings
+from lab_server.steps import Steps
 from lab_server.storage.sqlite import SqliteStore
 from lab_server.supervisor import SupervisedWorker
 from lab_server.transcribing import Transcribing
@@ -56,7 +58,15 @@ from safeconduct.v1 import (
 )
 
 GRACE_SECONDS = 5.0
+DRAIN_SECONDS = 20.0
 PURGE_SECONDS = 300.0
+MEND_SECONDS = 1.0
+_OPTIONS = [
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.so_reuseport", 0),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+]
 _SERVICES = {
     module.DESCRIPTOR.services_by_name[name].full_name
     for module, name in (
@@ -111,76 +121,96 @@ async def lab(home: Home, settings: Settings) -> AsyncIterator[Running]:
     async with AsyncExitStack() as stack:
         clock, keys, identity = SystemClock(), home.read_keys(), home.read_identity()
         _check_address(settings.listen.address)
-        admitted_identities = [
-            (grant, parse_identity(home.read(home.relative(grant.identity)))) for grant in settings.auditor
-        ]
+        auditors = [(grant, parse_identity(home.read(home.relative(grant.identity)))) for grant in settings.auditor]
+        stack.enter_context(home.alone())
         store = SqliteStore(home.store)
         stack.push_async_callback(store.close)
         worker = SupervisedWorker(home, WorkerClient)
         stack.push_async_callback(worker.close)
-        await worker.start()
+        served = await worker.start()
+        terms = [_admitted(home, settings, grant, identity, auditor, served, clock) for grant, auditor in auditors]
+        for auditor in terms:
+            await auditor.terms()  # what cannot be offered is said now, not to the first auditor who asks
 
+        steps = Steps()
         engagements = Engagements(keys=keys, store=store, clock=clock)
-        await engagements.restore()
-        exchanging = Exchanging(keys=keys, store=store, worker=worker, clock=clock)
-        aborted = 0
-        for engagement in engagements.all:
-            if engagement.log.broken is None:
-                aborted += await exchanging.abort_open(engagement)
-            else:
-                log.error("engagement_refused", agreement=engagement.digest, why=engagement.log.broken)
-        served = (await worker.enrol("")).variants
-        await worker.forget("")
-
-        def terms_for(grant: AuditorSettings, auditor: Identity) -> Admitted:
-            async def terms() -> Terms:
-                return _terms(home, settings, grant, identity, auditor, served, clock.now())
-
-            return Admitted(auditor, spki_pin(auditor.tls or ""), terms)
-
+        exchanging = Exchanging(keys=keys, store=store, worker=worker, clock=clock, steps=steps)
+        aborted = await _restored(engagements, exchanging)
         negotiating = Negotiating(
-            admitted=[terms_for(grant, auditor) for grant, auditor in admitted_identities],
-            engagements=engagements,
-            keys=keys,
-            store=store,
-            clock=clock,
+            admitted=terms, engagements=engagements, keys=keys, store=store, clock=clock, steps=steps
         )
+        opening = Opening(keys=keys, worker=worker, steps=steps)
+        transcribing = Transcribing(keys=keys, store=store, steps=steps)
+        disclosing = Disclosing(keys=keys, store=store, steps=steps)
         server = grpc.aio.server(
-            interceptors=(TranslateErrors(), LogCalls()),
-            options=[
-                ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-                ("grpc.so_reuseport", 0),
-                ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-                ("grpc.keepalive_permit_without_calls", 1),
-            ],
+            interceptors=(TranslateErrors(), LogCalls(), IdentifyCaller(), LimitCalls()), options=_OPTIONS
         )
         negotiation_service_pb2_grpc.add_NegotiationServiceServicer_to_server(NegotiationServicer(negotiating), server)
         access_service_pb2_grpc.add_AccessServiceServicer_to_server(
-            AccessServicer(engagements=engagements, opening=Opening(keys=keys, worker=worker), exchanging=exchanging),
-            server,
+            AccessServicer(engagements=engagements, opening=opening, exchanging=exchanging), server
         )
         transcript_service_pb2_grpc.add_TranscriptServiceServicer_to_server(
-            TranscriptServicer(engagements=engagements, transcribing=Transcribing(keys=keys)), server
+            TranscriptServicer(engagements=engagements, transcribing=transcribing), server
         )
         disclosure_service_pb2_grpc.add_DisclosureServiceServicer_to_server(
-            DisclosureServicer(engagements=engagements, disclosing=Disclosing(keys=keys, store=store)), server
+            DisclosureServicer(engagements=engagements, disclosing=disclosing), server
         )
         evidence_service_pb2_grpc.add_EvidenceServiceServicer_to_server(EvidenceServicer(engagements), server)
         healthy = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
         reflection.enable_server_reflection([*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
-        port = _listen(home, settings, server, identity, [item for _, item in admitted_identities])
+        port = _listen(home, settings, server, identity, [auditor for _, auditor in auditors])
         await server.start()
         await healthy.set("", health_pb2.HealthCheckResponse.SERVING)
-        host = settings.listen.address.rpartition(":")[0]
-        purge = asyncio.create_task(_purge(store, clock))
+        chores = [
+            asyncio.create_task(_purge(store, clock)),
+            asyncio.create_task(_mend(engagements, exchanging)),
+        ]
         try:
-            yield Running(f"{host}:{port}", aborted)
+            yield Running(f"{settings.listen.address.rpartition(':')[0]}:{port}", aborted)
         finally:
-            purge.cancel()
+            for chore in chores:
+                chore.cancel()
             await healthy.enter_graceful_shutdown()
             await server.stop(GRACE_SECONDS)
-            await exchanging.drain()
+            await _drained(steps)
+
+
+def _admitted(
+    home: Home,
+    settings: Settings,
+    grant: AuditorSettings,
+    identity: Identity,
+    auditor: Identity,
+    served: tuple[ServedVariant, ...],
+    clock: Clock,
+) -> Admitted:
+    async def terms() -> Terms:
+        return terms_for(home, settings, grant, identity, auditor, served, clock.now())
+
+    return Admitted(auditor, spki_pin(auditor.tls or ""), terms)
+
+
+async def _restored(engagements: Engagements, exchanging: Exchanging) -> int:
+    await engagements.restore()
+    aborted = 0
+    for engagement in engagements.all:
+        broken = engagement.log.broken
+        if broken is None:
+            aborted += await exchanging.abort_open(engagement, "GATEWAY_RESTARTED")
+        else:
+            log.error("engagement_refused", agreement=engagement.digest, reason=broken.reason, why=broken.message)
+    return aborted
+
+
+async def _drained(steps: Steps) -> None:
+    # Answers under way may still end; what does not is recorded as aborted at the next start.
+    try:
+        async with asyncio.timeout(DRAIN_SECONDS):
+            await steps.drain()
+    except TimeoutError:
+        log.warning("stopped_with_open_exchanges")
+        steps.cancel()
 
 
 def _listen(
@@ -192,7 +222,7 @@ def _listen(
             "no auditor is admitted: run `safeconduct lab admit IDENTITY.json` first", field="auditor"
         )
     credentials = grpc.ssl_server_credentials(
-        [(home.read(home.key_file("tls")), (identity.tls or "").encode())],
+        [(home.read_private("tls"), (identity.tls or "").encode())],
         root_certificates=roots,
         require_client_auth=True,
     )
@@ -219,80 +249,25 @@ def _check_address(address: str) -> None:
             raise PortInUse(f"cannot listen at {address}: {error.strerror}", address=address) from None
 
 
-def _terms(
-    home: Home,
-    settings: Settings,
-    grant: AuditorSettings,
-    lab_identity: Identity,
-    auditor: Identity,
-    served: tuple[ServedVariant, ...],
-    now: datetime,
-) -> Terms:
-    by_id = {variant.id: variant for variant in served}
-    wanted = grant.variants or tuple(variant.id for variant in settings.variant)
-    declared = {variant.id: variant for variant in settings.variant}
-    for name in wanted:
-        if name not in declared:
-            raise ConfigurationInvalid(f"{grant.identity} is granted {name}, which is not declared", field="variants")
-    able = set.intersection(*(set(by_id[name].operations) for name in wanted))
-    return Terms(
-        lab=lab_identity.party(),
-        auditor=auditor.id,
-        gateway=spki_pin(lab_identity.tls or ""),
-        origin_prefix=f"{lab_identity.id}/safeconduct",
-        variants=tuple(
-            Variant(
-                id=name,
-                kind=declared[name].kind,
-                parent=declared[name].parent,
-                manifest=by_id[name].manifest,
-                template=by_id[name].template,
-                note=declared[name].note,
-            )
-            for name in wanted
-        ),
-        scope=Scope(
-            variants=wanted,
-            operations=tuple(name for name in grant.operations if name in able),
-            tools=grant.tools and all(by_id[name].tools for name in wanted),
-            max_top_logprobs=min([grant.max_top_logprobs, *(by_id[name].max_top_logprobs for name in wanted)]),
-            max_output_tokens=grant.max_output_tokens,
-            max_sessions=grant.max_sessions,
-        ),
-        budget=Budget(
-            requests=grant.requests,
-            input_tokens=grant.input_tokens,
-            output_tokens=grant.output_tokens,
-            crashes=grant.crashes,
-            unrevealed=grant.unrevealed,
-        ),
-        access=AccessTerms(not_before=grant.not_before, not_after=grant.not_after, business_days=grant.business_days),
-        timing=_timing(settings.timing),
-        runtime=Runtime(level="RA0"),
-        policy=read_policy(home, grant),
-        issued_at=format_time(now),
-    )
-
-
-def read_policy(home: Home, grant: AuditorSettings) -> Policy:
-    """Return the policy of one auditor's terms; one that the linter refuses is refused here already."""
-    if grant.policy is None:
-        return standard_policy()
-    path = home.relative(grant.policy)
-    try:
-        value = json.loads(home.read(path))
-    except ValueError:
-        raise ConfigurationInvalid(f"{path} is not JSON", field="policy") from None
-    policy = validated(Policy, value)
-    lint(policy)
-    return policy
-
-
-def _timing(settings: TimingSettings) -> Timing:
-    return Timing.model_validate(settings.model_dump())
-
-
 async def _purge(store: SqliteStore, clock: SystemClock) -> None:
     while True:
-        await store.purge_frames(now=format_time(clock.now()))
+        try:
+            await store.purge_frames(now=format_time(clock.now()))
+        except StoreFailed as error:
+            log.warning("frames_not_purged", why=error.message)
         await asyncio.sleep(PURGE_SECONDS)
+
+
+async def _mend(engagements: Engagements, exchanging: Exchanging) -> None:
+    # A full disk may have room again: engagements whose store failed are read again from what is durable.
+    while True:
+        await asyncio.sleep(MEND_SECONDS)
+        for engagement in engagements.all:
+            if not isinstance(engagement.log.broken, StoreFailed):
+                continue
+            try:
+                again = await engagements.reload(engagement)
+                await exchanging.abort_open(again, "STORE_FAILED")
+                log.info("engagement_mended", agreement=again.digest)
+            except SafeconductError as error:
+                log.warning("engagement_not_mended", agreement=engagement.digest, why=error.message)

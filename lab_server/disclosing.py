@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 
 from attestations.documents.base import format_time
 from attestations.documents.engagement import (
@@ -11,6 +11,7 @@ from attestations.documents.engagement import (
     DeliveryReceipt,
     Package,
     PackageManifest,
+    PreRegistration,
     Release,
 )
 from attestations.envelope import Envelope, sign_document
@@ -21,10 +22,12 @@ from attestations.errors import (
     RecipientNotPermitted,
     SizeLimitExceeded,
 )
+from attestations.packages import check_package
 from attestations.states import PHASES, Phase, PhaseEvent, advance
 from lab_server.engagement import Engagement
 from lab_server.keyring import LabKeys
 from lab_server.ports import Store
+from lab_server.steps import Steps, carried_through
 
 MAX_PACKAGES_BYTES = 8 << 30  # of one delivery, so that an auditor cannot fill the lab's disk
 
@@ -32,9 +35,10 @@ MAX_PACKAGES_BYTES = 8 << 30  # of one delivery, so that an auditor cannot fill 
 class Disclosing:
     """Receives what the auditor discloses."""
 
-    def __init__(self, *, keys: LabKeys, store: Store) -> None:
+    def __init__(self, *, keys: LabKeys, store: Store, steps: Steps) -> None:
         self._keys = keys
         self._store = store
+        self._steps = steps
 
     async def deliver(
         self, engagement: Engagement, envelope: Envelope, manifest: PackageManifest, data: AsyncIterator[bytes]
@@ -43,25 +47,28 @@ class Disclosing:
 
         Raises:
             PackageManifestMismatch: a package is not the one described.
+            KeyCommitmentMismatch: the manifest names another key than the registration.
             PhaseViolation: grades are not committed yet.
             SizeLimitExceeded: more than the lab keeps.
         """
-        async with engagement.change:
-            if engagement.delivery is not None and engagement.manifest is not None:
-                if engagement.manifest.digest != envelope.digest:
-                    raise PackageManifestMismatch("other packages were delivered before")
-                return engagement.delivery
+        async with engagement.delivering:
+            delivered = _delivered(engagement, envelope)
+            if delivered is not None:
+                return delivered
             advance(PHASES, engagement.phase, PhaseEvent.DELIVER)
-            if engagement.manifest is not None and engagement.manifest.digest != envelope.digest:
-                raise PackageManifestMismatch("another manifest is logged")
-            if sum(int(package.file_bytes) for package in manifest.packages) > MAX_PACKAGES_BYTES:
-                raise SizeLimitExceeded("the packages are larger than this lab keeps")
+            _check_manifest(engagement, manifest)
             parts = _Parts(data)
             for package in manifest.packages:
-                checked = _checked(package, parts.take(int(package.file_bytes)))
-                await self._store.save_package(engagement.digest, f"{package.content_class}.sealed", checked)
+                name = f"{package.content_class}.sealed"
+                await self._store.save_package(engagement.digest, name, parts.take(int(package.file_bytes)))
+                await asyncio.to_thread(check_stored, package, self._store.package(engagement.digest, name))
             if await parts.more():
                 raise PackageManifestMismatch("more bytes than the manifest describes")
+            return await self._sign_for(engagement, envelope)
+
+    @carried_through
+    async def _sign_for(self, engagement: Engagement, envelope: Envelope) -> Envelope:
+        async with engagement.change:
             if engagement.manifest is None:
                 engagement.receipts[envelope.digest] = await engagement.log.append_receipted("manifest", envelope)
                 engagement.manifest = envelope
@@ -76,6 +83,7 @@ class Disclosing:
             engagement.delivery = delivery
             return delivery
 
+    @carried_through
     async def state(self, engagement: Engagement, envelope: Envelope) -> Envelope:
         """Log an event that a party states and return the receipt."""
         async with engagement.change:
@@ -84,6 +92,7 @@ class Disclosing:
                 engagement.receipts[envelope.digest] = receipt
             return engagement.receipts[envelope.digest]
 
+    @carried_through
     async def release(self, engagement: Engagement, envelope: Envelope, document: Release) -> Envelope:
         """Log a release and return the receipt; an early one is logged as well, for everyone to see.
 
@@ -103,8 +112,7 @@ class Disclosing:
                     content_class=document.content_class,
                     recipient=document.recipient,
                 )
-            if document.content_class not in ("C0", "C1"):
-                _check_key(PackageManifest.parse(engagement.manifest.payload), document)
+            _check_release(engagement.manifest, document)
             receipt = await engagement.log.append_receipted("release", envelope)
             engagement.move(PhaseEvent.RELEASE)
             engagement.receipts[envelope.digest] = receipt
@@ -120,23 +128,55 @@ class Disclosing:
         return sign_document(document, self._keys.agreement)
 
 
-def _check_key(manifest: PackageManifest, release: Release) -> None:
-    committed = {package.content_class: package.key_commitment for package in manifest.packages}
-    if release.key_commitment != committed.get(release.content_class):
+def _delivered(engagement: Engagement, envelope: Envelope) -> Envelope | None:
+    if engagement.manifest is not None and engagement.manifest.digest != envelope.digest:
+        raise PackageManifestMismatch("other packages were delivered before")
+    return engagement.delivery
+
+
+def _check_manifest(engagement: Engagement, manifest: PackageManifest) -> None:
+    if sum(int(package.file_bytes) for package in manifest.packages) > MAX_PACKAGES_BYTES:
+        raise SizeLimitExceeded("the packages are larger than this lab keeps")
+    classes = [package.content_class for package in manifest.packages]
+    if len(set(classes)) != len(classes):
+        raise PackageManifestMismatch("two packages of one class")
+    assert engagement.registration is not None  # noqa: S101 - the phase
+    registered = PreRegistration.parse(engagement.registration.payload)
+    keys = {key.content_class: key.commitment for key in registered.class_keys}
+    for package in manifest.packages:
+        if keys.get(package.content_class) != package.key_commitment:
+            raise KeyCommitmentMismatch(
+                "the manifest names another key than the registration", content_class=package.content_class
+            )
+
+
+def _check_release(manifest: Envelope, release: Release) -> None:
+    if release.content_class in ("C0", "C1"):
+        return
+    if release.manifest not in (None, manifest.digest):
+        raise PackageManifestMismatch("the release names another manifest than the one delivered")
+    packages = PackageManifest.parse(manifest.payload).packages
+    committed = {package.content_class: package.key_commitment for package in packages}
+    if release.key_commitment is None or release.key_commitment != committed.get(release.content_class):
         raise KeyCommitmentMismatch("the release names another key than the manifest")
 
 
-async def _checked(package: Package, data: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Pass a package's bytes on; fail at its end if they are not those described."""
-    digest, size = hashlib.sha256(), 0
-    async for block in data:
-        digest.update(block)
-        size += len(block)
-        yield block
-    if str(size) != package.file_bytes or digest.hexdigest() != package.file_digest:
-        raise PackageManifestMismatch(
-            "a package is not the one its manifest describes", content_class=package.content_class
-        )
+def check_stored(package: Package, blocks: Iterator[bytes]) -> None:
+    """Compare a kept package with its manifest, chunk by chunk; keys are not needed for that.
+
+    Raises:
+        PackageManifestMismatch, MalformedEnvelope, SizeLimitExceeded: it is not the one described.
+        EvidenceMissing: it is not there.
+    """
+    check_package(
+        blocks,
+        chunks=package.chunks,
+        ciphertext_root=package.ciphertext_root,
+        key_root=package.key_root,
+        key_commitment=package.key_commitment,
+        file_bytes=int(package.file_bytes),
+        file_digest=package.file_digest,
+    )
 
 
 class _Parts:

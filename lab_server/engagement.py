@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Mapping
 from dataclasses import dataclass, field
 
 from attestations.canonical import parse_canonical
@@ -11,7 +11,7 @@ from attestations.documents.agreement import Agreement
 from attestations.documents.engagement import SessionGrant, StatusCounts
 from attestations.documents.exchange import Intent, Promise, Record
 from attestations.envelope import Envelope
-from attestations.errors import PeerBindingMismatch, SessionUnknown
+from attestations.errors import LogRollback, PhaseViolation, SessionUnknown
 from attestations.keys import EnrolledKey, KeyUse
 from attestations.log_entries import LogEntry, parse_entry
 from attestations.states import PHASES, Exchange, Phase, PhaseEvent, advance
@@ -19,6 +19,7 @@ from lab_server.budget import BudgetBook
 from lab_server.log import EngagementLog
 from lab_server.ports import StoredFrame, StoredLeaf
 
+_AUDITOR_USES = (KeyUse.AGREEMENT, KeyUse.EXCHANGE, KeyUse.COSIGN, KeyUse.PUBLICATION)
 STATUSES = ("COMPLETED", "REFUSED_POLICY", "ERROR", "TIMEOUT", "CANCELLED_BY_AUDITOR", "ABORTED_CRASH")
 Published = Envelope | StoredFrame
 
@@ -31,6 +32,7 @@ class OpenExchange:
     intent_digest: str
     promise: Envelope
     terms: Promise
+    boot: str = "none"  # of the worker that was asked
     state: Exchange = Exchange.PROMISED
     published: list[Published] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -54,18 +56,18 @@ class Session:
     name: str
     next_seq: int
     prev: str
-    last_intent: str | None = None
     open: OpenExchange | None = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 @dataclass
 class Runtime:
-    """The statement of one boot of the worker."""
+    """The statement of one boot of the worker, and the weights it serves for each variant."""
 
     boot: str
     envelope: Envelope
     hpke_digest: str
+    manifests: Mapping[str, str]
 
 
 class Engagement:
@@ -76,11 +78,13 @@ class Engagement:
         self.agreement = agreement
         self.digest = envelope.digest
         self.log = log
+        log.only = "registration"
         self.book = BudgetBook(agreement.budget)
         self.phase = Phase.AGREED
         self.sessions: dict[str, Session] = {}
         self.opens: dict[str, str] = {}  # digest of a session-open document -> session
-        self.runtimes: dict[str, Runtime] = {}  # by boot
+        self.runtimes: dict[str, Runtime] = {}  # by boot, those of this process
+        self.evidence: set[str] = set()  # digests of every runtime statement in the log
         self.counts = dict.fromkeys(STATUSES, 0)
         self.promised = 0
         self.refusals = 0
@@ -90,11 +94,9 @@ class Engagement:
         self.close: Envelope | None = None  # our statement, until both have signed it
         self.manifest: Envelope | None = None
         self.delivery: Envelope | None = None
+        self.delivering = asyncio.Lock()  # one delivery at a time
         self.change = asyncio.Lock()  # one step of phase, session or runtime at a time
-        self.exchange_key = agreement.auditor_key(KeyUse.EXCHANGE)
-        self.publication_key = agreement.auditor_key(KeyUse.PUBLICATION)
-        self.cosign_key = agreement.auditor_key(KeyUse.COSIGN)
-        self.auditor_agreement_key = agreement.auditor_key(KeyUse.AGREEMENT)
+        self.auditor_keys: dict[KeyUse, EnrolledKey] = {use: agreement.auditor_key(use) for use in _AUDITOR_USES}
         self.known: tuple[EnrolledKey, ...] = agreement.signing_keys()
         self.variant_digests = {variant.id: variant.digest() for variant in agreement.variants}
 
@@ -102,15 +104,6 @@ class Engagement:
     def open_exchanges(self) -> list[tuple[Session, OpenExchange]]:
         """Every Promise that waits for its Record."""
         return [(session, session.open) for session in self.sessions.values() if session.open is not None]
-
-    def check_peer(self, peer: str) -> None:
-        """Refuse a TLS key other than the one the agreement pins.
-
-        Raises:
-            PeerBindingMismatch: it is another.
-        """
-        if peer != self.agreement.transport.auditor:
-            raise PeerBindingMismatch("the TLS key is not the one the agreement pins", agreement=self.digest)
 
     def session(self, name: str) -> Session:
         """Return an open session, or raise `SessionUnknown`."""
@@ -122,6 +115,12 @@ class Engagement:
     def move(self, event: PhaseEvent) -> None:
         """Go to the phase that follows, or raise `PhaseViolation`."""
         self.phase = advance(PHASES, self.phase, event)
+        self.log.only = "close" if self.phase is Phase.CLOSING else None
+
+    def check_open(self) -> None:
+        """Raise `PhaseViolation` where no session and no exchange may begin."""
+        if self.phase not in (Phase.PREREGISTERED, Phase.RUNNING):
+            raise PhaseViolation(f"nothing begins in {self.phase.value}", state=self.phase.value)
 
     def status_counts(self) -> StatusCounts:
         """Return how the Promises ended."""
@@ -137,16 +136,22 @@ class Engagement:
             refusals=str(self.refusals),
         )
 
-    async def restore(self, leaves: AsyncIterable[StoredLeaf]) -> None:
-        """Take back everything the log says.
+    async def restore(self, leaves: AsyncIterable[StoredLeaf], closing: Envelope | None) -> None:
+        """Take back everything the log says, and the close statement if one was made.
 
         Raises:
-            LogRollback: it has a gap.
+            SafeconductError: the stored log is not one we wrote (a gap, a damaged leaf, a step out of place).
         """
         async for leaf in leaves:
-            entry = parse_entry(leaf.data)
-            self.log.restore(leaf, _stated_time(entry))
-            self._restore_entry(entry)
+            try:
+                entry = parse_entry(leaf.data)
+                self.log.restore(leaf, _stated_time(entry))
+                self._restore_entry(entry)
+            except (KeyError, StopIteration):
+                raise LogRollback("the stored log has a leaf out of place", leaf=str(leaf.position)) from None
+        if closing is not None and self.close is None:
+            self.move(PhaseEvent.CLOSE)
+            self.close = closing
 
     def _restore_entry(self, entry: LogEntry) -> None:
         first, last = entry.documents[0], entry.documents[-1]
@@ -159,16 +164,14 @@ class Engagement:
             intent, promise = Intent.parse(first.payload), Promise.parse(last.payload)
             session = self.sessions[intent.session]
             session.open = OpenExchange(intent, first.digest, last, promise)
-            session.last_intent = first.digest
             session.next_seq += 1
             self.promised += 1
             self.book.reserve((intent.session, intent.seq), intent.budget_max)
             if self.phase is not Phase.RUNNING:
                 self.move(PhaseEvent.PROMISE)
         elif entry.kind == "refusal":
-            intent = Intent.parse(first.payload)
-            session = self.sessions[intent.session]
-            session.last_intent, session.prev = first.digest, last.digest
+            session = self.sessions[Intent.parse(first.payload).session]
+            session.prev = last.digest
             session.next_seq += 1
             self.refusals += 1
         elif entry.kind == "record":
@@ -187,6 +190,8 @@ class Engagement:
         if entry.kind == "registration":
             self.registration = first
             self.move(PhaseEvent.REGISTER)
+        elif entry.kind == "runtime":
+            self.evidence.add(first.digest)
         elif entry.kind == "close":
             self.move(PhaseEvent.CLOSE)
             self.move(PhaseEvent.CONFIRM_CLOSE)

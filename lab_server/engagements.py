@@ -11,8 +11,9 @@ from attestations.errors import (
     CloseStatementMismatch,
     EngagementUnknown,
     LogRollback,
-    MalformedEnvelope,
     SafeconductError,
+    SignerRoleMismatch,
+    StoreFailed,
 )
 from attestations.keys import KeyUse
 from lab_server.engagement import Engagement
@@ -40,24 +41,45 @@ class Engagements:
     async def restore(self) -> None:
         """Take back every engagement from the store.
 
-        An engagement whose log does not extend its last cosigned checkpoint is kept, but nothing is signed
-        for it: a store restored from an old backup must not sign a second history.
+        An engagement whose log does not extend its last cosigned checkpoint, or is damaged, is kept, but nothing
+        is signed for it: a store restored from an old backup must not sign a second history.
+
+        Raises:
+            StoreFailed: the store cannot be read.
         """
         for stored in await self._store.agreements():
-            engagement = self.add(parse_envelope(stored.envelope))
-            try:
-                await engagement.restore(self._store.leaves(engagement.digest, 0))
-                cosigned = await self._store.cosigned(engagement.digest)
-                if cosigned is not None:
-                    engagement.log.check_extends(cosigned)
-            except (LogRollback, MalformedEnvelope) as error:
-                engagement.log.break_off(error.message)
+            await self._restore(parse_envelope(stored.envelope))
+
+    async def reload(self, engagement: Engagement) -> Engagement:
+        """Read an engagement again whose store failed, and go on from what is durable.
+
+        Raises:
+            StoreFailed: the store still cannot be read.
+        """
+        await engagement.log.settled()
+        return await self._restore(engagement.envelope)
+
+    async def _restore(self, envelope: Envelope) -> Engagement:
+        engagement = self._made(envelope)
+        try:
+            closing = await self._store.closing(engagement.digest)
+            leaves = self._store.leaves(engagement.digest, 0)
+            await engagement.restore(leaves, None if closing is None else parse_envelope(closing))
+            cosigned = await self._store.cosigned(engagement.digest)
+            if cosigned is not None:
+                engagement.log.check_extends(cosigned)
+        except StoreFailed:
+            raise
+        except SafeconductError as error:
+            engagement.log.break_off(LogRollback(f"the stored log is damaged: {error.message}"))
+        self._by_digest[engagement.digest] = engagement
+        return engagement
 
     def add(self, envelope: Envelope) -> Engagement:
         """Add an agreement that both sides have signed; again changes nothing."""
-        known = self._by_digest.get(envelope.digest)
-        if known is not None:
-            return known
+        return self._by_digest.get(envelope.digest) or self._by_digest.setdefault(envelope.digest, self._made(envelope))
+
+    def _made(self, envelope: Envelope) -> Engagement:
         agreement = Agreement.parse(envelope.payload)
         log = EngagementLog(
             agreement=envelope.digest,
@@ -66,9 +88,7 @@ class Engagements:
             store=self._store,
             clock=self._clock,
         )
-        engagement = Engagement(envelope=envelope, agreement=agreement, log=log)
-        self._by_digest[engagement.digest] = engagement
-        return engagement
+        return Engagement(envelope=envelope, agreement=agreement, log=log)
 
     def get(self, digest: str, *, peer: str) -> Engagement:
         """Return the engagement of this agreement if the TLS peer is its auditor.
@@ -97,17 +117,20 @@ class Engagements:
         Raises:
             EngagementUnknown, SignatureInvalid, SignerRoleMismatch, PayloadTypeMismatch and what parsing raises.
         """
-        mine = [item for item in self._by_digest.values() if item.agreement.transport.auditor == peer]
         tried: dict[str, Engagement] = {}
-        for engagement in mine:
-            tried.setdefault(engagement.agreement.auditor_key(use).id, engagement)
+        for engagement in self._by_digest.values():
+            if engagement.agreement.transport.auditor == peer:
+                tried.setdefault(engagement.auditor_keys[use].id, engagement)
         failure: SafeconductError = EngagementUnknown("no agreement with this auditor is in force here")
         for engagement in tried.values():
-            key = engagement.agreement.auditor_key(use)
+            key = engagement.auditor_keys[use]
             try:
                 document = open_document(envelope, kind, required=(key,), known=engagement.known)
             except SafeconductError as error:
                 failure = error
                 continue
-            return self.get(str(getattr(document, "agreement", "")), peer=peer), document
+            meant = self.get(str(getattr(document, "agreement", "")), peer=peer)
+            if meant.auditor_keys[use].id != key.id:
+                raise SignerRoleMismatch("signed with the key of another agreement", use=use.value)
+            return meant, document
         raise failure

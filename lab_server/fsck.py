@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from attestations.checkpoint import cosignature_time, open_checkpoint
 from attestations.documents.agreement import Agreement
 from attestations.documents.engagement import PackageManifest
@@ -12,9 +10,7 @@ from attestations.envelope import open_document, parse_envelope
 from attestations.errors import (
     BudgetExhausted,
     CheckpointInvalid,
-    FileUnusable,
     LogRollback,
-    PackageManifestMismatch,
     PromiseUnfulfilled,
     ResponseCommitmentMismatch,
     SafeconductError,
@@ -26,6 +22,7 @@ from attestations.merkle import Frontier, leaf_hash
 from attestations.notes import parse_note
 from attestations.verify.parties import Parties
 from attestations.verify.transcript import read_log
+from lab_server.disclosing import check_stored
 from lab_server.home import Home
 from lab_server.ports import StoredAgreement
 from lab_server.reading import reading_store
@@ -42,18 +39,18 @@ async def check_store(home: Home) -> list[str]:
     async with reading_store(home) as store:
         for stored in await store.agreements():
             try:
-                lines.append(await _check_engagement(home, store, stored))
+                lines.append(await _check_engagement(store, stored))
             except SafeconductError as error:
                 error.message = f"agreement {stored.digest[:16]}: {error.message}"
                 raise
     return lines or ["no agreement is in force: nothing to check"]
 
 
-async def _check_engagement(home: Home, store: SqliteStore, stored: StoredAgreement) -> str:
+async def _check_engagement(store: SqliteStore, stored: StoredAgreement) -> str:
     parties = _parties(stored)
     leaves = [leaf async for leaf in store.leaves(stored.digest, 0)]
     for index, leaf in enumerate(leaves):
-        if leaf.index != index:
+        if leaf.position != index:
             raise LogRollback("the stored log has a gap", leaf=str(index))
     log = read_log((leaf.data for leaf in leaves), parties)
     open_promises = 0
@@ -71,7 +68,7 @@ async def _check_engagement(home: Home, store: SqliteStore, stored: StoredAgreem
             raise BudgetExhausted(f"more {name} were used than agreed", rule=name)
     packages = 0
     if log.manifest is not None and log.delivered:
-        packages = _check_packages(home, stored.digest, log.manifest)
+        packages = _check_packages(store, stored.digest, log.manifest)
     counts = log.exchanges.tally.counts
     return (
         f"{parties.agreement.engagement}: {log.size} leaves, {counts['promised']} promises"
@@ -130,16 +127,7 @@ async def _check_frames(store: SqliteStore, agreement: str, records: list[bytes]
     return kept
 
 
-def _check_packages(home: Home, agreement: str, manifest: PackageManifest) -> int:
+def _check_packages(store: SqliteStore, agreement: str, manifest: PackageManifest) -> int:
     for package in manifest.packages:
-        path = home.store.parent / "packages" / agreement / f"{package.content_class}.sealed"
-        digest = hashlib.sha256()
-        try:
-            with path.open("rb") as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
-        except OSError as error:
-            raise FileUnusable(f"{path} cannot be read: {error.strerror}", path=str(path)) from None
-        if digest.hexdigest() != package.file_digest:
-            raise PackageManifestMismatch("a stored package is not the one delivered", package=package.content_class)
+        check_stored(package, store.package(agreement, f"{package.content_class}.sealed"))
     return len(manifest.packages)

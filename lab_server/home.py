@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +19,7 @@ from cryptography.x509.oid import NameOID
 from attestations.digests import sha256
 from attestations.documents.agreement import PartyKey
 from attestations.documents.base import encode
-from attestations.errors import ConfigurationInvalid, FileUnusable
+from attestations.errors import ConfigurationInvalid, FileUnusable, StoreFailed
 from attestations.identity import Identity, parse_identity
 from attestations.keys import Ed25519Signer, KeyUse, P256Signer, Signer, signer_from_pem
 from lab_server.keyring import LabKeys
@@ -77,16 +80,53 @@ class Home:
         except OSError as error:
             raise FileUnusable(f"{path} cannot be read: {error.strerror}", path=str(path)) from None
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the folder: two gateways on one store would sign two histories.
+
+        Raises:
+            StoreFailed: another gateway serves from it.
+        """
+        with (self.path / "serving.lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise StoreFailed(f"another `lab serve` already serves from {self.path}", path=str(self.path)) from None
+            yield
+
     def read_identity(self) -> Identity:
         """Return our own identity."""
         return parse_identity(self.read(self.identity))
 
+    def read_private(self, name: str) -> bytes:
+        """Return a private key that only its owner can read.
+
+        Raises:
+            FileUnusable: it cannot be read, or others can read it too.
+        """
+        path = self.key_file(name)
+        data = self.read(path)
+        if path.stat().st_mode & 0o077:
+            raise FileUnusable(f"{path} can be read by others: run `chmod 600 {path}`", path=str(path))
+        return data
+
     def read_keys(self) -> LabKeys:
-        """Return our signers."""
-        party = self.read_identity().id
+        """Return our signers.
+
+        Raises:
+            FileUnusable, KeyUnacceptable: a key cannot be read, or is not one.
+            ConfigurationInvalid: a key is not the one of our identity file.
+        """
+        identity = self.read_identity()
+        party = identity.party()
 
         def signer(use: KeyUse) -> Signer:
-            return signer_from_pem(self.read(self.key_file(use.value)), party=party, use=use)
+            found = signer_from_pem(self.read_private(use.value), party=party.id, use=use)
+            if found.key.public != party.key(use).public:
+                raise ConfigurationInvalid(
+                    f"{self.key_file(use.value)} is not the key that {self.identity.name} names", field=use.value
+                )
+            return found
 
         return LabKeys(agreement=signer(KeyUse.AGREEMENT), record=signer(KeyUse.RECORD), log=signer(KeyUse.LOG))
 
@@ -108,9 +148,9 @@ def create_home(home: Home, *, party: str, now: datetime) -> Identity:
             signer = kind.generate(party=party, use=use)
             _write_private(home.key_file(use.value), signer.to_pem())
             keys.append(PartyKey.model_validate({"use": use.value, "public": encode(signer.key.public)}))
-        private, certificate = _certificate(party, now)
+        private, pem = new_certificate(party, now=now)
         _write_private(home.key_file("tls"), private)
-        identity = Identity(role="lab", id=party, keys=tuple(keys), tls=certificate.decode())
+        identity = Identity(role="lab", id=party, keys=tuple(keys), tls=pem.decode())
         home.identity.write_bytes(identity.to_bytes())
         home.settings.write_text(TEMPLATE)
     except OSError as error:
@@ -162,7 +202,8 @@ def _write_private(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _certificate(party: str, now: datetime) -> tuple[bytes, bytes]:
+def new_certificate(party: str, *, now: datetime) -> tuple[bytes, bytes]:
+    """Return a new private key and a self-signed certificate for it, both as PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     host = "".join(letter if letter.isalnum() or letter in ".-" else "-" for letter in party)[:63]
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])

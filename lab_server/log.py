@@ -10,7 +10,15 @@ from attestations.checkpoint import Checkpoint, cosignature_time, open_checkpoin
 from attestations.documents.base import format_time, parse_time
 from attestations.documents.engagement import LogReceipt
 from attestations.envelope import Envelope, sign_document
-from attestations.errors import CheckpointInvalid, LogRollback, StoreFailed
+from attestations.errors import (
+    CheckpointInvalid,
+    ConsistencyProofInvalid,
+    InclusionProofInvalid,
+    LogRollback,
+    PhaseViolation,
+    SafeconductError,
+    StoreFailed,
+)
 from attestations.keys import EnrolledKey
 from attestations.log_entries import Kind, LogEntry
 from attestations.merkle import Tree, leaf_hash
@@ -33,9 +41,12 @@ class EngagementLog:
         self._tree = Tree()
         self._durable = 0
         self._last_time: datetime | None = None
-        self._broken: str | None = None
+        self._broken: SafeconductError | None = None
         self._settled = asyncio.Event()
         self._settled.set()
+        self._writing = 0
+        self.only: Kind | None = None
+        """The one kind of leaf that may come next, where there is only one: a registration first, a close last."""
 
     @property
     def size(self) -> int:
@@ -43,9 +54,19 @@ class EngagementLog:
         return self._durable
 
     @property
-    def broken(self) -> str | None:
+    def broken(self) -> SafeconductError | None:
         """Why nothing more may be signed, or None."""
         return self._broken
+
+    def check_whole(self) -> None:
+        """Raise why nothing more may be signed, if so.
+
+        Raises:
+            LogRollback: the log does not extend what was cosigned.
+            StoreFailed: a leaf did not become durable.
+        """
+        if self._broken is not None:
+            raise type(self._broken)(self._broken.message, **self._broken.facts)
 
     def time(self) -> datetime:
         """Return the present, never before a time this log already holds."""
@@ -56,15 +77,19 @@ class EngagementLog:
 
     def restore(self, leaf: StoredLeaf, stated: str) -> None:
         """Take back a leaf that the store holds."""
-        if leaf.index != self._tree.size:
-            raise LogRollback("the store's log has a gap", leaf=str(leaf.index))
+        if leaf.position != self._tree.size:
+            raise LogRollback("the store's log has a gap", leaf=str(leaf.position))
         self._tree.append(leaf_hash(leaf.data))
         self._durable = self._tree.size
         self._last_time = parse_time(stated)
 
-    def break_off(self, reason: str) -> None:
-        """Sign nothing more for this agreement until the lab is started again."""
-        self._broken = self._broken or reason
+    def break_off(self, why: SafeconductError) -> None:
+        """Sign nothing more for this agreement."""
+        self._broken = self._broken or why
+
+    async def settled(self) -> None:
+        """Wait until every leaf that has a place is durable, or known not to be."""
+        await self._settled.wait()
 
     async def append(
         self,
@@ -85,23 +110,34 @@ class EngagementLog:
             frames: makes the frames that become durable with the leaf.
 
         Raises:
-            StoreFailed: it did not become durable; nothing more is signed until the lab is started again.
+            PhaseViolation: a leaf of this kind may not come next.
+            StoreFailed: it did not become durable; nothing more is signed until the engagement is read again.
+            LogRollback: the log does not extend what was cosigned.
         """
-        if self._broken is not None:
-            raise StoreFailed(f"nothing is signed for this agreement: {self._broken}")
+        self.check_whole()
+        if self.only not in (None, kind):
+            raise PhaseViolation(f"the next leaf of this log is its {self.only}", kind=kind)
         index, now = self._tree.size, self.time()
-        documents = build(str(index), format_time(now))
+        stated = format_time(now)
+        documents = build(str(index), stated)
         data = LogEntry(kind, tuple(documents)).to_bytes()
         # No await between taking the index and queueing the write: the store sees leaves in their order.
         self._tree.append(leaf_hash(data))
-        self._last_time = parse_time(format_time(now))
+        self._last_time = parse_time(stated)
         leaf = StoredLeaf(index, kind, session, seq, data)
+        written = self._store.append(self._agreement, leaf, None if frames is None else frames(now))
+        self._writing += 1
+        self._settled.clear()
         try:
-            await self._store.append(self._agreement, leaf, None if frames is None else frames(now))
+            await written
+            self._durable = max(self._durable, index + 1)
         except StoreFailed as error:
-            self.break_off(error.message)
+            self.break_off(error)
             raise
-        self._durable = max(self._durable, index + 1)
+        finally:
+            self._writing -= 1
+            if not self._writing:
+                self._settled.set()
         return documents
 
     async def append_receipted(self, kind: Kind, document: Envelope) -> Envelope:
@@ -116,7 +152,13 @@ class EngagementLog:
         return (await self.append(kind, build))[1]
 
     def checkpoint(self) -> Note:
-        """Return the signed checkpoint over every durable leaf."""
+        """Return the signed checkpoint over every durable leaf.
+
+        Raises:
+            LogRollback: a shorter log than the one cosigned is never signed again.
+        """
+        if isinstance(self._broken, LogRollback):
+            self.check_whole()
         return sign_checkpoint(Checkpoint(self._origin, self._durable, self._tree.root(self._durable)), self._keys.log)
 
     def root(self) -> str:
@@ -124,15 +166,27 @@ class EngagementLog:
         return self._tree.root(self._durable).hex()
 
     def inclusion(self, index: int, size: int) -> tuple[bytes, ...]:
-        """Return an inclusion proof."""
-        return self._tree.inclusion(index, min(size, self._durable) if size > self._durable else size)
+        """Return an inclusion proof.
+
+        Raises:
+            InclusionProofInvalid: the log has no such leaf or size.
+        """
+        if not index < size <= self._durable:
+            raise InclusionProofInvalid("the log has no such leaf or size", leaf=str(index), size=str(size))
+        return self._tree.inclusion(index, size)
 
     def consistency(self, old: int, new: int) -> tuple[bytes, ...]:
-        """Return a consistency proof."""
+        """Return a consistency proof.
+
+        Raises:
+            ConsistencyProofInvalid: the log has no such sizes.
+        """
+        if not 0 < old <= new <= self._durable:
+            raise ConsistencyProofInvalid("the log has no such sizes", old=str(old), new=str(new))
         return self._tree.consistency(old, new)
 
     def check_extends(self, text: str) -> Checkpoint:
-        """Check that our log extends a checkpoint we signed before.
+        """Check that our log extends a checkpoint we signed before; if it does not, nothing more is signed.
 
         Raises:
             LogRollback: our log is shorter, or another.
@@ -140,20 +194,24 @@ class EngagementLog:
         """
         checkpoint = open_checkpoint(parse_note(text), origin=self._origin, log_key=self._keys.log.key)
         if checkpoint.size > self._durable or self._tree.root(checkpoint.size) != checkpoint.root:
-            self.break_off("the log does not extend a checkpoint that was already cosigned")
-            raise LogRollback(
-                "the log does not extend a checkpoint that was already cosigned",
-                cosigned=str(checkpoint.size),
+            error = LogRollback(
+                "the log does not extend a checkpoint that was already signed",
+                signed=str(checkpoint.size),
                 leaves=str(self._durable),
             )
+            self.break_off(error)
+            raise error
         return checkpoint
 
     async def cosign(self, text: str, *, name: str, key: EnrolledKey) -> None:
-        """Keep the auditor's cosignature of one of our checkpoints."""
+        """Keep the auditor's cosignature of one of our checkpoints.
+
+        Raises:
+            CheckpointInvalid: it is not of this log, or not cosigned.
+            LogRollback: we signed it, and our log does not hold it.
+        """
         note = parse_note(text)
-        checkpoint = open_checkpoint(note, origin=self._origin, log_key=self._keys.log.key)
-        if checkpoint.size > self._durable or self._tree.root(checkpoint.size) != checkpoint.root:
-            raise CheckpointInvalid("a checkpoint that this log never had", size=str(checkpoint.size))
+        checkpoint = self.check_extends(text)
         if cosignature_time(note, name=name, key=key) is None:
             raise CheckpointInvalid("a checkpoint without the auditor's cosignature", name=name)
         await self._store.save_cosigned(self._agreement, checkpoint.size, text)
@@ -164,6 +222,6 @@ class EngagementLog:
         if start < self._durable:
             async for leaf in self._store.leaves(self._agreement, start):
                 found.append(leaf)
-                if len(found) == MAX_LEAVES_ANSWERED or leaf.index + 1 == self._durable:
+                if len(found) == MAX_LEAVES_ANSWERED or leaf.position + 1 == self._durable:
                     break
         return found

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from decimal import Decimal
 
-from attestations.documents.agreement import Accept, Agreement, Budget, Offer, Terms
+from attestations.documents.agreement import Accept, Access, Agreement, Budget, Offer, Terms
 from attestations.documents.base import parse_time
 from attestations.envelope import Envelope, open_document, parse_envelope, sign_document
 from attestations.errors import (
@@ -25,6 +26,7 @@ from lab_server.engagement import Engagement
 from lab_server.engagements import Engagements
 from lab_server.keyring import LabKeys
 from lab_server.ports import Clock, Store, StoredAgreement, StoredOffer
+from lab_server.steps import Steps, carried_through
 
 LATEST_OFFER_HOURS = 24  # a longer lock would let an offeror hold the lab's signature (protocol study 4.3)
 
@@ -42,19 +44,28 @@ class Negotiating:
     """Answers offers; the lab agrees to everything within its terms and to nothing else."""
 
     def __init__(
-        self, *, admitted: list[Admitted], engagements: Engagements, keys: LabKeys, store: Store, clock: Clock
+        self,
+        *,
+        admitted: list[Admitted],
+        engagements: Engagements,
+        keys: LabKeys,
+        store: Store,
+        clock: Clock,
+        steps: Steps,
     ) -> None:
         self._by_tls = {auditor.tls: auditor for auditor in admitted}
         self._engagements = engagements
         self._keys = keys
         self._store = store
         self._clock = clock
+        self._steps = steps
         self._lock = asyncio.Lock()
 
     async def terms(self, peer: str) -> Envelope:
         """Return the signed terms for the calling auditor."""
         return sign_document(await self._auditor(peer).terms(), self._keys.agreement)
 
+    @carried_through
     async def offer(self, envelope: Envelope, *, peer: str) -> tuple[Envelope, Envelope]:
         """Return our acceptance and the agreement with our signature; the same for the same offer.
 
@@ -66,13 +77,12 @@ class Negotiating:
         key = auditor.identity.party().key(KeyUse.AGREEMENT)
         offer = open_document(envelope, Offer, required=(key,))
         body = offer.body
+        name = _name(auditor, body.engagement)
         async with self._lock:
-            kept = await self._store.offer(body.engagement)
-            state = Negotiation.NONE
+            kept = await self._store.offer(name)
             if kept is not None:
-                accept, agreement = _read(kept)
                 if kept.offer == envelope.digest:
-                    return accept, agreement
+                    return _read(kept)
                 state = self._state(kept)
                 if state is Negotiation.ACCEPTED:
                     raise SignatureLocked(
@@ -96,7 +106,7 @@ class Negotiating:
             )
             await self._store.save_offer(
                 StoredOffer(
-                    body.engagement,
+                    name,
                     Negotiation.ACCEPTED.value,
                     envelope.digest,
                     agreement.digest,
@@ -106,6 +116,7 @@ class Negotiating:
             )
             return accept, agreement
 
+    @carried_through
     async def conclude(self, envelope: Envelope, *, peer: str) -> Engagement:
         """Put an agreement with both signatures in force; again changes nothing.
 
@@ -120,7 +131,7 @@ class Negotiating:
             envelope, Agreement, required=(self._keys.agreement.key, theirs), known=(self._keys.record.key,)
         )
         async with self._lock:
-            kept = await self._store.offer(agreement.engagement)
+            kept = await self._store.offer(_name(auditor, agreement.engagement))
             if kept is None or kept.agreement != envelope.digest:
                 raise AgreementDigestMismatch("this is not the agreement we accepted", engagement=agreement.engagement)
             state = self._state(kept)
@@ -155,6 +166,11 @@ class Negotiating:
             raise TermsRefused("an offer is valid for at most a day", field="validUntil")
 
 
+def _name(auditor: Admitted, engagement: str) -> str:
+    # A space is in no name: two auditors may call their engagements alike and never learn of each other.
+    return f"{auditor.identity.id} {engagement}"
+
+
 def _read(kept: StoredOffer) -> tuple[Envelope, Envelope]:
     accept, agreement = kept.response.split(b"\n")
     return parse_envelope(accept), parse_envelope(agreement)
@@ -173,8 +189,10 @@ def _compare(body: Agreement, terms: Terms, auditor: Admitted) -> None:
         raise TermsRefused("the offer names a variant we do not serve as described", field="variants")
     _within_scope(body, terms)
     _within_budget(body.budget, terms.budget)
-    if body.access.not_before < terms.access.not_before or body.access.not_after > terms.access.not_after:
+    if not _within_access(body.access, terms.access):
         raise TermsRefused("the dates of access lie outside our terms", field="access")
+    if body.supersedes is not None:
+        raise TermsRefused("we do not amend agreements yet", field="supersedes")
     if body.timing != terms.timing:
         raise TermsRefused("the deadlines are not ours", field="timing")
     if body.origin != f"{terms.origin_prefix.rstrip('/')}/{body.engagement}":
@@ -185,6 +203,14 @@ def _compare(body: Agreement, terms: Terms, auditor: Admitted) -> None:
         raise TermsRefused("the disclosure policy is not the one of our terms", field="policy")
     if body.witnesses.quorum:
         raise TermsRefused("we have not agreed to witnesses", field="witnesses")
+
+
+def _within_access(wanted: Access, ours: Access) -> bool:
+    return (
+        parse_time(ours.not_before) <= parse_time(wanted.not_before)
+        and parse_time(wanted.not_after) <= parse_time(ours.not_after)
+        and Decimal(wanted.business_days) <= Decimal(ours.business_days)
+    )
 
 
 def _within_scope(body: Agreement, terms: Terms) -> None:

@@ -6,20 +6,25 @@ from attestations.digests import sha256
 from attestations.documents.base import encode, format_time
 from attestations.documents.engagement import RuntimeStatement, SessionGrant, SessionOpen
 from attestations.envelope import Envelope, sign_document
-from attestations.errors import PeerBindingMismatch, PhaseViolation, RateLimited, ReplayDetected
-from attestations.states import Phase
+from attestations.errors import PeerBindingMismatch, RateLimited, ReplayDetected
 from lab_server.engagement import Engagement, Runtime, Session
 from lab_server.keyring import LabKeys
 from lab_server.ports import Worker
+from lab_server.steps import Steps, carried_through
+
+# A client that lost its journal opens new sessions; this only bounds the log. What runs at once is bounded elsewhere.
+_SESSIONS_EVER = 100
 
 
 class Opening:
     """Opens sessions and states what runs behind them."""
 
-    def __init__(self, *, keys: LabKeys, worker: Worker) -> None:
+    def __init__(self, *, keys: LabKeys, worker: Worker, steps: Steps) -> None:
         self._keys = keys
         self._worker = worker
+        self._steps = steps
 
+    @carried_through
     async def open_session(self, engagement: Engagement, envelope: Envelope, document: SessionOpen) -> Envelope:
         """Return the grant of a session, the same bytes for the same document.
 
@@ -34,8 +39,7 @@ class Opening:
                 return engagement.receipts[envelope.digest]
             if document.session in engagement.sessions:
                 raise ReplayDetected("another document opened a session of this name", session=document.session)
-            if engagement.phase not in (Phase.PREREGISTERED, Phase.RUNNING):
-                raise PhaseViolation(f"no session is opened in {engagement.phase.value}", state=engagement.phase.value)
+            engagement.check_open()
             if document.auditor_tls != engagement.agreement.transport.auditor:
                 raise PeerBindingMismatch("the session names another TLS key than the agreement")
             if len(engagement.sessions) >= _SESSIONS_EVER * engagement.agreement.scope.max_sessions:
@@ -58,17 +62,20 @@ class Opening:
             engagement.receipts[envelope.digest] = grant
             return grant
 
+    @carried_through
     async def runtime(self, engagement: Engagement) -> Envelope:
         """Return the runtime statement of the running worker, logged once a boot.
 
         Raises:
             WorkerUnavailable: no worker runs.
+            PhaseViolation: the run has not begun, or has ended: nothing new is stated.
         """
         async with engagement.change:
             keys = await self._worker.enrol(engagement.digest)
             known = engagement.runtimes.get(keys.boot)
             if known is not None:
                 return known.envelope
+            engagement.check_open()
             statement = RuntimeStatement.model_validate(
                 {
                     "agreement": engagement.digest,
@@ -86,9 +93,7 @@ class Opening:
             )
             envelope = sign_document(statement, self._keys.record)
             await engagement.log.append_receipted("runtime", envelope)
-            engagement.runtimes[keys.boot] = Runtime(keys.boot, envelope, sha256(keys.hpke_public))
+            manifests = {variant.id: variant.manifest for variant in keys.variants}
+            engagement.runtimes[keys.boot] = Runtime(keys.boot, envelope, sha256(keys.hpke_public), manifests)
+            engagement.evidence.add(envelope.digest)
             return envelope
-
-
-# Sessions are cheap and a broken client opens new ones; this only bounds the log.
-_SESSIONS_EVER = 100

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -13,7 +13,7 @@ from attestations.documents.exchange import Response, Router, SafetyLayer, Usage
 class StoredLeaf(NamedTuple):
     """One leaf of a log; `session` and `seq` name the exchange it belongs to, if any."""
 
-    index: int
+    position: int
     kind: str
     session: str | None
     seq: int | None
@@ -29,16 +29,16 @@ class StoredFrame(NamedTuple):
 
 
 class StoredAgreement(NamedTuple):
-    """An agreement in force; `broken` says why nothing may be signed for it, or is None."""
+    """An agreement in force, signed by both sides."""
 
     digest: str
     envelope: bytes
 
 
 class StoredOffer(NamedTuple):
-    """Where the negotiation of one engagement stands."""
+    """Where one negotiation stands; `name` is the auditor's and the engagement's, as no two auditors may meet in it."""
 
-    engagement: str
+    name: str
     state: str
     offer: str
     agreement: str
@@ -56,14 +56,14 @@ class NewFrames(NamedTuple):
 
 
 class Store(Protocol):
-    """The lab's memory. Each method is one transaction and returns once it is durable."""
+    """The lab's memory. Each method is one transaction and returns once it is durable, or raises `StoreFailed`."""
 
     async def save_offer(self, offer: StoredOffer) -> None:
-        """Keep the state of one engagement's negotiation, replacing what was kept."""
+        """Keep the state of one negotiation, replacing what was kept."""
         ...
 
-    async def offer(self, engagement: str) -> StoredOffer | None:
-        """Return the state of one engagement's negotiation."""
+    async def offer(self, name: str) -> StoredOffer | None:
+        """Return the state of one negotiation."""
         ...
 
     async def conclude(self, agreement: StoredAgreement, offer: StoredOffer) -> None:
@@ -74,8 +74,19 @@ class Store(Protocol):
         """Return every agreement in force."""
         ...
 
-    async def append(self, agreement: str, leaf: StoredLeaf, frames: NewFrames | None = None) -> None:
-        """Add the next leaf of a log, and with it the frames of the answer it ends."""
+    def append(self, agreement: str, leaf: StoredLeaf, frames: NewFrames | None = None) -> Awaitable[None]:
+        """Add the next leaf of a log, and with it the frames of the answer it ends.
+
+        The leaf takes its turn at once, before anything is awaited; a leaf that would leave a gap fails.
+        """
+        ...
+
+    async def save_closing(self, agreement: str, statement: bytes) -> None:
+        """Keep our close statement until both have signed it."""
+        ...
+
+    async def closing(self, agreement: str) -> bytes | None:
+        """Return our close statement, if we made one."""
         ...
 
     def leaves(self, agreement: str, start: int) -> AsyncIterator[StoredLeaf]:
@@ -107,7 +118,15 @@ class Store(Protocol):
         ...
 
     async def save_package(self, agreement: str, name: str, data: AsyncIterator[bytes]) -> None:
-        """Keep the ciphertext of one sealed package, replacing an unfinished one."""
+        """Keep the ciphertext of one sealed package, replacing an unfinished one; nothing if `data` raises."""
+        ...
+
+    def package(self, agreement: str, name: str) -> Iterator[bytes]:
+        """Give the bytes of one sealed package; blocks, so it is read in a thread of its own.
+
+        Raises:
+            EvidenceMissing: it is not kept.
+        """
         ...
 
 

@@ -33,6 +33,7 @@ def check_scope(agreement: Agreement, intent: Intent, *, now: datetime) -> None:
         raise ScopeExceeded("tools were not agreed", rule="tools")
     if intent.sampling.top_logprobs > scope.max_top_logprobs:
         raise ScopeExceeded("more log-probabilities than agreed", rule="top_logprobs")
-    allowed = min(intent.sampling.max_output_tokens, intent.budget_max.output_tokens)
-    if allowed > scope.max_output_tokens or intent.budget_max.output_tokens > scope.max_output_tokens:
+    if intent.budget_max.output_tokens > scope.max_output_tokens:
         raise ScopeExceeded("a longer answer than agreed", rule="output_tokens")
+    if intent.operation == "chat" and intent.sampling.max_output_tokens > intent.budget_max.output_tokens:
+        raise ScopeExceeded("a longer answer than the Intent's own budget", rule="output_tokens")

@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from attestations.documents.agreement import Operation, VariantKind
@@ -17,7 +17,7 @@ from attestations.errors import ConfigurationInvalid, FileUnusable
 class Snake(Part):
     """A table of `lab.toml`; its keys are snake_case, as TOML files write them."""
 
-    model_config = {**Part.model_config, "alias_generator": None}
+    model_config = ConfigDict(**{**Part.model_config, "alias_generator": None})
 
 
 class ListenSettings(Snake):
@@ -166,7 +166,7 @@ def _tuples(value: Any) -> Any:
 
 TEMPLATE = """\
 # How this lab serves its models. Lines that begin with # show the defaults.
-# Every key of [listen] and [timing] can be set in the environment as well, e.g. SAFECONDUCT_LAB_LISTEN__ADDRESS=0.0.0.0:7443.
+# [listen] and [timing] can be set in the environment as well: SAFECONDUCT_LAB_LISTEN__ADDRESS=0.0.0.0:7443
 
 [listen]
 address = "127.0.0.1:7443"

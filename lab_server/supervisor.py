@@ -14,7 +14,7 @@ import structlog
 
 from attestations.errors import SetupError, WorkerUnavailable
 from lab_server.home import Home
-from lab_server.ports import Job, JobOutcome, StoredFrame, WorkerKeys
+from lab_server.ports import Job, JobOutcome, ServedVariant, StoredFrame, WorkerKeys
 
 log = structlog.get_logger()
 START_SECONDS = 120.0  # a large model loads slowly
@@ -61,14 +61,15 @@ class SupervisedWorker:
         """The name of the running boot, or None while no worker runs."""
         return self._boot
 
-    async def start(self) -> None:
-        """Start the worker and wait until it serves.
+    async def start(self) -> tuple[ServedVariant, ...]:
+        """Start the worker, wait until it serves, and return what it serves.
 
         Raises:
             SetupError: it cannot be started; the message is the worker's own.
         """
-        await self._start_once()
+        served = await self._start_once()
         self._watch = asyncio.create_task(self._keep_running())
+        return served
 
     async def close(self) -> None:
         """End the worker."""
@@ -105,7 +106,7 @@ class SupervisedWorker:
             raise WorkerUnavailable("the worker is being started again")
         return self._client
 
-    async def _start_once(self) -> None:
+    async def _start_once(self) -> tuple[ServedVariant, ...]:
         self._starts += 1
         socket = str(Path(self._folder.name) / f"worker-{self._starts}.sock")
         with self._home.worker_log.open("ab") as errors:
@@ -121,16 +122,17 @@ class SupervisedWorker:
             )
         try:
             async with asyncio.timeout(START_SECONDS):
-                said = await self._said()
+                boot, served = await self._said()
         except TimeoutError:
             self._process.kill()
             raise WorkerUnavailable(f"the worker did not start within {START_SECONDS:.0f} s") from None
         client = self._connect(socket)
         await client.ready(START_SECONDS)
-        self._client, self._boot = client, said
-        log.info("worker_started", boot=said, pid=self._process.pid)
+        self._client, self._boot = client, boot
+        log.info("worker_started", boot=boot, pid=self._process.pid)
+        return served
 
-    async def _said(self) -> str:
+    async def _said(self) -> tuple[str, tuple[ServedVariant, ...]]:
         assert self._process is not None and self._process.stdout is not None  # noqa: S101, PT018 - just started
         line = await self._process.stdout.readline()
         try:
@@ -138,7 +140,8 @@ class SupervisedWorker:
         except ValueError:
             message = {}
         if "ready" in message:
-            return str(message["ready"])
+            variants = ({**item, "operations": tuple(item["operations"])} for item in message["variants"])
+            return str(message["ready"]), tuple(ServedVariant(**item) for item in variants)
         await self._process.wait()
         if "failed" in message:
             raise SetupError(str(message["failed"]), reason=str(message.get("reason", "")))
@@ -160,6 +163,6 @@ class SupervisedWorker:
                     pause = _FIRST_PAUSE
                     break
                 except SetupError as error:
-                    log.error("worker_not_started", reason=error.reason)
+                    log.warning("worker_not_started", reason=error.reason)
                     await asyncio.sleep(pause)
                     pause = min(pause * 2, _LONGEST_PAUSE)

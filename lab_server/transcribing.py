@@ -11,18 +11,24 @@ from attestations.errors import (
     PreRegistrationAltered,
     RegistrationTooLate,
 )
+from attestations.keys import KeyUse
 from attestations.log_entries import Kind
 from attestations.states import PHASES, PhaseEvent, advance
 from lab_server.engagement import Engagement
 from lab_server.keyring import LabKeys
+from lab_server.ports import Store
+from lab_server.steps import Steps, carried_through
 
 
 class Transcribing:
     """Puts the documents of an engagement's steps into its log."""
 
-    def __init__(self, *, keys: LabKeys) -> None:
+    def __init__(self, *, keys: LabKeys, store: Store, steps: Steps) -> None:
         self._keys = keys
+        self._store = store
+        self._steps = steps
 
+    @carried_through
     async def register(self, engagement: Engagement, envelope: Envelope) -> Envelope:
         """Log the registration as the first leaf and return the receipt.
 
@@ -39,6 +45,7 @@ class Transcribing:
                 raise RegistrationTooLate("something has been promised already")
             return await self._step(engagement, "registration", envelope, PhaseEvent.REGISTER)
 
+    @carried_through
     async def close(self, engagement: Engagement) -> Envelope:
         """End the run and return our close statement; the same bytes until both sides have signed.
 
@@ -52,6 +59,9 @@ class Transcribing:
             if engagement.open_exchanges:
                 raise PhaseViolation("exchanges are still running", state=engagement.phase.value)
             engagement.move(PhaseEvent.CLOSE)
+            # Leaves that have their place must be durable before we sign for how many there are.
+            await engagement.log.settled()
+            engagement.log.check_whole()
             statement = CloseStatement(
                 agreement=engagement.digest,
                 sessions=tuple(
@@ -64,9 +74,12 @@ class Transcribing:
                 meter=engagement.book.meter(),
                 closed_at=format_time(engagement.log.time()),
             )
-            engagement.close = sign_document(statement, self._keys.record)
-            return engagement.close
+            envelope = sign_document(statement, self._keys.record)
+            await self._store.save_closing(engagement.digest, envelope.to_bytes())
+            engagement.close = envelope
+            return envelope
 
+    @carried_through
     async def confirm_close(self, engagement: Engagement, envelope: Envelope) -> Envelope:
         """Log the close statement with both signatures and return the receipt.
 
@@ -77,7 +90,7 @@ class Transcribing:
         open_document(
             envelope,
             CloseStatement,
-            required=(self._keys.record.key, engagement.exchange_key),
+            required=(self._keys.record.key, engagement.auditor_keys[KeyUse.EXCHANGE]),
             known=engagement.known,
         )
         async with engagement.change:
@@ -88,6 +101,7 @@ class Transcribing:
                 raise CloseStatementMismatch("this is not the close statement we signed")
             return await self._step(engagement, "close", envelope, PhaseEvent.CONFIRM_CLOSE)
 
+    @carried_through
     async def commit_grades(self, engagement: Engagement, envelope: Envelope) -> Envelope:
         """Log the commitment to every grade and return the receipt."""
         async with engagement.change:

@@ -13,6 +13,9 @@ from typing import Any, TypeAlias
 import grpc
 import grpc.aio
 
+OPEN_TO_ALL = ("/grpc.health.", "/grpc.reflection.")
+"""Services about the server itself, which any admitted certificate may ask."""
+
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 import grpc
 import structlog
 from google.protobuf import any_pb2
-from google.rpc import code_pb2, error_details_pb2, status_pb2
+from google.rpc import code_pb2, error_details_pb2, status_pb2  # type: ignore[import-untyped]
 from grpc_status import rpc_status
 
 from attestations.errors import (
@@ -67,7 +67,8 @@ class TranslateErrors(AroundCall):
         except (grpc.aio.AbortError, GeneratorExit):
             raise
         except Exception as error:  # noqa: BLE001 - nothing else may reach the caller
-            log.error("call_failed", method=method, error=type(error).__name__, at=_place(error))
+            # Not log.exception: a traceback and a message could hold anything.
+            log.error("call_failed", method=method, error=type(error).__name__, at=_place(error))  # noqa: TRY400
             await context.abort(grpc.StatusCode.INTERNAL, "internal error")
 
 

@@ -9,10 +9,9 @@ from contextlib import asynccontextmanager
 import structlog
 
 from attestations.errors import SafeconductError
-from lab_server.interceptors.around import AroundCall, Context
+from lab_server.interceptors.around import OPEN_TO_ALL, AroundCall, Context
 
 log = structlog.get_logger()
-_QUIET = ("/grpc.health.", "/grpc.reflection.")
 
 
 class LogCalls(AroundCall):
@@ -21,7 +20,7 @@ class LogCalls(AroundCall):
     @asynccontextmanager
     async def around(self, method: str, context: Context) -> AsyncIterator[None]:  # noqa: ARG002 - the port's shape
         """Log one call."""
-        if method.startswith(_QUIET):
+        if method.startswith(OPEN_TO_ALL):
             yield
             return
         started = time.perf_counter()

@@ -1,4 +1,5 @@
-"""DisclosureService and EvidenceService over the use cases."""
+"""DisclosureService over the use cases."""
+# ruff: noqa: N802, ARG002 - the handlers have the names and arguments gRPC gives them
 
 from __future__ import annotations
 
@@ -7,17 +8,11 @@ from collections.abc import AsyncIterator
 from attestations.documents.engagement import PackageManifest, PolicyEvent, Release
 from attestations.errors import MalformedEnvelope
 from attestations.keys import KeyUse
+from lab_server.calling import caller
 from lab_server.disclosing import Disclosing
 from lab_server.engagements import Engagements
-from lab_server.interceptors.around import Context
-from lab_server.interceptors.identity import peer_of
-from lab_server.services.wire import digest_from_wire, envelope_from_wire, envelope_to_wire
-from safeconduct.v1 import (
-    disclosure_service_pb2 as pb,
-    disclosure_service_pb2_grpc as grpc_pb,
-    evidence_service_pb2 as evidence_pb,
-    evidence_service_pb2_grpc as evidence_grpc,
-)
+from lab_server.services.wire import Context, digest_from_wire, envelope_from_wire, envelope_to_wire
+from safeconduct.v1 import disclosure_service_pb2 as pb, disclosure_service_pb2_grpc as grpc_pb
 
 
 class DisclosureServicer(grpc_pb.DisclosureServiceServicer):
@@ -27,17 +22,13 @@ class DisclosureServicer(grpc_pb.DisclosureServiceServicer):
         self._engagements = engagements
         self._disclosing = disclosing
 
-    async def Deliver(  # noqa: N802
-        self, request_iterator: AsyncIterator[pb.DeliverRequest], context: Context
-    ) -> pb.DeliverResponse:
+    async def Deliver(self, request_iterator: AsyncIterator[pb.DeliverRequest], context: Context) -> pb.DeliverResponse:
         """Receive the sealed packages."""
         first = await anext(aiter(request_iterator), None)
         if first is None or first.WhichOneof("part") != "manifest":
             raise MalformedEnvelope("a delivery begins with its manifest")
         envelope = envelope_from_wire(first.manifest)
-        engagement, manifest = self._engagements.open(
-            envelope, PackageManifest, use=KeyUse.PUBLICATION, peer=peer_of(context)
-        )
+        engagement, manifest = self._engagements.open(envelope, PackageManifest, use=KeyUse.PUBLICATION, peer=caller())
 
         async def blocks() -> AsyncIterator[bytes]:
             async for message in request_iterator:
@@ -48,47 +39,21 @@ class DisclosureServicer(grpc_pb.DisclosureServiceServicer):
         delivery = await self._disclosing.deliver(engagement, envelope, manifest, blocks())
         return pb.DeliverResponse(delivery=envelope_to_wire(delivery))
 
-    async def State(self, request: pb.StateRequest, context: Context) -> pb.StateResponse:  # noqa: N802
+    async def State(self, request: pb.StateRequest, context: Context) -> pb.StateResponse:
         """Log an event the auditor states."""
         envelope = envelope_from_wire(request.event)
-        engagement, _ = self._engagements.open(envelope, PolicyEvent, use=KeyUse.AGREEMENT, peer=peer_of(context))
+        engagement, _ = self._engagements.open(envelope, PolicyEvent, use=KeyUse.AGREEMENT, peer=caller())
         return pb.StateResponse(receipt=envelope_to_wire(await self._disclosing.state(engagement, envelope)))
 
-    async def Release(self, request: pb.ReleaseRequest, context: Context) -> pb.ReleaseResponse:  # noqa: N802
+    async def Release(self, request: pb.ReleaseRequest, context: Context) -> pb.ReleaseResponse:
         """Log a release."""
         envelope = envelope_from_wire(request.release)
-        engagement, release = self._engagements.open(envelope, Release, use=KeyUse.PUBLICATION, peer=peer_of(context))
+        engagement, release = self._engagements.open(envelope, Release, use=KeyUse.PUBLICATION, peer=caller())
         receipt = await self._disclosing.release(engagement, envelope, release)
         return pb.ReleaseResponse(receipt=envelope_to_wire(receipt))
 
-    async def Acknowledge(self, request: pb.AcknowledgeRequest, context: Context) -> pb.AcknowledgeResponse:  # noqa: N802
+    async def Acknowledge(self, request: pb.AcknowledgeRequest, context: Context) -> pb.AcknowledgeResponse:
         """Acknowledge the transcript facts of an attestation."""
-        engagement = self._engagements.get(digest_from_wire(request.agreement), peer=peer_of(context))
+        engagement = self._engagements.get(digest_from_wire(request.agreement), peer=caller())
         acknowledgement = self._disclosing.acknowledge(engagement, digest_from_wire(request.attestation))
         return pb.AcknowledgeResponse(acknowledgement=envelope_to_wire(acknowledgement))
-
-
-class EvidenceServicer(evidence_grpc.EvidenceServiceServicer):
-    """Hands out what the lab holds."""
-
-    def __init__(self, engagements: Engagements) -> None:
-        self._engagements = engagements
-
-    async def GetAgreement(  # noqa: N802
-        self, request: evidence_pb.GetAgreementRequest, context: Context
-    ) -> evidence_pb.GetAgreementResponse:
-        """Return the agreement."""
-        engagement = self._engagements.get(digest_from_wire(request.agreement), peer=peer_of(context))
-        return evidence_pb.GetAgreementResponse(agreement=envelope_to_wire(engagement.envelope))
-
-    async def GetStatus(  # noqa: N802
-        self, request: evidence_pb.GetStatusRequest, context: Context
-    ) -> evidence_pb.GetStatusResponse:
-        """Say how far the engagement is."""
-        engagement = self._engagements.get(digest_from_wire(request.agreement), peer=peer_of(context))
-        return evidence_pb.GetStatusResponse(
-            phase=engagement.phase.value,
-            tree_size=engagement.log.size,
-            promised_count=engagement.promised,
-            pending_count=len(engagement.open_exchanges),
-        )

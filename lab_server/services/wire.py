@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from typing import Any, TypeAlias
+
+import grpc.aio
 
 from attestations.envelope import Envelope, parse_envelope
 from attestations.errors import MalformedEnvelope
 from lab_server.ports import StoredFrame
 from safeconduct.v1 import access_service_pb2, envelope_pb2
 
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 _DIGEST = re.compile(r"^[0-9a-f]{64}$")
 
 

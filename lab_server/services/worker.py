@@ -1,15 +1,37 @@
 """WorkerService on the worker's unix socket, over `SealedRuns`."""
+# ruff: noqa: N802, ARG002 - the handlers have the names and arguments gRPC gives them
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import grpc.aio
 
 from attestations.canonical import canonical_bytes
-from lab_server.interceptors.around import Context
 from lab_server.ports import Job, JobOutcome, WorkerKeys
+from lab_server.services.wire import Context
 from lab_server.worker.enrolment import Enrolment
 from lab_server.worker.sealed_runs import SealedRuns
 from safeconduct.v1 import worker_service_pb2 as pb, worker_service_pb2_grpc as grpc_pb
+
+MAX_MESSAGE_BYTES = 8 << 20  # a sealed request of 1 MiB, and room
+_GOING_SECONDS = 1.0
+
+
+@asynccontextmanager
+async def serving_worker(socket: str, *, runs: SealedRuns, enrolment: Enrolment) -> AsyncIterator[None]:
+    """Serve the worker on a unix socket that only this user may open."""
+    server = grpc.aio.server(options=[("grpc.max_receive_message_length", MAX_MESSAGE_BYTES)])
+    grpc_pb.add_WorkerServiceServicer_to_server(WorkerServicer(runs=runs, enrolment=enrolment), server)
+    server.add_insecure_port(f"unix:{socket}")
+    await server.start()
+    os.chmod(socket, 0o600)  # noqa: PTH101 - one call that does not wait
+    try:
+        yield
+    finally:
+        await server.stop(_GOING_SECONDS)
 
 
 class WorkerServicer(grpc_pb.WorkerServiceServicer):
@@ -19,11 +41,11 @@ class WorkerServicer(grpc_pb.WorkerServiceServicer):
         self._runs = runs
         self._enrolment = enrolment
 
-    async def Enrol(self, request: pb.EnrolRequest, context: Context) -> pb.EnrolResponse:  # noqa: N802, ARG002
+    async def Enrol(self, request: pb.EnrolRequest, context: Context) -> pb.EnrolResponse:
         """Return the keys of one agreement."""
         return keys_to_wire(self._enrolment.keys(request.agreement))
 
-    async def Run(self, request: pb.RunRequest, context: Context) -> AsyncIterator[pb.RunResponse]:  # noqa: N802, ARG002
+    async def Run(self, request: pb.RunRequest, context: Context) -> AsyncIterator[pb.RunResponse]:
         """Run one request."""
         async for item in self._runs.run(job_from_wire(request)):
             if isinstance(item, JobOutcome):
@@ -33,7 +55,7 @@ class WorkerServicer(grpc_pb.WorkerServiceServicer):
                     frame=pb.RunFrame(number=item.number, ciphertext=item.ciphertext, final=item.final)
                 )
 
-    async def Forget(self, request: pb.ForgetRequest, context: Context) -> pb.ForgetResponse:  # noqa: N802, ARG002
+    async def Forget(self, request: pb.ForgetRequest, context: Context) -> pb.ForgetResponse:
         """Drop the keys of one agreement."""
         self._runs.forget(request.agreement)
         return pb.ForgetResponse()

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import AsyncIterator
+from typing import get_args
 
 import grpc
 
 from attestations.canonical import parse_canonical
+from attestations.digests import sha256
 from attestations.documents.base import validated
-from attestations.documents.exchange import Response, Router, SafetyLayer, Usage
-from attestations.errors import WorkerUnavailable
+from attestations.documents.exchange import Response, Router, SafetyLayer, Status, Usage
+from attestations.errors import SafeconductError, WorkerUnavailable
 from lab_server.ports import Job, JobOutcome, ServedVariant, StoredFrame, WorkerKeys
 from safeconduct.v1 import worker_service_pb2 as pb, worker_service_pb2_grpc as grpc_pb
 
 MAX_MESSAGE_BYTES = 8 << 20
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}$")
 
 
 class WorkerClient:
@@ -36,7 +41,10 @@ class WorkerClient:
 
     async def ready(self, seconds: float) -> None:
         """Wait until the worker answers."""
-        await self._stub.Forget(pb.ForgetRequest(agreement=""), wait_for_ready=True, timeout=seconds)
+        try:
+            await asyncio.wait_for(self._channel.channel_ready(), seconds)
+        except TimeoutError:
+            raise WorkerUnavailable("the worker's socket does not answer") from None
 
     async def enrol(self, agreement: str) -> WorkerKeys:
         """Return the keys of one agreement."""
@@ -103,12 +111,36 @@ def keys_from_wire(message: pb.EnrolResponse) -> WorkerKeys:
 
 
 def outcome_from_wire(message: pb.Outcome) -> JobOutcome:
-    """Read an outcome."""
+    """Read an outcome.
+
+    Raises:
+        WorkerUnavailable: it is not one; what the worker did is then not known.
+    """
+    try:
+        return _outcome(message)
+    except (SafeconductError, ValueError):
+        raise WorkerUnavailable("the worker's outcome makes no sense") from None
+
+
+def _name(text: str) -> str | None:
+    # Backends choose these names freely; signed documents hold plain ones.
+    return text if _NAME.match(text) else f"sha256:{sha256(text.encode())}" if text else None
+
+
+def _finish(text: str) -> str:
+    if text not in ("stop", "length", "tool_calls", "filtered"):
+        raise ValueError("finish_reason")
+    return text
+
+
+def _outcome(message: pb.Outcome) -> JobOutcome:
+    if message.status not in get_args(Status) or (message.status == "COMPLETED") != bool(message.response):
+        raise ValueError("status")
     return JobOutcome(
         status=message.status,
-        code=message.code or None,
+        code=_name(message.code),
         response=validated(Response, parse_canonical(message.response)) if message.response else None,
-        finish_reason=message.finish_reason or None,
+        finish_reason=_finish(message.finish_reason) if message.response else None,
         usage=Usage(
             input_tokens=message.input_tokens,
             cached_tokens=message.cached_tokens,
@@ -117,7 +149,7 @@ def outcome_from_wire(message: pb.Outcome) -> JobOutcome:
         ),
         decode_config=message.decode_config or None,
         manifest=message.manifest,
-        router=Router(used=message.router_used, served=message.router_served or None),
+        router=Router(used=message.router_used, served=_name(message.router_served)),
         safety=SafetyLayer.model_validate({"input": message.safety_input, "output": message.safety_output}),
-        fingerprint=message.fingerprint or None,
+        fingerprint=_name(message.fingerprint),
     )

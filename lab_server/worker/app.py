@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import json
-import os
 import resource
 import secrets
 import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict
 from pathlib import Path
-
-import grpc
+from typing import NamedTuple
 
 from attestations.digests import sha256
 from attestations.errors import ConfigurationInvalid, FileUnusable, SafeconductError
@@ -24,16 +23,21 @@ from lab_server.backends.scripted import ScriptedBackend
 from lab_server.home import Home
 from lab_server.model_port import ModelBackend
 from lab_server.ports import ServedVariant
-from lab_server.services.worker import WorkerServicer
-from lab_server.services.worker_client import MAX_MESSAGE_BYTES
+from lab_server.services.worker import serving_worker
 from lab_server.settings import BackendSettings, Settings, VariantSettings, load_settings
 from lab_server.weights import WeightsManifest, build_manifest, check_weights, manifest_from_openssf
 from lab_server.worker.enrolment import DeclaredRuntime, Enrolment
 from lab_server.worker.sealed_runs import SealedRuns, Served
-from safeconduct.v1 import worker_service_pb2_grpc as grpc_pb
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
+
+
+class Started(NamedTuple):
+    """The name of this boot and what it serves."""
+
+    boot: str
+    variants: tuple[ServedVariant, ...]
 
 
 def main() -> None:
@@ -58,15 +62,16 @@ def _shut_in() -> None:
 
 
 async def _serve(home: Home, socket: str) -> None:
-    async with worker(home, load_settings(home.settings), socket) as boot:
-        print(json.dumps({"ready": boot}), flush=True)  # noqa: T201 - the gateway waits for it
+    async with worker(home, load_settings(home.settings), socket) as started:
+        told = {"ready": started.boot, "variants": [asdict(variant) for variant in started.variants]}
+        print(json.dumps(told), flush=True)  # noqa: T201 - the gateway waits for it
         # The gateway holds the other end of our standard input: its end is our end.
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.buffer.read)
 
 
 @asynccontextmanager
-async def worker(home: Home, settings: Settings, socket: str) -> AsyncIterator[str]:
-    """Serve on `socket` and give the name of this boot."""
+async def worker(home: Home, settings: Settings, socket: str) -> AsyncIterator[Started]:
+    """Serve on `socket` and tell what runs."""
     async with AsyncExitStack() as stack:
         backends: dict[str, ModelBackend] = {}
         for name in {variant.backend for variant in settings.variant}:
@@ -87,13 +92,8 @@ async def worker(home: Home, settings: Settings, socket: str) -> AsyncIterator[s
             runs=runs,
             attester=DeclaredRuntime(),
         )
-        server = grpc.aio.server(options=[("grpc.max_receive_message_length", MAX_MESSAGE_BYTES)])
-        grpc_pb.add_WorkerServiceServicer_to_server(WorkerServicer(runs=runs, enrolment=enrolment), server)
-        server.add_insecure_port(f"unix:{socket}")
-        await server.start()
-        stack.push_async_callback(server.stop, 1.0)
-        os.chmod(socket, 0o600)  # noqa: PTH101 - one line
-        yield boot
+        await stack.enter_async_context(serving_worker(socket, runs=runs, enrolment=enrolment))
+        yield Started(boot, tuple(variants))
 
 
 async def _backend(home: Home, settings: BackendSettings) -> ModelBackend:

@@ -1,4 +1,4 @@
-"""What a worker says of itself: its boot, its keys for one agreement, its variants, and runtime evidence if it has any."""
+"""What a worker says of itself: its boot, its keys for one agreement, its variants, and its runtime evidence."""
 
 from __future__ import annotations
 

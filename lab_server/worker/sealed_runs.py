@@ -79,7 +79,18 @@ class SealedRuns:
         self._seen = {place for place in self._seen if place[0] != agreement}
 
     async def run(self, job: Job) -> AsyncIterator[StoredFrame | JobOutcome]:
-        """Give the sealed frames as they come, then exactly one outcome; never raises for what was sealed."""
+        """Give the sealed frames as they come, then exactly one outcome; never raises."""
+        served = self._served.get(job.variant)
+        manifest = "0" * 64 if served is None else served.manifest
+        try:
+            async for item in self._run(job):
+                yield item
+        except SafeconductError as error:
+            yield _ended("ERROR", error.reason, manifest)
+        except Exception as error:  # noqa: BLE001 - its message and traceback could hold what was opened
+            yield _ended("ERROR", f"WORKER_{type(error).__name__}", manifest)
+
+    async def _run(self, job: Job) -> AsyncIterator[StoredFrame | JobOutcome]:
         place = (job.agreement, job.session, job.seq)
         served = self._served.get(job.variant)
         if served is None:
@@ -90,11 +101,7 @@ class SealedRuns:
             yield _ended("ERROR", ReplayDetected("").reason, served.manifest)
             return
         self._seen.add(place)
-        try:
-            sealed = self._open(job)
-        except SafeconductError as error:
-            yield _ended("ERROR", error.reason, served.manifest)
-            return
+        sealed = self._open(job)
         commitment = request_commitment(sealed.request, decode(sealed.salt))
         if commitment != job.plaintext_commit:
             yield _ended("ERROR", "PLAINTEXT_COMMIT_MISMATCH", served.manifest)
@@ -127,8 +134,6 @@ class SealedRuns:
         )
         try:
             async with asyncio.timeout(job.deadline_seconds):
-                if job.max_input_tokens < 1:
-                    raise ScopeExceeded("no input tokens are allowed", feature="input_tokens")
                 frames = _Frames(decode(sealed.response_key))
                 async for item in _timed(served.backend, sealed, sampling, seed, job.deadline_seconds):
                     if item is None:

@@ -2,7 +2,7 @@
 -- cannot be derived: negotiations, sealed frames for redelivery, cosigned checkpoints, evidence of equivocation.
 
 CREATE TABLE IF NOT EXISTS offer (
-  engagement  TEXT PRIMARY KEY,
+  name        TEXT PRIMARY KEY,
   state       TEXT NOT NULL,
   offer       TEXT NOT NULL,
   agreement   TEXT NOT NULL,
@@ -51,4 +51,9 @@ CREATE TABLE IF NOT EXISTS equivocation (
   seq       INTEGER NOT NULL,
   first     BLOB NOT NULL,
   second    BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE IF NOT EXISTS closing (
+  agreement TEXT PRIMARY KEY,
+  statement BLOB NOT NULL
 ) STRICT;

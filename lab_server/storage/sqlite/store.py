@@ -6,17 +6,18 @@ import asyncio
 import os
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import TypeVar
 
-from attestations.errors import StoreFailed
+from attestations.errors import EvidenceMissing, StoreFailed
 from lab_server.ports import NewFrames, StoredAgreement, StoredFrame, StoredLeaf, StoredOffer
 from lab_server.storage.sqlite.writer import Writer
 
 T = TypeVar("T")
 _PAGE = 256  # leaves read at once
+_BLOCK = 1 << 20
 _BUSY_SECONDS = 10.0
 
 
@@ -44,12 +45,12 @@ class SqliteStore:
         self._reader.close()
 
     async def save_offer(self, offer: StoredOffer) -> None:
-        """Keep the state of one engagement's negotiation, replacing what was kept."""
+        """Keep the state of one negotiation, replacing what was kept."""
         await self._writer.write(lambda db: _put_offer(db, offer))
 
-    async def offer(self, engagement: str) -> StoredOffer | None:
-        """Return the state of one engagement's negotiation."""
-        rows = await self._read("SELECT * FROM offer WHERE engagement = ?", (engagement,))
+    async def offer(self, name: str) -> StoredOffer | None:
+        """Return the state of one negotiation."""
+        rows = await self._read("SELECT * FROM offer WHERE name = ?", (name,))
         return StoredOffer(*rows[0]) if rows else None
 
     async def conclude(self, agreement: StoredAgreement, offer: StoredOffer) -> None:
@@ -65,10 +66,13 @@ class SqliteStore:
         """Return every agreement in force."""
         return [StoredAgreement(*row) for row in await self._read("SELECT * FROM agreement ORDER BY digest", ())]
 
-    async def append(self, agreement: str, leaf: StoredLeaf, frames: NewFrames | None = None) -> None:
-        """Add the next leaf of a log, and with it the frames of the answer it ends."""
+    def append(self, agreement: str, leaf: StoredLeaf, frames: NewFrames | None = None) -> Awaitable[None]:
+        """Add the next leaf of a log, and with it the frames of the answer it ends; never after a gap."""
 
         def work(db: sqlite3.Connection) -> None:
+            ((size,),) = db.execute("SELECT COALESCE(MAX(position) + 1, 0) FROM leaf WHERE agreement = ?", (agreement,))
+            if size != leaf.position:
+                raise StoreFailed("a leaf before this one did not become durable", leaf=str(leaf.position))
             db.execute("INSERT INTO leaf VALUES (?, ?, ?, ?, ?, ?)", (agreement, *leaf))
             if frames is not None:
                 db.executemany(
@@ -79,7 +83,18 @@ class SqliteStore:
                     ],
                 )
 
-        await self._writer.write(work)
+        return self._writer.write(work)
+
+    async def save_closing(self, agreement: str, statement: bytes) -> None:
+        """Keep our close statement until both have signed it."""
+        await self._writer.write(
+            lambda db: _run(db, "INSERT OR REPLACE INTO closing VALUES (?, ?)", (agreement, statement))
+        )
+
+    async def closing(self, agreement: str) -> bytes | None:
+        """Return our close statement, if we made one."""
+        rows = await self._read("SELECT statement FROM closing WHERE agreement = ?", (agreement,))
+        return bytes(rows[0][0]) if rows else None
 
     async def leaves(self, agreement: str, start: int) -> AsyncIterator[StoredLeaf]:
         """Give a log's leaves from `start` in order."""
@@ -121,7 +136,7 @@ class SqliteStore:
             counted.append(db.execute("DELETE FROM frame WHERE until < ?", (now,)).rowcount)
 
         await self._writer.write(work)
-        return counted[0]
+        return counted[-1]
 
     async def save_cosigned(self, agreement: str, size: int, note: str) -> None:
         """Keep a cosigned checkpoint; the largest is what a restart is held against."""
@@ -145,19 +160,30 @@ class SqliteStore:
         )
 
     async def save_package(self, agreement: str, name: str, data: AsyncIterator[bytes]) -> None:
-        """Keep the ciphertext of one sealed package, replacing an unfinished one."""
+        """Keep the ciphertext of one sealed package, replacing an unfinished one; nothing if `data` raises."""
         folder = self._packages / agreement
+        unfinished = folder / f"{name}.part"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            unfinished = folder / f"{name}.part"
             with unfinished.open("wb") as file:
                 async for block in data:
                     await asyncio.to_thread(file.write, block)
-                file.flush()
-                await asyncio.to_thread(os.fsync, file.fileno())
+                await asyncio.to_thread(_flush, file.fileno(), file.flush)
             unfinished.replace(folder / name)
+            await asyncio.to_thread(_flush_folders, (folder, self._packages, self._packages.parent))
         except OSError as error:
             raise StoreFailed(f"a sealed package could not be kept: {error.strerror}", package=name) from None
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+    def package(self, agreement: str, name: str) -> Iterator[bytes]:
+        """Give the bytes of one sealed package; blocks, so it is read in a thread of its own."""
+        try:
+            with (self._packages / agreement / name).open("rb") as file:
+                while block := file.read(_BLOCK):
+                    yield block
+        except OSError as error:
+            raise EvidenceMissing(f"a sealed package cannot be read: {error.strerror}", package=name) from None
 
     async def _read(self, statement: str, values: tuple[object, ...]) -> list[tuple]:  # type: ignore[type-arg]
         return await asyncio.to_thread(self._guarded, lambda: self._reader.execute(statement, values).fetchall())
@@ -176,6 +202,21 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA trusted_schema = OFF")
     return connection
+
+
+def _flush(descriptor: int, flush: Callable[[], None]) -> None:
+    flush()
+    os.fsync(descriptor)
+
+
+def _flush_folders(folders: Iterable[Path]) -> None:
+    # A renamed file is only durable with the folder that names it.
+    for folder in folders:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _put_offer(db: sqlite3.Connection, offer: StoredOffer) -> None:

@@ -1,0 +1,118 @@
+"""The one Record that ends an exchange, durable with every frame before either is shown."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from attestations.documents.base import format_time, parse_time
+from attestations.documents.exchange import Intent, Record, Router, SafetyLayer, Usage
+from attestations.envelope import Envelope, sign_document
+from attestations.errors import SafeconductError
+from lab_server.engagement import Engagement, OpenExchange, Session
+from lab_server.keyring import LabKeys
+from lab_server.ports import JobOutcome, NewFrames, StoredFrame
+
+NOTHING_USED = Usage(input_tokens=0, cached_tokens=0, output_tokens=0, reasoning_tokens=0)
+
+
+class Ending(NamedTuple):
+    """How an exchange ended: what the worker said, its frames, when it began, and the auditor's cancellation."""
+
+    outcome: JobOutcome
+    frames: tuple[StoredFrame, ...] = ()
+    started: datetime | None = None
+    cancel: Envelope | None = None
+
+
+def ended(pending: OpenExchange, status: str, code: str) -> JobOutcome:
+    """Return the outcome of an exchange that the worker said nothing about."""
+    return JobOutcome(
+        status=status,
+        code=code,
+        response=None,
+        finish_reason=None,
+        usage=NOTHING_USED,
+        decode_config=None,
+        manifest=pending.terms.manifest,
+        router=Router(used=False),
+        safety=SafetyLayer(input="none", output="none"),
+        fingerprint=None,
+    )
+
+
+class Recording:
+    """Signs and keeps Records."""
+
+    def __init__(self, *, keys: LabKeys) -> None:
+        self._keys = keys
+
+    async def end(self, engagement: Engagement, session: Session, pending: OpenExchange, ending: Ending) -> None:
+        """Record how an exchange ended and show it to whoever follows.
+
+        Raises:
+            StoreFailed: it did not become durable.
+        """
+        intent = pending.intent
+        outcome = _within(intent, ending.outcome)
+        completed = outcome.status == "COMPLETED"
+        kept = timedelta(seconds=engagement.agreement.timing.redeliver_seconds)
+
+        def build(index: str, stated: str) -> list[Envelope]:
+            before, after = engagement.book.settle((intent.session, intent.seq), outcome.usage)
+            started = stated if ending.started is None else format_time(min(ending.started, parse_time(stated)))
+            record = Record.model_validate(
+                {
+                    "agreement": engagement.digest,
+                    "session": intent.session,
+                    "seq": intent.seq,
+                    "promise": pending.promise.digest,
+                    "log_index": index,
+                    "status": outcome.status,
+                    "code": outcome.code,
+                    "response": outcome.response,
+                    "finish_reason": outcome.finish_reason,
+                    "usage": outcome.usage,
+                    "meter_before": before,
+                    "meter_after": after,
+                    "started_at": started,
+                    "finished_at": stated,
+                    "decode_config": outcome.decode_config,
+                    "manifest": pending.terms.manifest,
+                    "variant": pending.terms.variant,
+                    "fingerprint": outcome.fingerprint,
+                    "router": outcome.router,
+                    "safety_layer": outcome.safety,
+                    "worker": pending.boot,
+                    "redeliver_until": format_time(parse_time(stated) + kept),
+                }
+            )
+            signed = sign_document(record, self._keys.record)
+            session.prev, session.open = signed.digest, None
+            engagement.counts[record.status] += 1
+            engagement.unrevealed += record.code == "REVEAL_OVERDUE"
+            return [signed] if ending.cancel is None else [ending.cancel, signed]
+
+        def keep(now: datetime) -> NewFrames:
+            return NewFrames(intent.session, intent.seq, ending.frames, format_time(now + kept))
+
+        try:
+            documents = await engagement.log.append(
+                "record", build, session=intent.session, seq=intent.seq, frames=keep if completed else None
+            )
+        except SafeconductError:
+            pending.changed.set()
+            raise
+        last = [frame for frame in ending.frames if frame.final] if completed else []
+        pending.publish(*last, documents[-1])
+
+
+def _within(intent: Intent, outcome: JobOutcome) -> JobOutcome:
+    # A backend that overruns what both sides reserved must not enter the meter: every verifier would refuse the log.
+    used, most = outcome.usage, intent.budget_max
+    if used.input_tokens <= most.input_tokens and used.output_tokens <= most.output_tokens:
+        return outcome
+    return replace(
+        outcome, status="ERROR", code="USAGE_OVER_BUDGET", response=None, finish_reason=None, usage=NOTHING_USED
+    )
