@@ -1,0 +1,117 @@
+"""The store as a few dictionaries: the readable reference that every other store is held against."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Iterator
+
+from attestations.errors import EvidenceMissing, StoreFailed
+from lab_server.ports import NewFrames, StoredAgreement, StoredFrame, StoredLeaf, StoredOffer
+
+
+class MemoryStore:
+    """The lab's memory for as long as the process lives; `full` makes every change fail, as a full disk does."""
+
+    def __init__(self) -> None:
+        self.full = False
+        self.equivocations: list[tuple[str, str, int, bytes, bytes]] = []
+        self._offers: dict[str, StoredOffer] = {}
+        self._agreements: dict[str, StoredAgreement] = {}
+        self._leaves: dict[str, list[StoredLeaf]] = {}
+        self._frames: dict[tuple[str, str, int], NewFrames] = {}
+        self._closing: dict[str, bytes] = {}
+        self._cosigned: dict[str, dict[int, str]] = {}
+        self._packages: dict[tuple[str, str], bytes] = {}
+
+    async def save_offer(self, offer: StoredOffer) -> None:
+        """Keep the state of one negotiation, replacing what was kept."""
+        self._change()
+        self._offers[offer.name] = offer
+
+    async def offer(self, name: str) -> StoredOffer | None:
+        """Return the state of one negotiation."""
+        return self._offers.get(name)
+
+    async def conclude(self, agreement: StoredAgreement, offer: StoredOffer) -> None:
+        """Put an agreement in force; again with the same bytes changes nothing."""
+        self._change()
+        self._agreements.setdefault(agreement.digest, agreement)
+        self._offers[offer.name] = offer
+
+    async def agreements(self) -> list[StoredAgreement]:
+        """Return every agreement in force."""
+        return [self._agreements[digest] for digest in sorted(self._agreements)]
+
+    def append(self, agreement: str, leaf: StoredLeaf, frames: NewFrames | None = None) -> Awaitable[None]:
+        """Add the next leaf of a log, and with it the frames of the answer it ends; never after a gap."""
+        done = asyncio.get_running_loop().create_future()
+        leaves = self._leaves.setdefault(agreement, [])
+        if self.full or leaf.position != len(leaves):
+            done.set_exception(StoreFailed("the leaf could not be kept"))
+            return done
+        leaves.append(leaf)
+        if frames is not None:
+            self._frames[agreement, frames.session, frames.seq] = frames
+        done.set_result(None)
+        return done
+
+    async def save_closing(self, agreement: str, statement: bytes) -> None:
+        """Keep our close statement until both have signed it."""
+        self._change()
+        self._closing[agreement] = statement
+
+    async def closing(self, agreement: str) -> bytes | None:
+        """Return our close statement, if we made one."""
+        return self._closing.get(agreement)
+
+    async def leaves(self, agreement: str, start: int) -> AsyncIterator[StoredLeaf]:
+        """Give a log's leaves from `start` in order."""
+        for leaf in list(self._leaves.get(agreement, ()))[start:]:
+            yield leaf
+
+    async def exchange(self, agreement: str, session: str, seq: int) -> list[StoredLeaf]:
+        """Return the leaves of one exchange in order."""
+        return [leaf for leaf in self._leaves.get(agreement, ()) if (leaf.session, leaf.seq) == (session, seq)]
+
+    async def frames(self, agreement: str, session: str, seq: int, *, now: str) -> list[StoredFrame]:
+        """Return the frames of one answer, or none once their time has passed."""
+        kept = self._frames.get((agreement, session, seq))
+        return [] if kept is None or kept.until < now else list(kept.frames)
+
+    async def purge_frames(self, *, now: str) -> int:
+        """Forget every frame whose time has passed and return how many there were."""
+        self._change()
+        passed = [place for place, kept in self._frames.items() if kept.until < now]
+        return sum(len(self._frames.pop(place).frames) for place in passed)
+
+    async def save_cosigned(self, agreement: str, size: int, note: str) -> None:
+        """Keep a cosigned checkpoint; the largest is what a restart is held against."""
+        self._change()
+        self._cosigned.setdefault(agreement, {})[size] = note
+
+    async def cosigned(self, agreement: str) -> str | None:
+        """Return the largest cosigned checkpoint."""
+        notes = self._cosigned.get(agreement)
+        return notes[max(notes)] if notes else None
+
+    async def save_equivocation(self, agreement: str, session: str, seq: int, first: bytes, second: bytes) -> None:
+        """Keep two signed messages that claim one place: evidence against their signer."""
+        self._change()
+        self.equivocations.append((agreement, session, seq, first, second))
+
+    async def save_package(self, agreement: str, name: str, data: AsyncIterator[bytes]) -> None:
+        """Keep the ciphertext of one sealed package; nothing if `data` raises."""
+        blocks = [block async for block in data]
+        self._change()
+        self._packages[agreement, name] = b"".join(blocks)
+
+    def package(self, agreement: str, name: str) -> Iterator[bytes]:
+        """Give the bytes of one sealed package."""
+        kept = self._packages.get((agreement, name))
+        if kept is None:
+            raise EvidenceMissing("a sealed package is not kept", package=name)
+        yield kept
+
+    def _change(self) -> None:
+        if self.full:
+            raise StoreFailed("the store is full")
