@@ -7,37 +7,20 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 from attestations.documents.exchange import Promise, Record
 from safeconduct.v1 import access_service_pb2 as access, evidence_service_pb2 as evidence
-from tests.support.auditor_identity import new_keys, write_identity
-from tests.support.lab_process import LabProcess, new_lab
+from tests.integration.gateway import Audit, audited
 from tests.support.opened_answer import open_answer
-from tests.support.small_auditor import SmallAuditor, failure, outcome, wire
-
-
-class Audit(NamedTuple):
-    """A running lab and an auditor with an agreement and a registered suite."""
-
-    lab: LabProcess
-    auditor: SmallAuditor
+from tests.support.small_auditor import failure, outcome, wire
 
 
 @pytest.fixture
 async def audit(tmp_path: Path) -> AsyncIterator[Audit]:
-    keys = new_keys()
-    lab = new_lab(tmp_path / "lab", auditors=[write_identity(keys, tmp_path)])
-    await lab.start()
-    auditor = SmallAuditor(keys, lab.home.identity)
-    await auditor.connect(lab.address)
-    await auditor.negotiate()
-    await auditor.register()
-    yield Audit(lab, auditor)
-    await auditor.disconnect()
-    await lab.stop()
+    async with audited(tmp_path) as both:
+        yield both
 
 
 async def test_an_audit_runs_from_the_first_exchange_to_the_grades(audit: Audit) -> None:
@@ -107,41 +90,29 @@ async def test_a_promise_open_at_a_kill_ends_as_aborted_and_the_lane_goes_on(aud
 
 
 async def test_a_killed_worker_ends_its_exchange_and_comes_back_with_new_keys(tmp_path: Path) -> None:
-    keys = new_keys()
-    lab = new_lab(
-        tmp_path / "lab",
-        auditors=[write_identity(keys, tmp_path)],
-        script={"otherwise": "slow words come one after another", "seconds_per_token": 1.0},
-    )
-    await lab.start()
-    auditor = SmallAuditor(keys, lab.home.identity)
-    await auditor.connect(lab.address)
-    await auditor.negotiate()
-    await auditor.register()
-    lane = await auditor.open_session("lane-1")
-    boot = auditor.statement().boot
-    prepared = auditor.prepare(lane)
-    stream = auditor.stream()
-    ended = await auditor.promised(stream, prepared)
-    reveal = access.Reveal(sealed=prepared.sealed, seed_share=prepared.seed_share)
-    await stream.write(access.ExchangeRequest(reveal=reveal))
-    await asyncio.sleep(0.5)
-    os.kill(lab.worker_pid(), signal.SIGKILL)
-    await auditor.finish(stream, ended)
-    assert ended.status == "ABORTED_CRASH WORKER_DIED"
-    assert ended.record is not None
-    assert Record.parse(ended.record.payload).worker == boot
-    auditor.move(lane, ended)
+    script = {"otherwise": "slow words come one after another", "seconds_per_token": 1.0}
+    async with audited(tmp_path, script=script) as (lab, auditor):
+        lane = await auditor.open_session("lane-1")
+        boot = auditor.statement().boot
+        prepared = auditor.prepare(lane)
+        stream = auditor.stream()
+        ended = await auditor.promised(stream, prepared)
+        reveal = access.Reveal(sealed=prepared.sealed, seed_share=prepared.seed_share)
+        await stream.write(access.ExchangeRequest(reveal=reveal))
+        await asyncio.sleep(0.5)
+        os.kill(lab.worker_pid(), signal.SIGKILL)
+        await auditor.finish(stream, ended)
+        assert ended.status == "ABORTED_CRASH WORKER_DIED"
+        assert ended.record is not None
+        assert Record.parse(ended.record.payload).worker == boot
+        auditor.move(lane, ended)
 
-    _, stale = await auditor.ask(lane)
-    assert stale.status == "ERROR WORKER_KEY_STALE"
-    while (error := await outcome(auditor.refresh_runtime())) is not None:
-        assert error.reason == "WORKER_UNAVAILABLE"
-        await asyncio.sleep(0.05)
-    assert auditor.statement().boot != boot
-    await auditor.disconnect()
-    assert await lab.stop() == 0
-    assert (await lab.command("fsck"))[0] == 0
+        _, stale = await auditor.ask(lane)
+        assert stale.status == "ERROR WORKER_KEY_STALE"
+        while (error := await outcome(auditor.refresh_runtime())) is not None:
+            assert error.reason == "WORKER_UNAVAILABLE"
+            await asyncio.sleep(0.05)
+        assert auditor.statement().boot != boot
 
 
 async def test_another_intent_for_a_used_place_is_refused_and_kept_as_evidence(audit: Audit) -> None:
