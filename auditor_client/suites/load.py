@@ -18,6 +18,7 @@ MAX_FILE_BYTES = 64 << 20
 MAX_MANIFEST_BYTES = 1 << 20
 MAX_LINE_CHARACTERS = 200_000
 MAX_TASKS = 100_000
+MAX_DEPTH = 16
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}")
 M = TypeVar("M", bound=BaseModel)
 
@@ -63,9 +64,7 @@ def parse_manifest(data: bytes) -> Manifest:
     """
     text = _text(data, "suite.yaml")
     try:
-        # One node, many places: aliases make a small file huge, and a suite has no use for them.
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-            raise _invalid("aliases are not of the format", "suite.yaml", 0, rule="alias")
+        _check_events(text)
         value = yaml.load(text, Loader=_ManifestLoader)  # noqa: S506 - a SafeLoader
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
@@ -95,6 +94,17 @@ def parse_tasks(data: bytes, *, file: str) -> list[tuple[int, Task]]:
             raise _invalid("not JSON", file, number, rule="json") from None
         found.append((number, _model(Task, value, file=file, line=number)))
     return found
+
+
+def _check_events(text: str) -> None:
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        # One node, many places: aliases make a small file huge, and a suite has no use for them.
+        if isinstance(event, yaml.AliasEvent):
+            raise _invalid("aliases are not of the format", "suite.yaml", 0, rule="alias")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:  # the library takes quadratic time over nesting
+            raise _invalid("nested too deeply", "suite.yaml", 0, rule="depth")
 
 
 class _KeyTwiceError(ValueError):
