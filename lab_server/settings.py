@@ -150,7 +150,9 @@ def load_settings(path: Path) -> Settings:
     try:
         return Settings(**{name: _tuples(value) for name, value in values.items()})
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        found = error.errors(include_url=False, include_input=False, include_context=False)
+        # A key that does not exist is the likeliest slip, and often the cause of what seems to be missing.
+        first = next((item for item in found if item["type"] == "extra_forbidden"), found[0])
         field = ".".join(str(step) for step in first["loc"]) or "the file"
         raise ConfigurationInvalid(f"{path.name}: {field}: {first['msg']}", field=field) from None
 
