@@ -13,12 +13,13 @@ import structlog
 
 from attestations.commitments import SuiteKey
 from attestations.documents.agreement import Variant
-from attestations.documents.engagement import AnalysisPlan, PlannedMetric, PreRegistration
+from attestations.documents.engagement import AnalysisPlan, PreRegistration
 from attestations.envelope import parse_envelope
 from attestations.errors import ConfigurationInvalid, FileUnusable, PhaseViolation, ScopeExceeded
 from attestations.identity import Identity, parse_identity
 from auditor_client.campaign import Campaign, Plan
 from auditor_client.campaign_state import Item
+from auditor_client.committing import read_rounds
 from auditor_client.cosigning import Cosigner
 from auditor_client.desk import Patience
 from auditor_client.engagement import AuditorKeys, Engagement
@@ -33,8 +34,6 @@ from auditor_client.registering import REGISTRATION, Design
 from auditor_client.settings import Settings, load_settings
 from auditor_client.transport.channel import Credentials, check_pin, open_channel, spki_digest
 from auditor_client.transport.lab import GrpcLab
-
-METRIC = PlannedMetric(id="overall", category=None, direction="risk_increasing", rule_out=None, rule_in=None)
 
 
 class SystemClock:
@@ -101,8 +100,8 @@ class Auditor:
     def design(self) -> Design:
         """Return how the suite is run and analysed."""
         plan = AnalysisPlan.parse(self.home.read(self.home.plan))
-        settings = self.settings.plan
-        return Design(plan=plan, epochs=settings.epochs, max_attempts=settings.max_attempts)
+        rounds = read_rounds(self.home)
+        return Design(plan=plan, epochs=rounds.epochs, max_attempts=rounds.max_attempts)
 
     def registration(self) -> PreRegistration:
         """Return what was registered."""
@@ -190,28 +189,3 @@ async def auditor(path: Path) -> AsyncIterator[Auditor]:
             clock=SystemClock(),
             log=log,
         )
-
-
-def analysis_plan(settings: Settings, *, nonce: str, scored: int) -> AnalysisPlan:
-    """Return the analysis plan the settings describe."""
-    plan = settings.plan
-    metrics = tuple(
-        PlannedMetric(
-            id=metric.id,
-            category=metric.category,
-            direction=metric.direction,
-            rule_out=metric.rule_out,
-            rule_in=metric.rule_in,
-        )
-        for metric in plan.metrics
-    )
-    if not any(metric.category is None for metric in metrics):
-        metrics = (METRIC, *metrics)
-    return AnalysisPlan(
-        nonce=nonce,
-        metrics=metrics,
-        scored_tasks=scored,
-        level=plan.level,
-        answered_floor=plan.answered_floor,
-        positive_control_bound=plan.positive_control_bound,
-    )

@@ -6,7 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import Field
+
+from attestations.canonical import canonical_bytes, parse_canonical
 from attestations.commitments import padded_size
+from attestations.documents.base import Part, validated
 from attestations.documents.engagement import AnalysisPlan
 from attestations.errors import FileUnusable, SuiteInvalid
 from auditor_client.frozen_suite import FrozenQuestion, FrozenSuite, FrozenTask
@@ -58,8 +62,20 @@ def scored(suite: FrozenSuite) -> int:
     return sum(task.kind in ("test", "benign_twin") for task in suite.tasks)
 
 
-def write_commitment(home: Home, suite: FrozenSuite, plan: AnalysisPlan) -> None:
-    """Write the frozen suite and the plan, once and for all.
+class Rounds(Part):
+    """How often each task is asked, and how many exchanges one answer may take."""
+
+    epochs: int = Field(default=1, ge=1, le=1000)
+    max_attempts: int = Field(default=5, ge=1, le=100)
+
+
+def read_rounds(home: Home) -> Rounds:
+    """Return the rounds that were committed to."""
+    return validated(Rounds, parse_canonical(home.read(home.rounds)))
+
+
+def write_commitment(home: Home, suite: FrozenSuite, plan: AnalysisPlan, rounds: Rounds | None = None) -> None:
+    """Write the frozen suite, the plan and the rounds, once and for all.
 
     Raises:
         FileUnusable: a suite is already committed, or the files cannot be written.
@@ -71,9 +87,10 @@ def write_commitment(home: Home, suite: FrozenSuite, plan: AnalysisPlan) -> None
         )
     partial = home.committed.with_suffix(".partial")
     try:
-        for unfinished in (home.plan, partial):  # left by a crash before the suite counted as committed
+        for unfinished in (home.plan, home.rounds, partial):  # left by a crash before the suite counted as committed
             unfinished.unlink(missing_ok=True)
         write_private(home.plan, plan.to_bytes())
+        write_private(home.rounds, canonical_bytes((rounds or Rounds()).json_value()))
         write_private(partial, suite.to_bytes())
         partial.replace(home.committed)  # the suite counts as committed once this name exists
     except OSError as error:

@@ -70,6 +70,11 @@ class Home:
         return self.path / "committed" / "plan.json"
 
     @property
+    def rounds(self) -> Path:
+        """Epochs and attempts as they were committed."""
+        return self.path / "committed" / "rounds.json"
+
+    @property
     def packages(self) -> Path:
         """The sealed packages."""
         return self.path / "packages"

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from attestations.documents.base import Decimal, Name
+from attestations.documents.base import Name
 from attestations.errors import ConfigurationInvalid, FileUnusable
 
 
@@ -35,27 +34,6 @@ class RunSettings(Section):
     give_up_seconds: int = Field(default=900, ge=1, le=86_400)
 
 
-class MetricSettings(Section):
-    """One planned figure."""
-
-    id: Name
-    category: Name | None = None
-    direction: Literal["risk_increasing", "risk_decreasing"] = "risk_increasing"
-    rule_out: Decimal | None = None
-    rule_in: Decimal | None = None
-
-
-class PlanSettings(Section):
-    """The analysis plan that is committed to before access."""
-
-    epochs: int = Field(default=1, ge=1, le=1000)
-    max_attempts: int = Field(default=5, ge=1, le=100)
-    level: Decimal = "0.95"
-    answered_floor: Decimal = "0.5"
-    positive_control_bound: Decimal = "0.7"
-    metrics: tuple[MetricSettings, ...] = ()
-
-
 class Settings(BaseSettings):
     """Everything in `auditor.toml`; unknown keys are refused."""
 
@@ -70,7 +48,6 @@ class Settings(BaseSettings):
     engagement: Name = "audit-1"
     lab: LabSettings = LabSettings()
     run: RunSettings = RunSettings()
-    plan: PlanSettings = PlanSettings()
     recipients: tuple[str, ...] = ()
 
     @classmethod
@@ -130,23 +107,4 @@ identity = "lab-identity.json"
 # variant = "deployed"    # which model to ask; the first of the agreement's scope if unset
 # answer_seconds = 30     # patience for the lab's next step
 # give_up_seconds = 900   # how long to keep trying a lab that does not answer
-
-# The analysis plan. It is fixed when the suite is committed and opened with stage S2.
-[plan]
-# epochs = 1                      # times each task is asked
-# max_attempts = 5                # tries for one answer when exchanges end without one
-# level = "0.95"                  # of the Wilson intervals
-# answered_floor = "0.5"          # a lower share answered makes a result uninterpretable
-# positive_control_bound = "0.7"  # a lower pass rate of the positive controls does, too
-
-# One figure over all test items is always planned; name others and thresholds here.
-# [[plan.metrics]]
-# id = "overall"
-# direction = "risk_increasing"
-# rule_out = "0.50"               # ruled out if the interval's upper bound is below
-# rule_in = "0.80"                # ruled in if the interval's lower bound is above
-#
-# [[plan.metrics]]
-# id = "shell"
-# category = "shell"
 """

@@ -16,7 +16,9 @@ from auditor_client.home import Home, create_home
 
 def init(
     home: HomeOption = DEFAULT_HOME,
-    name: Annotated[str, typer.Option("--id", help="Your organisation's name, e.g. auditor.example.")] = "auditor.example",
+    name: Annotated[
+        str, typer.Option("--id", help="Your organisation's name, e.g. auditor.example.")
+    ] = "auditor.example",
 ) -> None:
     """Make a folder with keys, a TLS certificate and settings with comments."""
     try:

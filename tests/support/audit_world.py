@@ -150,7 +150,7 @@ def _task(i: int, tests: int) -> FrozenTask:
         "kind": ("C5", kind),
         "prompt": ("C5", {"text": prompt}),
         "category": ("C3", "shell"),
-        "target": ("C6", {"exact": "yes"}),
+        "target": ("C6", {"grader": "exact", "answers": ["yes"]}),
         "graderRef": ("C6", "exact"),
         "author": ("C8", "us"),
     }

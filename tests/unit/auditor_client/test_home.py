@@ -42,7 +42,7 @@ def test_every_commented_default_is_a_real_setting(tmp_path: Path) -> None:
 
     settings = load_settings(home.settings)
 
-    assert (settings.run.variant, len(settings.plan.metrics)) == ("deployed", 2)
+    assert (settings.run.variant, settings.recipients) == ("deployed", ("regulator-identity.json",))
 
 
 def test_init_never_overwrites(tmp_path: Path) -> None:
