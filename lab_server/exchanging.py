@@ -203,7 +203,10 @@ class Exchanging:
         self, engagement: Engagement, session: Session, pending: OpenExchange, sealed: bytes, seed_share: bytes
     ) -> None:
         started = engagement.log.time()
-        outcome, frames = await self._run(engagement, pending, sealed, seed_share)
+        try:
+            outcome, frames = await self._run(engagement, pending, sealed, seed_share)
+        except Exception:  # noqa: BLE001 - whatever went wrong, a Promise has its Record
+            outcome, frames = ended(pending, "ERROR", "GATEWAY_FAILED"), []
         ending = Ending(outcome, frames=tuple(frames), started=started)
         await self._recording.end(engagement, session, pending, ending)
 

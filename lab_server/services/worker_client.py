@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import get_args
 
 import grpc
@@ -48,10 +49,8 @@ class WorkerClient:
 
     async def enrol(self, agreement: str) -> WorkerKeys:
         """Return the keys of one agreement."""
-        try:
+        with _worker_may_go():
             return keys_from_wire(await self._stub.Enrol(pb.EnrolRequest(agreement=agreement), timeout=30))
-        except grpc.aio.AioRpcError as error:
-            raise WorkerUnavailable("the worker does not answer", code=error.code().name) from None
 
     async def run(self, job: Job) -> AsyncIterator[StoredFrame | JobOutcome]:
         """Give the frames and the outcome of one job."""
@@ -70,20 +69,37 @@ class WorkerClient:
             max_input_tokens=job.max_input_tokens,
             deadline_seconds=job.deadline_seconds,
         )
-        try:
-            async for message in self._stub.Run(request):
-                if message.WhichOneof("message") == "frame":
-                    yield StoredFrame(message.frame.number, message.frame.ciphertext, message.frame.final)
-                else:
-                    yield outcome_from_wire(message.outcome)
-                    return
-        except grpc.aio.AioRpcError as error:
-            raise WorkerUnavailable("the worker went away", code=error.code().name) from None
+        answers = aiter(self._stub.Run(request))
+        while True:
+            with _worker_may_go():
+                message = await anext(answers, None)
+            if message is None:
+                break
+            if message.WhichOneof("message") == "frame":
+                yield StoredFrame(message.frame.number, message.frame.ciphertext, message.frame.final)
+            else:
+                yield outcome_from_wire(message.outcome)
+                return
         raise WorkerUnavailable("the worker ended without an outcome")
 
     async def forget(self, agreement: str) -> None:
         """Have the keys of one agreement dropped."""
-        await self._stub.Forget(pb.ForgetRequest(agreement=agreement), timeout=10)
+        with _worker_may_go():
+            await self._stub.Forget(pb.ForgetRequest(agreement=agreement), timeout=10)
+
+
+@contextmanager
+def _worker_may_go() -> Iterator[None]:
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        raise WorkerUnavailable("the worker went away", code=error.code().name) from None
+    except asyncio.CancelledError:
+        # Closing the channel of a dead worker cancels its calls; only a cancelled task of ours is really cancelled.
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise WorkerUnavailable("the worker went away", code="CLOSED") from None
 
 
 def keys_from_wire(message: pb.EnrolResponse) -> WorkerKeys:

@@ -35,4 +35,5 @@ async def audited(folder: Path, **lab_options: Any) -> AsyncIterator[Audit]:
         await auditor.disconnect()
         code = await lab.stop()
     assert code == 0
-    assert (await lab.command("fsck"))[::2] == (0, "")
+    checked = await lab.command("fsck")
+    assert checked[::2] == (0, ""), checked
