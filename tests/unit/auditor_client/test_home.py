@@ -58,8 +58,7 @@ def test_init_never_overwrites(tmp_path: Path) -> None:
         ("lanse = 3", "lanse"),
         ("[run]\nlanes = 0", "run.lanes"),
         ("[run]\nlanes = 'many'", "run.lanes"),
-        ("[plan]\nlevel = 0.95", "plan.level"),
-        ("[[plan.metrics]]\nid = 'a'\nruleout = '1'", "ruleout"),
+        ("[lab]\naddress = 7443", "lab.address"),
         ("this is not toml", "TOML"),
     ],
 )
