@@ -7,9 +7,10 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Annotated
@@ -48,8 +49,11 @@ def demo(
         closed_at = _audit(teller)
         _disclose(teller, folder, closed_at)
     _forgery(teller, folder)
-    typer.echo(f"\nEverything is in {folder}: lab/, auditor/, trust.json, evidence-S1.zip to evidence-S5.zip.")
-    typer.echo(f"Try it yourself:  safeconduct verify {into}/evidence-S5.zip --trust {into}/trust.json")
+    program = Path(sys.executable).with_name("safeconduct")
+    with suppress(ValueError):
+        program = program.relative_to(Path.cwd())
+    typer.echo(f"\nEverything is in {into}: lab/, auditor/, trust.json, evidence-S1.zip to evidence-S5.zip.")
+    typer.echo(f"Try it yourself:  {program} verify {into}/evidence-S5.zip --trust {into}/trust.json")
 
 
 def _fresh(into: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import sys
@@ -53,6 +54,7 @@ class Teller:
             stderr=None if not expect else subprocess.PIPE,
             check=False,
             text=True,
+            env={**os.environ, "COLUMNS": str(max(60, self._console.width - 5))},
         )
         said = ran.stdout + (ran.stderr or "")
         if ran.returncode != expect:
@@ -62,7 +64,7 @@ class Teller:
             )
         if not quiet:
             for line in said.splitlines():
-                self._console.print(f"     {line}", markup=False)
+                self._console.print(f"     {line}", markup=False, soft_wrap=True)
         return said
 
     def wait(self, seconds: float, why: str) -> None:
