@@ -7,8 +7,10 @@ from collections.abc import AsyncIterable, Mapping
 from dataclasses import dataclass, field
 
 from attestations.canonical import parse_canonical
+from attestations.digests import sha256
 from attestations.documents.agreement import Agreement
-from attestations.documents.engagement import SessionGrant, StatusCounts
+from attestations.documents.base import decode
+from attestations.documents.engagement import RuntimeStatement, SessionGrant, StatusCounts
 from attestations.documents.exchange import Intent, Promise, Record
 from attestations.envelope import Envelope
 from attestations.errors import LogRollback, PhaseViolation, SessionUnknown
@@ -84,7 +86,7 @@ class Engagement:
         self.sessions: dict[str, Session] = {}
         self.opens: dict[str, str] = {}  # digest of a session-open document -> session
         self.runtimes: dict[str, Runtime] = {}  # by boot, those of this process
-        self.evidence: set[str] = set()  # digests of every runtime statement in the log
+        self.evidence: dict[str, str] = {}  # runtime statement in the log -> digest of its HPKE key
         self.counts = dict.fromkeys(STATUSES, 0)
         self.promised = 0
         self.refusals = 0
@@ -191,7 +193,7 @@ class Engagement:
             self.registration = first
             self.move(PhaseEvent.REGISTER)
         elif entry.kind == "runtime":
-            self.evidence.add(first.digest)
+            self.evidence[first.digest] = sha256(decode(RuntimeStatement.parse(first.payload).hpke_public))
         elif entry.kind == "close":
             self.move(PhaseEvent.CLOSE)
             self.move(PhaseEvent.CONFIRM_CLOSE)

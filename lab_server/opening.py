@@ -94,6 +94,7 @@ class Opening:
             envelope = sign_document(statement, self._keys.record)
             await engagement.log.append_receipted("runtime", envelope)
             manifests = {variant.id: variant.manifest for variant in keys.variants}
-            engagement.runtimes[keys.boot] = Runtime(keys.boot, envelope, sha256(keys.hpke_public), manifests)
-            engagement.evidence.add(envelope.digest)
+            runtime = Runtime(keys.boot, envelope, sha256(keys.hpke_public), manifests)
+            engagement.runtimes[keys.boot] = runtime
+            engagement.evidence[envelope.digest] = runtime.hpke_digest
             return envelope

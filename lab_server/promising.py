@@ -48,6 +48,8 @@ class Promising:
         if intent.evidence not in engagement.evidence:
             # A Promise repeats what the Intent names: one that is not in the log would make the log worthless.
             raise ScopeExceeded("the Intent names a runtime that is not in the log", rule="evidence")
+        if intent.worker_key != engagement.evidence[intent.evidence]:
+            raise ScopeExceeded("the Intent names another key than its runtime", rule="worker_key")
         quota = engagement.book.reserve((intent.session, intent.seq), intent.budget_max)
         variant = agreement.variant(intent.variant)
         assert variant is not None  # noqa: S101 - check_scope
