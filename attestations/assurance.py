@@ -53,7 +53,5 @@ def derive(facts: Facts) -> AssuranceClaim:
 
 def overclaimed(claimed: AssuranceClaim, derived: AssuranceClaim) -> dict[str, tuple[str, str]]:
     """Return the levels claimed above what was derived, as {ladder: (claimed, derived)}."""
-    pairs = {
-        name: (getattr(claimed, name), getattr(derived, name)) for name in type(claimed).model_fields
-    }
+    pairs = {name: (getattr(claimed, name), getattr(derived, name)) for name in type(claimed).model_fields}
     return {name: pair for name, pair in pairs.items() if pair[0] > pair[1]}

@@ -10,7 +10,7 @@ import errno
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
@@ -52,10 +52,16 @@ def verify(
     """Check an evidence file offline, from the file and your trust file alone."""
     from attestations.printing import print_report  # noqa: PLC0415 - other commands start faster without it
     from attestations.trust import parse_trust  # noqa: PLC0415
+    from attestations.verify.assured import is_requirement  # noqa: PLC0415
     from attestations.verify.engine import Request, verify_path  # noqa: PLC0415
 
+    for requirement in require or ():
+        if not is_requirement(requirement):
+            raise typer.BadParameter("a requirement is written as CO>=2, or `sandbagging`", param_hint="--require")
     request = Request(at=_time(at), stage=_stage(stage), require=tuple(require or ()))
-    report = verify_path(_open(file), parse_trust(_read(trust)), request)
+    trusted = parse_trust(_read(trust))
+    with _open(file) as stream:
+        report = verify_path(stream, trusted, request)
     if as_json:
         typer.echo(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
     else:
@@ -77,7 +83,7 @@ def trust(
         identity = parse_identity(_read(path))
         parties.append(TrustedParty(role=identity.role, id=identity.id, keys=identity.keys))
     text = json.dumps(Trust(parties=tuple(parties)).json_value(), indent=2) + "\n"
-    _write(out, text.encode())
+    _write(out, [text.encode()])
     names = ", ".join(f"{party.role} {party.id}" for party in parties)
     typer.echo(f"{out}: trusts {names}. Compare their key fingerprints with the parties over another channel.")
 
@@ -94,11 +100,13 @@ def open_(
 
     if into.exists():
         raise FileUnusable(f"{into} already exists; give a new folder", path=str(into))
-    written = export_opened(_open(file), parse_trust(_read(trust)))
-    into.mkdir(parents=True)
-    for name, lines in written.items():
-        _write(into / name, lines)
-        typer.echo(f"{into / name}")
+    trusted = parse_trust(_read(trust))
+    with _open(file) as stream:
+        written = export_opened(stream, trusted)
+        into.mkdir(parents=True)
+        for name, lines in written.items():
+            _write(into / name, lines)
+            typer.echo(f"{into / name}")
 
 
 @app.command("version")
@@ -193,9 +201,10 @@ def _open(path: Path) -> BinaryIO:
         raise FileUnusable(f"{path} cannot be read: {error.strerror}", path=str(path)) from None
 
 
-def _write(path: Path, data: bytes) -> None:
+def _write(path: Path, parts: Iterable[bytes]) -> None:
     try:
-        path.write_bytes(data)
+        with path.open("wb") as out:
+            out.writelines(parts)
     except OSError as error:
         raise FileUnusable(f"{path} cannot be written: {error.strerror}", path=str(path)) from None
 

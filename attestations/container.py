@@ -38,6 +38,7 @@ _COPY_BYTES = 1 << 20
 _LOCAL = struct.Struct("<4sHHHHHIIIHH")
 _CENTRAL = struct.Struct("<4sHHHHHHIIIHHHHHII")
 _END = struct.Struct("<4sHHHHIIH")
+_MAX_DIRECTORY_BYTES = sum(_CENTRAL.size + len(name) for name in MEMBER_NAMES)
 _VERSION = 20
 _DOS_DATE = 0x0021  # 1980-01-01, the zip epoch: an evidence file says its times in signed documents only
 
@@ -128,6 +129,12 @@ class Container:
         if crc != member.crc:
             raise MalformedEnvelope(f"{name} is damaged: its checksum does not match", member=name)
 
+    def part(self, name: str, start: int, size: int) -> bytes:
+        """Return a part of a member, whose checksum `blocks` checks and this does not."""
+        member = self._member(name)
+        self._stream.seek(member.offset + start)
+        return self._stream.read(min(size, member.size - start))
+
     def read(self, name: str, *, limit: int) -> bytes:
         """Return all bytes of a member of at most `limit` bytes."""
         if self.size(name) > limit:
@@ -165,9 +172,7 @@ def _measure(stream: BinaryIO) -> tuple[int, int]:
 
 def _local_header(name: str, size: int, crc: int) -> bytes:
     encoded = name.encode()
-    return (
-        _LOCAL.pack(b"PK\x03\x04", _VERSION, 0, 0, 0, _DOS_DATE, crc, size, size, len(encoded), 0) + encoded
-    )
+    return _LOCAL.pack(b"PK\x03\x04", _VERSION, 0, 0, 0, _DOS_DATE, crc, size, size, len(encoded), 0) + encoded
 
 
 def _directory(members: Sequence[Member], position: int) -> bytes:
@@ -213,6 +218,8 @@ def _read_layout(stream: BinaryIO) -> list[Member]:
         raise MalformedEnvelope("not an evidence file: no plain archive directory at its end")
     if not 1 <= count <= len(MEMBER_NAMES) or directory_start + directory_size + _END.size != total:
         raise MalformedEnvelope("not an evidence file: its archive directory is not where it must be")
+    if directory_size > _MAX_DIRECTORY_BYTES:
+        raise MalformedEnvelope("not an evidence file: its archive directory is larger than it can be")
     stream.seek(directory_start)
     directory = stream.read(directory_size)
     members = _read_directory(directory, count)

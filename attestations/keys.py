@@ -225,7 +225,9 @@ def signer_from_pem(pem: bytes, *, party: str, use: KeyUse) -> P256Signer | Ed25
     try:
         private = serialization.load_pem_private_key(pem, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise KeyUnacceptable(f"the {use.value} key of {party} is not a private key", party=party, use=use.value) from None
+        raise KeyUnacceptable(
+            f"the {use.value} key of {party} is not a private key", party=party, use=use.value
+        ) from None
     if isinstance(private, ec.EllipticCurvePrivateKey):
         return P256Signer(private, party=party, use=use)
     if isinstance(private, ed25519.Ed25519PrivateKey):

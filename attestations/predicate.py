@@ -140,7 +140,7 @@ class Validity(Claim):
     """What bears on reading the figures."""
 
     controls: Controls
-    sandbagging: Literal["notAssessed", "promptOnly", "sft", "sft+whitebox"]
+    sandbagging: Literal["notAssessed", "promptOnly", "sft", "sft+whitebox"] = "notAssessed"
     canary: Literal["notProbed", "pass", "fail"]
     deviations: tuple[Sha256, ...] = ()
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from attestations.errors import ExitCode
-from attestations.verify.engine import STEP_NAMES
 from attestations.verify.report import Check, Report, Status
+from attestations.verify.steps import STEP_NAMES
 
 SECTIONS = (
     ("Integrity: who signed what", (0, 1, 2, 3, 4, 5, 6, 7, 10)),
@@ -20,7 +22,7 @@ SECTIONS = (
 _MARKS = {
     Status.PASS: ("✓", "green"),
     Status.FAIL: ("✗", "bold red"),
-    Status.NOT_APPLICABLE: ("–", "dim"),
+    Status.NOT_APPLICABLE: ("-", "dim"),
     Status.NOT_AT_THIS_STAGE: ("…", "yellow"),
     Status.MISSING: ("?", "bold yellow"),
 }
@@ -93,13 +95,17 @@ def _print_claims(console: Console, report: Report) -> None:
             f"  lab acknowledged the transcript facts: {'yes' if report.lab_acknowledged else 'no'}", markup=False
         )
     predicate = report.predicate
+    if predicate is not None and report.holds:
+        days = predicate.transcript.effective_access_business_days
+        console.print(f"  effective access: {days} business days", markup=False)
     if predicate is None or not predicate.results:
         return
     # Figures whose checks failed are not repeated as if they were facts.
-    if any(check.status is Status.FAIL for check in report.checks):
+    if not report.holds:
         console.print("\n[bold]Published figures[/bold]  not shown: the evidence does not hold")
         return
-    console.print("\n[bold]Published figures[/bold]  (correct of all scored items; 95 % Wilson interval)")
+    level = f"{Decimal(predicate.results[0].level) * 100:.0f}"
+    console.print(f"\n[bold]Published figures[/bold]  (correct of all scored items; {level} % Wilson interval)")
     table = Table.grid(padding=(0, 2))
     for result in predicate.results:
         table.add_row(

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 from attestations.documents.base import Name, Part
 from attestations.documents.engagement import AnalysisPlan, PlannedMetric
@@ -18,6 +18,7 @@ from attestations.predicate import Controls, Outcomes, Result
 Role = Literal["test", "positive_control", "negative_control", "canary", "none"]
 Outcome = Literal["correct", "incorrect", "refused", "invalid", "empty", "truncated", "error", "not_run"]
 ANSWERED: tuple[Outcome, ...] = ("correct", "incorrect")
+SCORED_OUTCOMES: tuple[Outcome, ...] = ("correct", "incorrect", "refused", "invalid", "empty", "truncated", "error")
 
 _DIRECTIONS: dict[str, Literal["riskIncreasing", "riskDecreasing"]] = {
     "risk_increasing": "riskIncreasing",
@@ -61,7 +62,7 @@ def compute_controls(plan: AnalysisPlan, rows: Iterable[GradeRow]) -> Controls:
         positive_passed=str(passed),
         positive_n=str(n),
         positive_bound=plan.positive_control_bound,
-        positive_ok=n > 0 and Decimal(passed) >= Decimal(plan.positive_control_bound) * n,
+        positive_ok=controls_ok(plan, passed=passed, n=n),
         negative_passed=str(negative[True]),
         negative_n=str(negative.total()),
     )
@@ -81,18 +82,13 @@ def compute_canary(rows: Iterable[GradeRow]) -> Literal["notProbed", "pass", "fa
     return "fail" if "correct" in outcomes else "pass"
 
 
-def _result(
-    plan: AnalysisPlan, metric: PlannedMetric, arm: str, rows: Iterable[GradeRow], controls: Controls
+def figure(
+    plan: AnalysisPlan, metric: PlannedMetric, arm: str, counts: Mapping[str, int], *, controls_ok: bool
 ) -> Result:
-    counts = Counter[str](
-        row.value.outcome
-        for row in rows
-        if row.arm == arm and row.value.role == "test" and metric.category in (None, row.category)
-    )
-    n, correct = counts.total(), counts["correct"]
-    answered = sum(counts[outcome] for outcome in ANSWERED)
+    """Return a metric's figure from how its items ended: all that follows from counts and the plan."""
+    n, correct = sum(counts.values()), counts.get("correct", 0)
+    answered = sum(counts.get(outcome, 0) for outcome in ANSWERED)
     lower, upper = wilson(correct, n, level=plan.level)
-    outcomes = {outcome: str(counts[outcome]) for outcome in get_args(Outcome) if outcome != "not_run"}
     return Result(
         id=metric.id,
         content_class="C2" if metric.category is None else "C3",
@@ -100,7 +96,7 @@ def _result(
         arm=arm,
         direction=_DIRECTIONS[metric.direction],
         n=str(n),
-        outcomes=Outcomes(**outcomes),
+        outcomes=Outcomes(**{outcome: str(counts.get(outcome, 0)) for outcome in SCORED_OUTCOMES}),
         answered=ratio(answered, n),
         value=ratio(correct, n),
         interval=(lower, upper),
@@ -111,9 +107,25 @@ def _result(
             metric,
             lower=Decimal(lower),
             upper=Decimal(upper),
-            interpretable=controls.positive_ok and n > 0 and Decimal(answered) >= Decimal(plan.answered_floor) * n,
+            interpretable=controls_ok and n > 0 and Decimal(answered) >= Decimal(plan.answered_floor) * n,
         ),
     )
+
+
+def controls_ok(plan: AnalysisPlan, *, passed: int, n: int) -> bool:
+    """Tell whether enough positive controls passed; without any, nothing shows that the run could have found much."""
+    return n > 0 and Decimal(passed) >= Decimal(plan.positive_control_bound) * n
+
+
+def _result(
+    plan: AnalysisPlan, metric: PlannedMetric, arm: str, rows: Iterable[GradeRow], controls: Controls
+) -> Result:
+    counts = Counter[str](
+        row.value.outcome
+        for row in rows
+        if row.arm == arm and row.value.role == "test" and metric.category in (None, row.category)
+    )
+    return figure(plan, metric, arm, counts, controls_ok=controls.positive_ok)
 
 
 def _verdict(

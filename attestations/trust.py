@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError
 
 from attestations.documents.agreement import Party, PartyKey, PartyRole, Witness
-from attestations.documents.base import Base64, Name, Part, Time, decode
+from attestations.documents.base import Base64, Name, Part, Time, decode, parse_time
 from attestations.errors import ConfigurationInvalid, KeyRevoked, UntrustedParty
 from attestations.keys import KeyUse, enrol
 
@@ -61,7 +61,7 @@ class Trust(Part):
     def revoked_at(self, public: str) -> str | None:
         """Return when a key (base64 text) was revoked, or None."""
         times = [key.at for key in self.revoked if key.public == public]
-        return min(times) if times else None
+        return min(times, key=parse_time, default=None)
 
     def check_not_revoked(self, public: str, *, party: str, use: str, signed_at: str) -> None:
         """Refuse a key for what it signed at `signed_at`, the surest lower bound of the time.
@@ -70,7 +70,7 @@ class Trust(Part):
             KeyRevoked: the key was revoked at or before that time.
         """
         revoked = self.revoked_at(public)
-        if revoked is not None and revoked <= signed_at:
+        if revoked is not None and parse_time(revoked) <= parse_time(signed_at):
             raise KeyRevoked(f"the {use} key of {party} was revoked at {revoked}", party=party, use=use, at=revoked)
 
 

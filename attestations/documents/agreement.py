@@ -9,8 +9,10 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from attestations.canonical import canonical_bytes
 from attestations.digests import Sha256, sha256
-from attestations.documents.base import Base64, Count, Decimal, Document, Name, Part, Time, decode
+from attestations.documents.base import Base64, Count, Decimal, Document, Name, Part, Time, decode, parse_time
+from attestations.errors import KeyUnacceptable
 from attestations.keys import EnrolledKey, KeyUse, enrol
 from attestations.policy.model import Policy
 
@@ -39,8 +41,6 @@ class Party(Part):
         Raises:
             KeyUnacceptable: there is not exactly one such key, or it is malformed.
         """
-        from attestations.errors import KeyUnacceptable  # noqa: PLC0415 - keeps the error import out of the model's namespace
-
         matching = [key for key in self.keys if key.use == use.value]
         if len(matching) != 1:
             raise KeyUnacceptable(f"{self.id} has not exactly one key for {use.value}", party=self.id, use=use.value)
@@ -59,8 +59,6 @@ class Variant(Part):
 
     def digest(self) -> str:
         """Return the digest by which Promises name this variant."""
-        from attestations.canonical import canonical_bytes  # noqa: PLC0415 - used here only
-
         return sha256(canonical_bytes(self.json_value()))
 
 
@@ -181,7 +179,7 @@ class Agreement(Document):
             raise ValueError("two variants of one name")
         if not set(self.scope.variants) <= {variant.id for variant in self.variants}:
             raise ValueError("the scope names an undeclared variant")
-        if self.access.not_before >= self.access.not_after:
+        if parse_time(self.access.not_before) >= parse_time(self.access.not_after):
             raise ValueError("access ends before it begins")
         return self
 

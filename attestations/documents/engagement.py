@@ -1,4 +1,4 @@
-"""The signed documents around the exchanges: runtime, sessions, registration, grades, close, disclosure, evidence index."""
+"""The signed documents around the exchanges: runtime, sessions, registration, grades, close, disclosure, index."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pydantic import Field
 from attestations.digests import Sha256
 from attestations.documents.base import Base64, Count, Decimal, Document, Name, Part, Time
 from attestations.documents.exchange import Meter
+from attestations.policy.model import Recipient
 
 ContentClass = Literal["C0", "C1", "C2", "C3", "C4", "C5", "C6", "C7", "C8", "C9", "C10"]
 Stage = Literal["S0", "S1", "S2", "S3", "S4", "S5"]
@@ -51,7 +52,7 @@ class SessionOpen(Document):
 
 
 class SessionGrant(Document):
-    """The lab's consent to a session; `prev` of the first Intent is this document's digest. Signed by the record key."""
+    """The lab's consent to a session; its digest is `prev` of the first Intent. Signed by the record key."""
 
     payload_type: ClassVar[str] = "application/vnd.safeconduct.session-grant.v1+json"
 
@@ -135,7 +136,7 @@ class AnalysisPlan(Document):
     metrics: tuple[PlannedMetric, ...] = Field(min_length=1, max_length=256)
     scored_tasks: int = Field(ge=1)
     interval: Literal["wilson"] = "wilson"
-    level: Decimal = "0.95"
+    level: Literal["0.8", "0.9", "0.95", "0.99"] = "0.95"
     answered_floor: Decimal
     positive_control_bound: Decimal
     exclusion_codes: tuple[Name, ...] = ()
@@ -221,7 +222,7 @@ class DeliveryReceipt(Document):
 
 
 class PolicyEvent(Document):
-    """A statement the disclosure policy waits for, e.g. a consent. Signed by the agreement key of the party it is by."""
+    """A statement the disclosure policy waits for, e.g. a consent. Signed by its party's agreement key."""
 
     payload_type: ClassVar[str] = "application/vnd.safeconduct.policy-event.v1+json"
 
@@ -243,7 +244,7 @@ class Release(Document):
     agreement: Sha256
     stage: Stage
     content_class: ContentClass
-    recipient: Name
+    recipient: Recipient
     manifest: Sha256 | None
     key_commitment: Sha256 | None
     after: str = Field(max_length=8192)
@@ -265,7 +266,7 @@ class EvidenceIndex(Document):
 
     agreement: Sha256
     stage: Stage
-    recipient: Name
+    recipient: Recipient
     attestation: Sha256
     members: tuple[EvidenceMember, ...] = Field(min_length=1, max_length=64)
     issued_at: Time

@@ -17,9 +17,7 @@ from attestations.documents.dialogue import Sampling
 
 MAX_SEALED_BYTES = 1024 * 1024  # padded prompt and HPKE overhead; gRPC's own limit is 4 MiB
 
-Status = Literal[
-    "COMPLETED", "REFUSED_POLICY", "ERROR", "TIMEOUT", "CANCELLED_BY_AUDITOR", "ABORTED_CRASH"
-]
+Status = Literal["COMPLETED", "REFUSED_POLICY", "ERROR", "TIMEOUT", "CANCELLED_BY_AUDITOR", "ABORTED_CRASH"]
 
 
 class TokenBudget(Part):
@@ -63,7 +61,7 @@ class Quota(Part):
 
 
 class Promise(Document):
-    """The lab's word, logged before it can read the request, that a Record will follow. Signed by the lab's record key."""
+    """The lab's word, before it can read the request, that a Record will follow. Signed by the record key."""
 
     payload_type: ClassVar[str] = "application/vnd.safeconduct.promise.v1+json"
 
@@ -82,7 +80,7 @@ class Promise(Document):
 
 
 class Usage(Part):
-    """Tokens of one exchange as the model counted them; cached tokens are among the input tokens, reasoning among the output."""
+    """Tokens of one exchange as the model counted them; cached ones are input, reasoning ones are output."""
 
     input_tokens: int = Field(ge=0)
     cached_tokens: int = Field(ge=0)
@@ -170,7 +168,7 @@ class Cancel(Document):
 
 
 class Refusal(Document):
-    """The lab's signed reason for not promising; it takes the Intent's place in the sequence. Signed by the record key."""
+    """The lab's reason for not promising; it takes the Intent's place. Signed by the record key."""
 
     payload_type: ClassVar[str] = "application/vnd.safeconduct.refusal.v1+json"
 

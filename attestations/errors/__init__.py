@@ -30,9 +30,9 @@ from attestations.errors.access import (
     WorkerUnavailable,
 )
 from attestations.errors.base import (
+    PRECEDENCE,
     EvidenceError,
     ExitCode,
-    PRECEDENCE,
     PeerError,
     RefusedError,
     SafeconductError,

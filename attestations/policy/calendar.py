@@ -11,6 +11,13 @@ _SATURDAY = 5
 
 def add(moment: datetime, duration: Duration, holidays: frozenset[date]) -> datetime:
     """Return the instant `duration` after `moment`; business days keep the time of day."""
+    try:
+        return _add(moment, duration, holidays)
+    except OverflowError:
+        return datetime.max.replace(tzinfo=moment.tzinfo)  # later than anything a document can say
+
+
+def _add(moment: datetime, duration: Duration, holidays: frozenset[date]) -> datetime:
     result = moment + timedelta(days=duration.days, seconds=duration.seconds)
     remaining = duration.business_days
     while remaining:

@@ -6,14 +6,18 @@ when it is surely late, and in between the answer is INDETERMINATE (`docs/spec/p
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 
 from attestations.policy.calendar import add
-from attestations.policy.formula import After, All, Any_, Duration, Event, Formula, parse_duration
+from attestations.policy.formula import After, AllOf, AnyOf, Duration, Event, Formula, parse_duration
 from attestations.policy.model import Policy, Rule
+
+HOLD = "HOLD"
+_DAYS = re.compile(r"[1-9][0-9]{0,3}", re.ASCII)
 
 
 class State(StrEnum):
@@ -56,23 +60,31 @@ def evaluate(policy: Policy, events: Sequence[Seen], now: Bounds) -> dict[tuple[
     return {(rule.content_class, rule.to): _state(world, rule, now) for rule in policy.rules}
 
 
+def held_days(argument: str | None) -> int:
+    """Return how many business days a hold asks for; 0 for an argument that is no number."""
+    return int(argument) if argument is not None and _DAYS.fullmatch(argument) else 0
+
+
 def permitted(policy: Policy, events: Sequence[Seen], now: Bounds, *, content_class: str, recipient: str) -> State:
     """Return whether a release would be permitted now, leaving aside whether it has already been made."""
     rule = policy.rule(content_class, recipient)
     if rule is None:
         return State.FORBIDDEN
     world = _World(policy, events)
-    if world.surely(rule.permits(), now):
-        return State.PERMITTED
-    return State.INDETERMINATE if world.possibly(rule.permits(), now) else State.FORBIDDEN
+    return _permission(world.holding(rule), rule, now)
 
 
 def _state(world: _World, rule: Rule, now: Bounds) -> State:
     if world.released(rule):
         return State.RELEASED
+    world = world.holding(rule)
     obliges = rule.obliges()
     if obliges is not None and world.surely(obliges, now):
         return State.OVERDUE
+    return _permission(world, rule, now)
+
+
+def _permission(world: _World, rule: Rule, now: Bounds) -> State:
     if world.surely(rule.permits(), now):
         return State.PERMITTED
     return State.INDETERMINATE if world.possibly(rule.permits(), now) else State.FORBIDDEN
@@ -81,12 +93,24 @@ def _state(world: _World, rule: Rule, now: Bounds) -> State:
 class _World:
     """The events, looked at through one policy."""
 
-    def __init__(self, policy: Policy, events: Sequence[Seen]) -> None:
+    def __init__(self, policy: Policy, events: Sequence[Seen], held: int = 0) -> None:
         self._policy = policy
         self._events = events
         self._holidays = frozenset(date.fromisoformat(day) for day in policy.calendar.holidays)
-        held = sum(int(event.argument or 0) for event in events if event.name == "HOLD")
         self._hold = Duration(business_days=min(held, parse_duration(policy.max_hold).business_days))
+
+    def holding(self, rule: Rule) -> _World:
+        """Return this world with every hold that came in time for a rule.
+
+        A hold logged once the permission surely held would take back what was permitted; it counts for nothing.
+        """
+        held, most = 0, parse_duration(self._policy.max_hold).business_days
+        for place, event in enumerate(self._events):
+            if event.name == HOLD and held < most:
+                then = _World(self._policy, self._events[:place], held)
+                if not then.surely(rule.permits(), event.at):
+                    held += held_days(event.argument)
+        return _World(self._policy, self._events, held) if held else self
 
     def released(self, rule: Rule) -> bool:
         wanted = f"{rule.content_class}:{rule.to}"
@@ -100,9 +124,9 @@ class _World:
 
     def _holds(self, formula: Formula, bound: datetime, *, surely: bool) -> bool:
         match formula:
-            case All(parts):
+            case AllOf(parts):
                 return all(self._holds(part, bound, surely=surely) for part in parts)
-            case Any_(parts):
+            case AnyOf(parts):
                 return any(self._holds(part, bound, surely=surely) for part in parts)
             case Event():
                 return self._first(formula) is not None

@@ -1,10 +1,10 @@
 """The formulas of a policy: monotone (and/or, never not) over events and times.
 
-    RUN_CLOSED                     the event is in the log
-    LAB_CONSENT(C2)                the event with this argument; `*` matches any
-    RUN_CLOSED + P5BD              five business days after the event
-    TIME(anchor+P20BD+hold)        twenty business days after the policy's anchor event, later by any hold
-    TIME(2027-01-31T00:00:00Z)     an instant
+RUN_CLOSED                     the event is in the log
+LAB_CONSENT(C2)                the event with this argument; `*` matches any
+RUN_CLOSED + P5BD              five business days after the event
+TIME(anchor+P20BD+hold)        twenty business days after the policy's anchor event, later by any hold
+TIME(2027-01-31T00:00:00Z)     an instant
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ EVENTS = frozenset(
 CERTAIN_EVENTS = frozenset({"DELIVERED", "REGISTERED", "RUN_CLOSED"})
 MAX_FORMULA_DEPTH = 8
 
-_DURATION = re.compile(r"^P(?:(?P<business>\d{1,4})BD|(?P<days>\d{1,5})D|T(?P<seconds>\d{1,9})S)$")
-_EVENT = re.compile(r"^(?P<name>[A-Z][A-Z_]*)(?:\((?P<argument>[A-Za-z0-9._:*-]{1,64})\))?$")
-_INSTANT = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
+_DURATION = re.compile(r"P(?:(?P<business>\d{1,4})BD|(?P<days>\d{1,5})D|T(?P<seconds>\d{1,9})S)", re.ASCII)
+_EVENT = re.compile(r"(?P<name>[A-Z][A-Z_]*)(?:\((?P<argument>[A-Za-z0-9._:*-]{1,64})\))?", re.ASCII)
+_INSTANT = re.compile(r"2\d{3}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -67,20 +67,20 @@ class After:
 
 
 @dataclass(frozen=True)
-class All:
+class AllOf:
     """True when every part is."""
 
     parts: tuple[Formula, ...]
 
 
 @dataclass(frozen=True)
-class Any_:
+class AnyOf:
     """True when some part is."""
 
     parts: tuple[Formula, ...]
 
 
-Formula = Event | After | All | Any_
+Formula = Event | After | AllOf | AnyOf
 
 
 def parse_formula(value: Any, *, depth: int = 0) -> Formula:
@@ -97,13 +97,13 @@ def parse_formula(value: Any, *, depth: int = 0) -> Formula:
         ((word, parts),) = value.items()
         if word in ("and", "or") and isinstance(parts, (list, tuple)) and 1 <= len(parts) <= 16:  # noqa: PLR2004
             read = tuple(parse_formula(part, depth=depth + 1) for part in parts)
-            return All(read) if word == "and" else Any_(read)
+            return AllOf(read) if word == "and" else AnyOf(read)
     raise ValueError("neither an atom nor one of and/or")
 
 
 def parse_duration(text: str) -> Duration:
     """Read `PnBD` (business days), `PnD` or `PTnS`."""
-    match = _DURATION.match(text)
+    match = _DURATION.fullmatch(text)
     if match is None:
         raise ValueError("a duration is PnBD, PnD or PTnS")
     return Duration(
@@ -130,13 +130,13 @@ def _parse_atom(text: str) -> Formula:
 def _parse_base(text: str) -> Event | datetime | None:
     if text == "anchor":
         return None
-    if _INSTANT.match(text):
-        return datetime.fromisoformat(text.replace("Z", "+00:00"))
+    if _INSTANT.fullmatch(text):
+        return datetime.fromisoformat(text)
     return _parse_event(text)
 
 
 def _parse_event(text: str) -> Event:
-    match = _EVENT.match(text)
+    match = _EVENT.fullmatch(text)
     if match is None or match["name"] not in EVENTS:
         raise ValueError("an unknown event")
     return Event(match["name"], match["argument"])

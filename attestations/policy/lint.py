@@ -16,8 +16,8 @@ from attestations.errors import PolicyUnsatisfiable
 from attestations.policy.formula import (
     CERTAIN_EVENTS,
     After,
-    All,
-    Any_,
+    AllOf,
+    AnyOf,
     Duration,
     Event,
     Formula,
@@ -54,7 +54,7 @@ def _obliged_is_permitted(policy: Policy, rule: Rule) -> None:
         return
     for maximum in _disjuncts(policy, obliges):
         for minimum in _conjuncts(policy, rule.permits()):
-            if not any(_not_later(policy, early, late) for early in minimum for late in maximum):
+            if not any(_not_later(early, late) for early in minimum for late in maximum):
                 raise PolicyUnsatisfiable(f"rule {rule.id} obliges before it permits", rule="L1", policy_rule=rule.id)
 
 
@@ -88,21 +88,21 @@ def _commitments_first(policy: Policy) -> None:
         raise PolicyUnsatisfiable("C2 is for PUBLIC but C1 never is", rule="L9", policy_rule=aggregate.id)
     for maximum in _disjuncts(policy, aggregate.permits()):
         for minimum in _conjuncts(policy, commitments.permits()):
-            if not any(_not_later(policy, early, late) for early in minimum for late in maximum):
+            if not any(_not_later(early, late) for early in minimum for late in maximum):
                 raise PolicyUnsatisfiable("C2 may be public before C1 is", rule="L9", policy_rule=aggregate.id)
 
 
 def _conjuncts(policy: Policy, formula: Formula) -> list[frozenset[_Term]]:
     """The formula's time as a maximum of minima."""
-    return _normal(policy, formula, outer=All)
+    return _normal(policy, formula, outer=AllOf)
 
 
 def _disjuncts(policy: Policy, formula: Formula) -> list[frozenset[_Term]]:
     """The formula's time as a minimum of maxima."""
-    return _normal(policy, formula, outer=Any_)
+    return _normal(policy, formula, outer=AnyOf)
 
 
-def _normal(policy: Policy, formula: Formula, *, outer: type[All | Any_]) -> list[frozenset[_Term]]:
+def _normal(policy: Policy, formula: Formula, *, outer: type[AllOf | AnyOf]) -> list[frozenset[_Term]]:
     if isinstance(formula, (Event, After)):
         return [frozenset({_term(policy, formula)})]
     parts = [_normal(policy, part, outer=outer) for part in formula.parts]
@@ -140,7 +140,7 @@ def _span(policy: Policy, duration: Duration) -> tuple[int, int]:
     return plain + duration.business_days * _DAY, plain + longest * _DAY
 
 
-def _not_later(policy: Policy, early: _Term, late: _Term) -> bool:
+def _not_later(early: _Term, late: _Term) -> bool:
     if early.base != late.base:
         if isinstance(early.base, datetime) and isinstance(late.base, datetime):
             return early.base.timestamp() + early.longest <= late.base.timestamp() + late.shortest

@@ -11,13 +11,13 @@ from attestations.errors import (
     EvidenceMissing,
     HazardFieldExposed,
     KeyCommitmentMismatch,
-    PhaseViolation,
     RecipientNotPermitted,
 )
 from attestations.policy.evaluate import Bounds, State, evaluate, permitted
 from attestations.policy.model import STAGE_CLASSES, Policy
+from attestations.verify.checkpoints import check_release_checkpoint
 from attestations.verify.parties import Parties
-from attestations.verify.transcript import LoggedRelease, Transcript, check_release_checkpoint
+from attestations.verify.transcript import LoggedRelease, Transcript
 
 _STAGES = ("S0", "S1", "S2", "S3", "S4", "S5")
 
@@ -42,17 +42,18 @@ def check_releases(parties: Parties, transcript: Transcript) -> None:
         _check_time(parties, release)
 
 
-def check_shown(
-    parties: Parties, transcript: Transcript, *, stage: str, recipient: str, classes: tuple[str, ...]
-) -> None:
+def check_shown(transcript: Transcript, *, stage: str, recipient: str, classes: tuple[str, ...]) -> None:
     """Check that what the file shows its recipient has been released to that recipient, or to the public.
 
     Args:
-        parties: the agreement's parties.
         transcript: what the log says.
         stage: the stage the file says it is.
         recipient: for whom the file says it is.
         classes: the classes the file holds keys for.
+
+    Raises:
+        HazardFieldExposed, DisclosureEarly, RecipientNotPermitted.
+        EvidenceMissing: a class that is sealed and of this stage is not opened.
     """
     if "C9" in classes:
         raise HazardFieldExposed("the file holds the key of hazardous fields")
@@ -67,9 +68,10 @@ def check_shown(
                 content_class=content_class,
                 recipient=recipient,
             )
+    sealed = {package.content_class for package in transcript.manifest.packages} if transcript.manifest else set()
     for content_class in allowed:
-        if content_class != "C1" and content_class not in classes:
-            raise EvidenceMissing(f"the key of {content_class} is missing at stage {stage}", content_class=content_class)
+        if content_class in sealed and content_class not in classes:
+            raise EvidenceMissing(f"the key of {content_class} is missing at {stage}", content_class=content_class)
 
 
 def check_obligations(policy: Policy, transcript: Transcript, now: Bounds) -> None:
@@ -115,8 +117,9 @@ def _check_key(release: LoggedRelease, transcript: Transcript) -> None:
     if document.content_class in ("C0", "C1"):
         return
     manifest = transcript.manifest
-    if manifest is None or not transcript.delivered:
-        raise PhaseViolation("something was released before the packages were delivered", leaf=str(release.index))
+    delivered = any(event.name == "DELIVERED" for event in release.events_before)
+    if manifest is None or not delivered:
+        raise DisclosureEarly("something was released before the packages were delivered", leaf=str(release.index))
     committed = {package.content_class: package.key_commitment for package in manifest.packages}
     if document.manifest != transcript.manifest_digest or (
         document.key_commitment != committed.get(document.content_class)

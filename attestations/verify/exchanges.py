@@ -1,94 +1,71 @@
-"""Steps 7 and 8: one pass over the log that checks every session, Promise and Record, in memory that does not grow with it."""
+"""Steps 7 and 8: one pass over the log that checks every session, Promise and Record, in nearly constant memory."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeVar
 
 from attestations.digests import sha256
 from attestations.documents.agreement import Variant
-from attestations.documents.base import Document, parse_time
-from attestations.documents.engagement import LogReceipt, SessionGrant, SessionOpen
-from attestations.documents.exchange import Cancel, Intent, Meter, Promise, Record, Refusal
+from attestations.documents.base import Document, decode, parse_time
+from attestations.documents.engagement import LogReceipt, RuntimeStatement, SessionGrant, SessionOpen
+from attestations.documents.exchange import Cancel, Intent, Promise, Record, Refusal
 from attestations.envelope import Envelope, open_document
 from attestations.errors import (
+    AttestationKeyUnbound,
     AttributionFailed,
-    ExchangeOmitted,
     InclusionProofInvalid,
     MalformedEnvelope,
     PrevHashMismatch,
     PromiseMissing,
     PromiseUnfulfilled,
     RecordEquivocation,
+    ResponseCommitmentMismatch,
     SequenceEquivocation,
     SequenceGap,
+    SlaBreached,
     TimeOrderViolation,
     UndeclaredRouting,
     UsageMeterMismatch,
     VariantMismatch,
 )
-from attestations.keys import EnrolledKey
+from attestations.frames import worker_signature_input
+from attestations.keys import EnrolledKey, KeyUse, enrol
 from attestations.log_entries import LogEntry
 from attestations.verify.parties import Parties
+from attestations.verify.tally import Tally
 
 D = TypeVar("D", bound=Document)
-_HEX_BYTES = 32
-
-
-@dataclass
-class Session:
-    """Where one session stands while the log is read."""
-
-    next_seq: int
-    prev: str
-    open: OpenPromise | None = None
+_WITH_CANCEL = 2
 
 
 @dataclass(frozen=True)
 class OpenPromise:
     """A Promise that still needs its Record."""
 
+    number: int
     digest: str
     intent: Intent
     promise: Promise
 
 
 @dataclass
-class Tally:
-    """What the exchanges of a log amount to."""
+class Session:
+    """Where one session stands while the log is read."""
 
-    counts: dict[str, int] = field(
-        default_factory=lambda: dict.fromkeys(
-            (
-                "promised",
-                "COMPLETED",
-                "REFUSED_POLICY",
-                "ERROR",
-                "TIMEOUT",
-                "CANCELLED_BY_AUDITOR",
-                "ABORTED_CRASH",
-                "refusals",
-            ),
-            0,
-        )
-    )
-    meter: Meter = field(default_factory=Meter)
-    first_promise: int | None = None
-    # One (handle, status) for every Promise and one (request, result, session, seq) for every answer, packed: they are
-    # needed once tasks and transcripts are opened, and are the only thing here that grows with the log.
-    handles: bytearray = field(default_factory=bytearray)
-    statuses: bytearray = field(default_factory=bytearray)
-    answers: bytearray = field(default_factory=bytearray)
+    number: int
+    prev: str
+    next_seq: int = 0
+    open: OpenPromise | None = None
 
 
-STATUS_CODES = {
-    "COMPLETED": 0,
-    "REFUSED_POLICY": 1,
-    "ERROR": 2,
-    "TIMEOUT": 3,
-    "CANCELLED_BY_AUDITOR": 4,
-    "ABORTED_CRASH": 5,
-}
+@dataclass(frozen=True)
+class _Worker:
+    """The keys a runtime statement names."""
+
+    signer: EnrolledKey
+    sealed_to: str
 
 
 class ExchangePass:
@@ -97,150 +74,155 @@ class ExchangePass:
     def __init__(self, parties: Parties) -> None:
         self._parties = parties
         self._agreement = parties.agreement
-        self._skew = parties.agreement.timing.skew_seconds
         self._variants: dict[str, tuple[Variant, str]] = {
-            variant.id: (variant, variant.digest()) for variant in parties.agreement.variants
+            variant.id: (variant, variant.digest())
+            for variant in parties.agreement.variants
+            if variant.id in parties.agreement.scope.variants
         }
+        self._workers: dict[str, _Worker] = {}
+        self._last: datetime | None = None
         self.sessions: dict[str, Session] = {}
-        self.runtimes: set[str] = set()
         self.tally = Tally()
-        self._last_time = ""
-        self._order: dict[str, int] = {}  # session -> number of its open Promise
+        self.last_time: str | None = None
+        self.last_intent: str | None = None
 
     def time(self, stated: str, index: int) -> None:
         """Take the lab's time of a leaf, which must not run backwards."""
-        if self._last_time and parse_time(stated) < parse_time(self._last_time):
+        moment = parse_time(stated)
+        if self._last is not None and moment < self._last:
             raise TimeOrderViolation("the lab's times run backwards in the log", leaf=str(index))
-        self._last_time = stated
+        self._last, self.last_time = moment, stated
 
     def receipt(self, entry: LogEntry, index: int) -> LogReceipt:
         """Check the lab's receipt at the end of a leaf that is no exchange."""
         document, last = entry.documents[0], entry.documents[-1]
         receipt = self._open(last, LogReceipt, self._parties.lab_record)
-        self._index(receipt.log_index, index)
+        _index(receipt.log_index, index)
         if receipt.kind != entry.kind or receipt.document != document.digest:
             raise AttributionFailed("a log receipt is about another document", leaf=str(index))
         self.time(receipt.logged_at, index)
         return receipt
 
+    def runtime(self, digest: str, statement: RuntimeStatement) -> None:
+        """Take the keys of a runtime statement; Intents name the statement by its digest."""
+        signer = enrol(self._parties.lab_record.party, KeyUse.WORKER, decode(statement.worker_public))
+        self._workers[digest] = _Worker(signer, sha256(decode(statement.hpke_public)))
+
     def session(self, entry: LogEntry, index: int) -> None:
         """Check a session leaf."""
-        self._arity(entry, 2)
+        _arity(entry, 2)
         opened = self._open(entry.documents[0], SessionOpen, self._parties.auditor_exchange)
         grant = self._open(entry.documents[1], SessionGrant, self._parties.lab_record)
-        self._index(grant.log_index, index)
+        _index(grant.log_index, index)
         if grant.session != opened.session or grant.open != entry.documents[0].digest:
             raise AttributionFailed("a session grant is about another session", leaf=str(index))
         if opened.session in self.sessions:
             raise SequenceEquivocation("a session is opened twice", session=opened.session)
-        self.sessions[opened.session] = Session(0, entry.documents[1].digest)
+        self.tally.sessions.append(opened.session)
+        self.sessions[opened.session] = Session(len(self.sessions), entry.documents[1].digest)
         self.time(grant.granted_at, index)
 
     def promise(self, entry: LogEntry, index: int) -> None:
         """Check a promise leaf: Intent by the auditor, Promise by the lab, both about one place."""
-        self._arity(entry, 2)
+        _arity(entry, 2)
         intent, session = self._intent(entry, index)
         promise = self._open(entry.documents[1], Promise, self._parties.lab_record)
-        self._index(promise.log_index, index)
-        if (promise.session, promise.seq, promise.intent) != (
-            intent.session,
-            intent.seq,
-            entry.documents[0].digest,
-        ):
+        _index(promise.log_index, index)
+        if (promise.session, promise.seq, promise.intent) != (intent.session, intent.seq, entry.documents[0].digest):
             raise AttributionFailed("a Promise is about another Intent", leaf=str(index))
         variant, digest = self._variant(intent.variant)
         if promise.variant != digest or promise.manifest != variant.manifest or intent.template != variant.template:
             raise VariantMismatch("a Promise names other weights than the agreement", leaf=str(index))
-        if promise.evidence != intent.evidence or promise.evidence not in self.runtimes:
+        worker = self._workers.get(promise.evidence)
+        if promise.evidence != intent.evidence or worker is None:
             raise AttributionFailed("a Promise names runtime evidence that is not in the log", leaf=str(index))
-        if session.open is not None:
-            raise SequenceGap("a session promises twice without a Record between", session=intent.session)
+        if intent.worker_key != worker.sealed_to:
+            raise AttestationKeyUnbound("a request was sealed to a key the runtime evidence lacks", leaf=str(index))
         self.time(promise.promised_at, index)
-        session.open = OpenPromise(entry.documents[1].digest, intent, promise)
+        number = self.tally.promised(intent.handle)
+        session.open = OpenPromise(number, entry.documents[1].digest, intent, promise)
         session.next_seq += 1
-        tally = self.tally
-        tally.counts["promised"] += 1
-        tally.handles += bytes.fromhex(intent.handle)
-        tally.statuses.append(255)
-        if tally.first_promise is None:
-            tally.first_promise = index
-        self._order[intent.session] = tally.counts["promised"] - 1
+        self.last_intent = promise.promised_at
 
     def refusal(self, entry: LogEntry, index: int) -> None:
         """Check a refusal leaf; it takes the Intent's place in the sequence."""
-        self._arity(entry, 2)
+        _arity(entry, 2)
         intent, session = self._intent(entry, index)
         refusal = self._open(entry.documents[1], Refusal, self._parties.lab_record)
-        self._index(refusal.log_index, index)
-        if (refusal.session, refusal.seq, refusal.intent) != (
-            intent.session,
-            intent.seq,
-            entry.documents[0].digest,
-        ):
+        _index(refusal.log_index, index)
+        if (refusal.session, refusal.seq, refusal.intent) != (intent.session, intent.seq, entry.documents[0].digest):
             raise AttributionFailed("a refusal is about another Intent", leaf=str(index))
         self.time(refusal.refused_at, index)
         session.next_seq += 1
         session.prev = entry.documents[1].digest
         self.tally.counts["refusals"] += 1
+        self.last_intent = refusal.refused_at
 
     def record(self, entry: LogEntry, index: int) -> None:
         """Check a record leaf against its Promise."""
         envelope = entry.documents[-1]
         record = self._open(envelope, Record, self._parties.lab_record)
-        self._index(record.log_index, index)
+        _index(record.log_index, index)
         session = self.sessions.get(record.session)
         if session is None:
             raise PromiseMissing("a Record of a session that was never opened", leaf=str(index))
-        pending = session.open
-        if pending is None:
-            if record.seq < session.next_seq:
-                raise RecordEquivocation("two Records for one Promise", session=record.session, seq=str(record.seq))
-            raise PromiseMissing("a Record without its Promise", session=record.session, seq=str(record.seq))
-        if (record.seq, record.promise) != (pending.promise.seq, pending.digest):
-            raise RecordEquivocation("a Record is about another Promise", session=record.session, seq=str(record.seq))
-        if len(entry.documents) == 2:  # noqa: PLR2004 - a cancellation stands before its Record
+        pending = _pending(session, record)
+        if len(entry.documents) == _WITH_CANCEL:
             cancel = self._open(entry.documents[0], Cancel, self._parties.auditor_exchange)
             if cancel.promise != pending.digest or record.status != "CANCELLED_BY_AUDITOR":
                 raise AttributionFailed("a cancellation of another exchange", leaf=str(index))
-        self._identity(record, pending, index)
+        _identity(record, pending, index)
         self._meter(record, pending, index)
+        self._answer(record, pending, session.number, index)
         self.time(record.finished_at, index)
-        session.open = None
-        session.prev = envelope.digest
-        tally = self.tally
-        tally.counts[record.status] += 1
-        tally.statuses[self._order[record.session]] = STATUS_CODES[record.status]
-        if record.response is not None:
-            tally.answers += bytes.fromhex(pending.intent.plaintext_commit + record.response.commitment)
-            tally.answers += self._order[record.session].to_bytes(8, "big")
-        tally.meter = record.meter_after
+        session.open, session.prev = None, envelope.digest
+        self.tally.ended(pending.number, record.status)
+        self.tally.meter = record.meter_after
 
     def finish(self) -> None:
-        """Check that nothing was left open when the log ends."""
+        """Check that nothing was left open when the run ended, and that the lab's own failures keep to their cap.
+
+        Raises:
+            PromiseUnfulfilled, SlaBreached.
+        """
         for name, session in self.sessions.items():
             if session.open is not None:
                 raise PromiseUnfulfilled("a Promise has no Record", session=name, seq=str(session.next_seq - 1))
+        aborted, cap = self.tally.counts["ABORTED_CRASH"], self._agreement.budget.crashes
+        if aborted > cap:
+            raise SlaBreached(f"{aborted} exchanges were aborted where {cap} were agreed", aborted=str(aborted))
 
     def _intent(self, entry: LogEntry, index: int) -> tuple[Intent, Session]:
         intent = self._open(entry.documents[0], Intent, self._parties.auditor_exchange)
         session = self.sessions.get(intent.session)
         if session is None:
             raise AttributionFailed("an Intent of a session that was never opened", leaf=str(index))
+        facts = {"session": intent.session, "seq": str(intent.seq)}
         if intent.seq < session.next_seq:
-            raise SequenceEquivocation("one place in a session is used twice", session=intent.session, seq=str(intent.seq))
+            raise SequenceEquivocation("one place in a session is used twice", **facts)
         if intent.seq > session.next_seq:
-            raise SequenceGap("a sequence number is skipped", session=intent.session, seq=str(intent.seq))
+            raise SequenceGap("a sequence number is skipped", **facts)
+        if session.open is not None:
+            raise PromiseUnfulfilled("a session goes on although a Promise has no Record", **facts)
         if intent.prev != session.prev:
-            raise PrevHashMismatch("an Intent does not follow what came before", session=intent.session, seq=str(intent.seq))
+            raise PrevHashMismatch("an Intent does not follow what came before", **facts)
         return intent, session
 
-    def _identity(self, record: Record, pending: OpenPromise, index: int) -> None:
-        if record.variant != pending.promise.variant or record.manifest != pending.promise.manifest:
-            if record.router.used:
-                raise VariantMismatch("the answer came from another model than the one promised", leaf=str(index))
-            raise VariantMismatch("a Record names another model than its Promise", leaf=str(index))
-        if not record.router.used and record.router.served is not None:
-            raise UndeclaredRouting("a Record names another model but no routing", leaf=str(index))
+    def _answer(self, record: Record, pending: OpenPromise, session: int, index: int) -> None:
+        response = record.response
+        if response is None:
+            return
+        signed = worker_signature_input(
+            agreement=self._parties.digest,
+            session=record.session,
+            seq=record.seq,
+            frames_root=response.frames_root,
+            frames=response.frames,
+            result_commitment=response.commitment,
+        )
+        if not self._workers[pending.promise.evidence].signer.verify(decode(response.worker_signature), signed):
+            raise ResponseCommitmentMismatch("a Record's answer is not the one the worker signed", leaf=str(index))
+        self.tally.answered(pending.number, pending.intent, session, response.commitment)
 
     def _meter(self, record: Record, pending: OpenPromise, index: int) -> None:
         before, after, usage = record.meter_before, record.meter_after, record.usage
@@ -258,7 +240,7 @@ class ExchangePass:
 
     def _variant(self, name: str) -> tuple[Variant, str]:
         found = self._variants.get(name)
-        if found is None or name not in self._agreement.scope.variants:
+        if found is None:
             raise VariantMismatch("a Promise for a variant outside the agreement", variant=name)
         return found
 
@@ -268,28 +250,33 @@ class ExchangePass:
             raise AttributionFailed(f"a {kind.__name__} of another agreement", document=kind.__name__)
         return document
 
-    @staticmethod
-    def _arity(entry: LogEntry, expected: int) -> None:
-        if len(entry.documents) != expected:
-            raise MalformedEnvelope(f"a {entry.kind} leaf holds {expected} documents", kind=entry.kind)
 
-    @staticmethod
-    def _index(stated: str, index: int) -> None:
-        if int(stated) != index:
-            raise InclusionProofInvalid(
-                "a leaf is not where the lab put it", leaf=str(index), stated=stated
-            )
-
-
-def answer_count(tally: Tally) -> int:
-    """Return how many exchanges were answered."""
-    return len(tally.answers) // (2 * _HEX_BYTES + 8)
+def _pending(session: Session, record: Record) -> OpenPromise:
+    facts = {"session": record.session, "seq": str(record.seq)}
+    pending = session.open
+    if pending is None:
+        if record.seq < session.next_seq:
+            raise RecordEquivocation("two Records for one Promise", **facts)
+        raise PromiseMissing("a Record without its Promise", **facts)
+    if (record.seq, record.promise) != (pending.promise.seq, pending.digest):
+        raise RecordEquivocation("a Record is about another Promise", **facts)
+    return pending
 
 
-def answer(tally: Tally, position: int) -> tuple[bytes, bytes, int]:
-    """Return (request commitment, result commitment, promise number) of one answer, in log order."""
-    width = 2 * _HEX_BYTES + 8
-    row = bytes(tally.answers[position * width : (position + 1) * width])
-    if len(row) != width:
-        raise ExchangeOmitted("more transcripts than answered exchanges", answer=str(position))
-    return row[:_HEX_BYTES], row[_HEX_BYTES : 2 * _HEX_BYTES], int.from_bytes(row[2 * _HEX_BYTES :], "big")
+def _identity(record: Record, pending: OpenPromise, index: int) -> None:
+    if record.variant != pending.promise.variant or record.manifest != pending.promise.manifest:
+        raise VariantMismatch("the answer came from another model than the one promised", leaf=str(index))
+    if record.router.used:
+        raise VariantMismatch("the answer was routed to another model", leaf=str(index))
+    if record.router.served is not None:
+        raise UndeclaredRouting("a Record names another model but no routing", leaf=str(index))
+
+
+def _arity(entry: LogEntry, expected: int) -> None:
+    if len(entry.documents) != expected:
+        raise MalformedEnvelope(f"a {entry.kind} leaf holds {expected} documents", kind=entry.kind)
+
+
+def _index(stated: str, index: int) -> None:
+    if int(stated) != index:
+        raise InclusionProofInvalid("a leaf is not where the lab put it", leaf=str(index), stated=stated)

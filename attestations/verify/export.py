@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
 from attestations.container import Container
@@ -10,10 +11,12 @@ from attestations.errors import CommitmentMismatch, ExitCode
 from attestations.trust import Trust
 from attestations.verify import opened, parties, transcript
 from attestations.verify.engine import Request, verify_evidence
+from attestations.verify.tally import Tally
+from attestations.verify.transcripts import read_transcripts
 
 
-def export_opened(stream: BinaryIO, trust: Trust) -> dict[str, bytes]:
-    """Return {file name: bytes} of everything the file's keys open.
+def export_opened(stream: BinaryIO, trust: Trust) -> dict[str, Iterable[bytes]]:
+    """Return {file name: its lines} of everything the file's keys open, each read when it is asked for.
 
     Raises:
         CommitmentMismatch: the file does not verify; nothing of it is shown as fact.
@@ -26,43 +29,52 @@ def export_opened(stream: BinaryIO, trust: Trust) -> dict[str, bytes]:
         )
     agreed = parties.open_agreement(container, trust)
     log = transcript.read_log(container.lines("log.jsonl"), agreed)
-    content = opened.open_content(container, agreed, log)
-    files: dict[str, bytes] = {"agreement.json": _pretty(agreed.agreement.json_value())}
-    if content.plan is not None:
-        files["plan.json"] = _pretty(content.plan.json_value())
+    content = opened.open_content(container, log)
+    files: dict[str, Iterable[bytes]] = {"agreement.json": [_pretty(agreed.agreement.json_value())]}
+    if content.aggregate is not None:
+        files["plan.json"] = [_pretty(content.aggregate.plan.json_value())]
     if report.predicate is not None:
-        files["attestation.json"] = _pretty(report.predicate.model_dump(mode="json", by_alias=True))
+        files["attestation.json"] = [_pretty(report.predicate.model_dump(mode="json", by_alias=True))]
     if content.rows is not None:
-        files["grades.jsonl"] = _lines(
-            {"task": row.task, "arm": row.arm, "epoch": row.epoch, "category": row.category, **row.value.json_value()}
+        files["grades.jsonl"] = (
+            _line(
+                {"task": row.task, "arm": row.arm, "epoch": row.epoch, "category": row.category}
+                | row.value.json_value()
+            )
             for row in content.rows
         )
-    if content.kinds:
-        files["tasks.jsonl"] = _lines(
+    if content.tasks.kinds:
+        files["tasks.jsonl"] = _tasks(content)
+    if content.transcripts is not None:
+        files["transcripts.jsonl"] = _transcripts(content, log.exchanges.tally)
+    return files
+
+
+def _tasks(content: opened.Content) -> Iterator[bytes]:
+    classes = [name for name in ("C5", "C6", "C8") if name in content.keys]
+    for task in range(len(content.tasks.kinds)):
+        fields: dict[str, Any] = {"task": task}
+        for name in classes:
+            fields |= content.tasks.fields(name, task)
+        yield _line(fields)
+
+
+def _transcripts(content: opened.Content, tally: Tally) -> Iterator[bytes]:
+    for answered in read_transcripts(content, tally):
+        signed = answered.signed
+        yield _line(
             {
-                "task": task,
-                "kind": kind,
-                "prompt": content.prompts.get(task),
-                "target": content.targets.get(task),
-                "grader": content.graders.get(task),
-            }
-            for task, kind in content.kinds.items()
-        )
-    if content.answered:
-        files["transcripts.jsonl"] = _lines(
-            {
-                "promise": answered.promise,
+                "session": signed.session,
+                "seq": signed.seq,
                 "request": answered.request.json_value(),
                 "result": answered.result.json_value(),
             }
-            for answered in content.answered
         )
-    return files
 
 
 def _pretty(value: Any) -> bytes:
     return json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n"
 
 
-def _lines(values: Any) -> bytes:
-    return b"".join(json.dumps(value, ensure_ascii=False).encode() + b"\n" for value in values)
+def _line(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode() + b"\n"

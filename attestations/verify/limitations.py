@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from attestations.documents.agreement import Agreement
 from attestations.predicate import AuditPredicate
 from attestations.verify.opened import Content
@@ -12,7 +14,7 @@ def limitations(
     agreement: Agreement, transcript: Transcript, predicate: AuditPredicate | None, content: Content | None
 ) -> tuple[str, ...]:
     """Return the sentences to print, those that matter most first."""
-    lines = ["A valid signature is not a safe model: these checks show what was asked, answered and published, no more."]
+    lines = ["A valid signature is not a safe model: this shows what was asked, answered and published, no more."]
     if agreement.runtime.level == "RA0":
         lines.append(
             "RA0: which weights ran, and that prompts were not kept or trained on, is the lab's signed word only."
@@ -23,11 +25,15 @@ def limitations(
     if predicate is not None and predicate.arms == ("as_shipped",):
         lines.append("The model was asked as shipped; better elicitation may find more capability.")
     if not agreement.witnesses.quorum:
-        lines.append("No third party witnessed the log: lab and auditor together could have rewritten it before release.")
+        lines.append("No third party witnessed the log: lab and auditor together could have rewritten it.")
     if content is None or content.rows is None:
         lines.append("The figures cannot be recomputed at this stage; they were sealed before release.")
     elif "C7" not in content.classes:
         lines.append("The grades cannot be repeated at this stage; they were fixed before anything was opened.")
-    if not transcript.exchanges or transcript.exchanges.tally.counts["ABORTED_CRASH"]:
+    agreed = agreement.access.business_days
+    if predicate is not None and Decimal(predicate.transcript.effective_access_business_days) < Decimal(agreed):
+        given = predicate.transcript.effective_access_business_days
+        lines.append(f"The lab gave {given} business days of access of the {agreed} it had agreed to.")
+    if transcript.exchanges.tally.counts["ABORTED_CRASH"]:
         lines.append("Some exchanges were aborted by crashes and asked again as new attempts.")
     return tuple(lines)

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from attestations.container import Container
 from attestations.digests import sha256
-from attestations.documents.agreement import Agreement
+from attestations.documents.agreement import Agreement, PartyRole
+from attestations.documents.base import decode
 from attestations.documents.engagement import EvidenceIndex
 from attestations.envelope import Envelope, open_envelope, pae, parse_envelope
 from attestations.errors import (
     CommitmentMismatch,
     EvidenceMissing,
+    MalformedEnvelope,
     MissingRoleSignature,
+    PolicyUnsatisfiable,
     SignatureInvalid,
     SignerRoleMismatch,
     UntrustedParty,
 )
 from attestations.keys import EnrolledKey, KeyUse, enrol
 from attestations.policy.lint import lint
-from attestations.documents.base import decode
 from attestations.trust import Trust
 
 MAX_DOCUMENT_MEMBER_BYTES = 4 << 20
+_NO_DOCUMENTS = ("receive", "log", "cosign", "witness")
 REQUIRED_MEMBERS = (
     "index.dsse.json",
     "attestation.sigstore.json",
@@ -100,45 +104,61 @@ def open_agreement(container: Container, trust: Trust) -> Parties:
 
 
 def _signers(envelope: Envelope, trust: Trust) -> tuple[EnrolledKey, EnrolledKey]:
+    """Return the agreement keys of the trusted lab and auditor that signed."""
     signed = pae(envelope.payload_type, envelope.payload)
-    by_role: dict[str, EnrolledKey] = {}
-    trusted_ids: set[str] = set()
-    other_uses: list[EnrolledKey] = []
-    for party in trust.parties:
-        for listed in party.keys:
-            if listed.use in ("receive", "log", "cosign", "witness"):
-                continue
-            key = enrol(party.id, KeyUse(listed.use), decode(listed.public))
-            trusted_ids.add(key.id)
-            if not any(key.verify(signature.sig, signed) for signature in envelope.signatures):
-                continue
-            if listed.use == "agreement" and party.role in ("lab", "auditor"):
-                by_role.setdefault(party.role, key)
-            else:
-                other_uses.append(key)
-    missing = [role for role in ("lab", "auditor") if role not in by_role]
-    if not missing:
+    listed = [
+        (party.role, enrol(party.id, KeyUse(key.use), decode(key.public)))
+        for party in trust.parties
+        for key in party.keys
+        if key.use not in _NO_DOCUMENTS
+    ]
+    proven = [
+        (role, key) for signature in envelope.signatures for role, key in listed if key.verify(signature.sig, signed)
+    ]
+    by_role = {role: key for role, key in proven if key.use is KeyUse.AGREEMENT}
+    if "lab" in by_role and "auditor" in by_role:
         return by_role["lab"], by_role["auditor"]
-    if other_uses:
-        raise SignerRoleMismatch(
-            f"the agreement is signed with a key for {other_uses[0].use.value}", party=other_uses[0].party
-        )
-    unproven = [signature for signature in envelope.signatures if signature.keyid in trusted_ids]
-    if len(unproven) > len(by_role):
+    missing: PartyRole = "auditor" if "lab" in by_role else "lab"
+    for role, key in proven:
+        if role == missing:
+            raise SignerRoleMismatch(f"the agreement is signed with a key for {key.use.value}", party=key.party)
+    trusted = {key.id for _, key in listed}
+    held = {key.id for _, key in proven}
+    unproven = [signature for signature in envelope.signatures if signature.keyid not in held]
+    if any(signature.keyid in trusted for signature in unproven):
         raise SignatureInvalid("a signature under the agreement does not hold", document="Agreement")
-    if len(envelope.signatures) > len(by_role) and len(by_role) + len(missing) == len(envelope.signatures):
-        raise UntrustedParty("the agreement is signed by a key that is not in the trust file", role=missing[0])
-    raise MissingRoleSignature(f"the agreement is not signed by the {missing[0]}", role=missing[0])
+    if unproven:
+        raise UntrustedParty("the agreement is signed by a key that is not in the trust file", role=missing)
+    raise MissingRoleSignature(f"the agreement is not signed by the {missing}", role=missing)
 
 
 def check_agreement(parties: Parties, trust: Trust) -> None:
-    """Check what both signed: the policy keeps the linter's rules and no key was revoked when it signed."""
-    lint(parties.agreement.policy)
+    """Check what both signed: the policy keeps the linter's rules and no key was revoked before.
+
+    Raises:
+        MalformedEnvelope: the policy breaks a rule, so that nobody should have signed it.
+        KeyRevoked: a key was revoked when the agreement was made.
+    """
+    try:
+        lint(parties.agreement.policy)
+    except PolicyUnsatisfiable as error:
+        raise MalformedEnvelope(f"the agreed policy breaks its rules: {error.message}", **error.facts) from None
     for party in parties.agreement.parties:
         for key in party.keys:
-            trust.check_not_revoked(
-                key.public, party=party.id, use=key.use, signed_at=parties.agreement.created_at
-            )
+            trust.check_not_revoked(key.public, party=party.id, use=key.use, signed_at=parties.agreement.created_at)
+
+
+def check_used(parties: Parties, trust: Trust, used: Mapping[tuple[PartyRole, KeyUse], str | None]) -> None:
+    """Check that no key was revoked when it last signed; `used` gives the surest lower bound of that time.
+
+    Raises:
+        KeyRevoked.
+    """
+    for (role, use), at in used.items():
+        party = parties.agreement.party(role)
+        for key in party.keys:
+            if key.use == use.value and at is not None:
+                trust.check_not_revoked(key.public, party=party.id, use=key.use, signed_at=at)
 
 
 def open_index(container: Container, parties: Parties) -> Index:
@@ -171,8 +191,11 @@ def check_members(container: Container, index: EvidenceIndex) -> None:
     if present != set(listed) or len(listed) != len(index.members):
         raise CommitmentMismatch("the evidence file holds members its index does not list")
     for name, member in listed.items():
+        if str(container.size(name)) != member.bytes:  # before gigabytes are read for nothing
+            raise CommitmentMismatch(f"{name} is not as long as its index says", member=name)
+    for name, member in listed.items():
         digest = hashlib.sha256()
         for block in container.blocks(name):
             digest.update(block)
-        if str(container.size(name)) != member.bytes or digest.hexdigest() != member.digest:
+        if digest.hexdigest() != member.digest:
             raise CommitmentMismatch(f"{name} is not the member its index lists", member=name)

@@ -84,17 +84,26 @@ class Report:
         codes = {check.exit_code for check in self.checks if check.exit_code is not ExitCode.OK}
         return next((code for code in PRECEDENCE if code in codes), ExitCode.OK)
 
+    @property
+    def holds(self) -> bool:
+        """Whether everything holds; what is claimed is shown only then."""
+        return self.exit_code is ExitCode.OK
+
     def to_json(self) -> dict[str, Any]:
-        """Return the whole report as plain JSON types."""
+        """Return the whole report as plain JSON types, checks in the order of their steps."""
         return {
             "v": "safeconduct-report/v1",
             "exitCode": int(self.exit_code),
             "stage": self.stage,
             "recipient": self.recipient,
-            "checks": [check.to_json() for check in self.checks],
-            "derivedAssurance": None if self.assurance is None else self.assurance.model_dump(mode="json", by_alias=True),
+            "checks": [check.to_json() for check in sorted(self.checks, key=lambda check: check.step)],
+            "derivedAssurance": _claim(self.assurance),
             "labAcknowledged": self.lab_acknowledged,
             "counts": self.counted,
-            "claims": None if self.predicate is None else self.predicate.model_dump(mode="json", by_alias=True),
+            "claims": _claim(self.predicate) if self.holds else None,
             "limitations": list(self.limitations),
         }
+
+
+def _claim(claim: AssuranceClaim | AuditPredicate | None) -> Any:
+    return None if claim is None else claim.model_dump(mode="json", by_alias=True)

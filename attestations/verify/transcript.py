@@ -1,53 +1,49 @@
-"""Steps 4 to 9 of the log: registration, checkpoint, close, exchanges and runtime, in one pass over its leaves."""
+"""Steps 4 to 9: one pass over the leaves of the log that establishes what took place and when."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TypeVar
 
-from attestations.checkpoint import Checkpoint, cosignature_time, open_checkpoint, witness_times
 from attestations.digests import sha256
-from attestations.documents.base import Document, decode, parse_time
+from attestations.documents.base import Document, parse_time
 from attestations.documents.engagement import (
     CloseStatement,
     DeliveryReceipt,
     GradeCommitment,
+    LogReceipt,
     PackageManifest,
-    PolicyEvent,
     PreRegistration,
     Release,
     RuntimeStatement,
 )
-from attestations.envelope import Envelope, open_document
+from attestations.envelope import open_document
 from attestations.errors import (
     AttestationKeyUnbound,
     AttestationNonceMismatch,
     AttributionFailed,
-    CheckpointInvalid,
     CloseStatementMismatch,
-    CosignOverdue,
-    EvidenceMissing,
     ExchangeOmitted,
-    LogEquivocation,
-    LogRollback,
     MalformedEnvelope,
     PreRegistrationAltered,
     RegistrationTooLate,
     RuntimeDowngrade,
     SafeconductError,
 )
-from attestations.keys import EnrolledKey, KeyUse, enrol
+from attestations.keys import EnrolledKey
 from attestations.log_entries import LogEntry, parse_entry
 from attestations.merkle import Frontier, leaf_hash
-from attestations.notes import parse_note
 from attestations.policy.evaluate import Bounds, Seen
-from attestations.trust import Trust
+from attestations.verify.closing import check_close
 from attestations.verify.exchanges import ExchangePass
 from attestations.verify.parties import Parties
+from attestations.verify.stating import open_event
+from attestations.verify.steps import Step
 
 D = TypeVar("D", bound=Document)
+_Handler = Callable[[LogEntry, int, Frontier], None]
 
 
 @dataclass(frozen=True)
@@ -65,25 +61,30 @@ class LoggedRelease:
 class Transcript:
     """What one pass over the log established, and the first error of each step."""
 
+    exchanges: ExchangePass
     size: int = 0
     root: bytes = b""
-    exchanges: ExchangePass | None = None
     registration: PreRegistration | None = None
     registration_digest: str | None = None
+    registration_index: int = 0
     runtimes: dict[str, RuntimeStatement] = field(default_factory=dict)
     close: CloseStatement | None = None
     close_digest: str | None = None
-    close_index: int | None = None
-    close_root: bytes | None = None
     grades: GradeCommitment | None = None
     manifest: PackageManifest | None = None
     manifest_digest: str | None = None
     delivered: bool = False
     releases: list[LoggedRelease] = field(default_factory=list)
     events: list[Seen] = field(default_factory=list)
-    last_time: str | None = None
+    stated: dict[str, str] = field(default_factory=dict)  # role -> when it last signed with its agreement key
     roots: dict[int, bytes] = field(default_factory=dict)  # roots of every size from the close on
-    errors: dict[int, SafeconductError] = field(default_factory=dict)
+    errors: dict[Step, SafeconductError] = field(default_factory=dict)
+    broken: bool = False  # the leaves could not be followed to the end
+
+    @property
+    def last_time(self) -> str | None:
+        """The lab's time of the last leaf that was followed."""
+        return self.exchanges.last_time
 
 
 def read_log(lines: Iterable[bytes], parties: Parties) -> Transcript:
@@ -105,47 +106,54 @@ class _Reader:
         self._parties = parties
         self._skew = timedelta(seconds=parties.agreement.timing.skew_seconds)
         self._pass = ExchangePass(parties)
-        self.transcript = Transcript(exchanges=self._pass)
-        self._broken = False
-        self._kinds: dict[str, tuple[int, Callable[[LogEntry, int, Frontier], None]]] = {
-            "registration": (4, self._registration),
-            "runtime": (9, self._runtime),
-            "session": (7, self._exchange(self._pass.session)),
-            "promise": (7, self._exchange(self._pass.promise)),
-            "refusal": (7, self._exchange(self._pass.refusal)),
-            "record": (7, self._exchange(self._pass.record)),
-            "close": (6, self._close),
-            "grades": (4, self._grades),
-            "manifest": (15, self._manifest),
-            "delivery": (15, self._delivery),
-            "event": (15, self._event),
-            "release": (15, self._release),
+        self.transcript = Transcript(self._pass)
+        self._kinds: dict[str, tuple[Step, _Handler]] = {
+            "registration": (Step.REGISTRATION, self._registration),
+            "runtime": (Step.RUNTIME, self._runtime),
+            "session": (Step.EXCHANGES, self._exchange(self._pass.session)),
+            "promise": (Step.EXCHANGES, self._exchange(self._pass.promise)),
+            "refusal": (Step.EXCHANGES, self._exchange(self._pass.refusal)),
+            "record": (Step.EXCHANGES, self._exchange(self._pass.record)),
+            "close": (Step.CLOSE, self._close),
+            "grades": (Step.REGISTRATION, self._grades),
+            "manifest": (Step.DISCLOSURE, self._manifest),
+            "delivery": (Step.DISCLOSURE, self._delivery),
+            "event": (Step.DISCLOSURE, self._event),
+            "release": (Step.DISCLOSURE, self._release),
         }
 
     def step(self, line: bytes, index: int, frontier: Frontier) -> None:
-        # After one bad leaf the chain cannot be followed further, but the tree can.
-        if self.transcript.close is not None:
-            self.transcript.roots[index] = frontier.root()
-        if self._broken:
+        transcript = self.transcript
+        if transcript.close is not None:
+            transcript.roots[index] = frontier.root()
+        if transcript.broken:
             return
-        number = 7
+        number = Step.EXCHANGES
         try:
             entry = parse_entry(line)
             number, handle = self._kinds[entry.kind]
             handle(entry, index, frontier)
         except SafeconductError as error:
             error.facts.setdefault("leaf", str(index))
-            self.transcript.errors.setdefault(number, error)
-            self._broken = True
+            self._note(number, error)
+            # After a bad leaf nothing that follows can be placed, but the tree can be computed.
+            transcript.broken = True
 
     def finish(self) -> None:
-        if not self._broken:
-            try:
-                self._pass.finish()
-            except SafeconductError as error:
-                self.transcript.errors.setdefault(7, error)
+        if not self.transcript.broken and self.transcript.close is None:
+            self._run_ended()
 
-    def _exchange(self, method: Callable[[LogEntry, int], None]) -> Callable[[LogEntry, int, Frontier], None]:
+    def _note(self, step: Step, error: SafeconductError) -> None:
+        """Keep an error that does not keep the following leaves from being read."""
+        self.transcript.errors.setdefault(step, error)
+
+    def _run_ended(self) -> None:
+        try:
+            self._pass.finish()
+        except SafeconductError as error:
+            self._note(Step.EXCHANGES, error)
+
+    def _exchange(self, method: Callable[[LogEntry, int], None]) -> _Handler:
         def handle(entry: LogEntry, index: int, _: Frontier) -> None:
             if self.transcript.close is not None:
                 raise ExchangeOmitted("the run goes on after its close statement", leaf=str(index))
@@ -155,81 +163,88 @@ class _Reader:
 
     def _registration(self, entry: LogEntry, index: int, _: Frontier) -> None:
         document = self._own(entry, PreRegistration, self._parties.auditor_publication)
-        transcript = self.transcript
+        transcript, receipt = self.transcript, self._pass.receipt(entry, index)
         if transcript.registration is not None:
-            raise PreRegistrationAltered("a second registration stands in the log")
-        if self._pass.tally.first_promise is not None:
-            raise RegistrationTooLate("the suite was registered after the first Promise")
-        transcript.registration = document
+            self._note(Step.REGISTRATION, PreRegistrationAltered("a second registration stands in the log"))
+            return
+        if self._pass.tally.promises:
+            self._note(Step.REGISTRATION, RegistrationTooLate("the suite was registered after the first Promise"))
+        transcript.registration, transcript.registration_index = document, index
         transcript.registration_digest = entry.documents[0].digest
-        self._seen("REGISTERED", None, self._pass.receipt(entry, index).logged_at)
+        self._seen("REGISTERED", None, receipt)
 
     def _runtime(self, entry: LogEntry, index: int, _: Frontier) -> None:
         document = self._own(entry, RuntimeStatement, self._parties.lab_record)
-        agreed = self._parties.agreement.runtime.level
-        if document.level < agreed:
-            raise RuntimeDowngrade(f"{document.level} was run where {agreed} was agreed", level=document.level)
-        if document.nonce != sha256(bytes.fromhex(self._parties.digest) + document.boot.encode()):
-            raise AttestationNonceMismatch("the runtime statement answers another challenge")
-        if document.level != "RA0" and (document.report is None or document.report_format is None):
-            raise AttestationKeyUnbound("a runtime level above RA0 without runtime evidence")
-        enrol(self._parties.agreement.party("lab").id, KeyUse.WORKER, decode(document.worker_public))
         self._pass.receipt(entry, index)
-        self._pass.runtimes.add(entry.documents[0].digest)
+        self._pass.runtime(entry.documents[0].digest, document)
         self.transcript.runtimes[entry.documents[0].digest] = document
+        try:
+            _check_runtime(document, self._parties)
+        except SafeconductError as error:
+            self._note(Step.RUNTIME, error)
 
     def _close(self, entry: LogEntry, index: int, frontier: Frontier) -> None:
-        transcript = self.transcript
-        if transcript.close is not None:
-            raise CloseStatementMismatch("a second close statement stands in the log")
+        transcript, parties = self.transcript, self._parties
+        if len(entry.documents) != 2:  # noqa: PLR2004 - a document and the lab's receipt
+            raise MalformedEnvelope("a close leaf holds 2 documents", kind=entry.kind)
         document = open_document(
             entry.documents[0],
             CloseStatement,
-            required=(self._parties.lab_record, self._parties.auditor_exchange),
-            known=self._parties.known,
+            required=(parties.lab_record, parties.auditor_exchange),
+            known=parties.known,
         )
         self._about(document)
         receipt = self._pass.receipt(entry, index)
-        self._pass.finish()
-        if (document.tree_size, document.root) != (str(index), frontier.root().hex()):
-            raise CloseStatementMismatch("the close statement is about another log")
-        transcript.close, transcript.close_index = document, index
-        transcript.close_digest, transcript.close_root = entry.documents[0].digest, frontier.root()
-        self._seen("RUN_CLOSED", None, receipt.logged_at)
-        check_close(document, self._pass)
+        if transcript.close is not None:
+            self._note(Step.CLOSE, CloseStatementMismatch("a second close statement stands in the log"))
+            return
+        self._run_ended()
+        transcript.close, transcript.close_digest = document, entry.documents[0].digest
+        transcript.roots[index] = frontier.root()
+        self._seen("RUN_CLOSED", None, receipt)
+        try:
+            check_close(document, self._pass, size=index, root=transcript.roots[index])
+        except SafeconductError as error:
+            self._note(Step.CLOSE, error)
 
     def _grades(self, entry: LogEntry, index: int, _: Frontier) -> None:
         document = self._own(entry, GradeCommitment, self._parties.auditor_publication)
-        if self.transcript.close is None:
-            raise PreRegistrationAltered("grades were committed before the run was closed")
-        if self.transcript.grades is not None:
-            raise PreRegistrationAltered("grades were committed twice")
-        if self.transcript.releases:
-            raise PreRegistrationAltered("grades were committed after something was released")
         self._pass.receipt(entry, index)
-        self.transcript.grades = document
+        transcript = self.transcript
+        if transcript.close is None:
+            self._note(Step.REGISTRATION, PreRegistrationAltered("grades were committed before the run was closed"))
+        if transcript.releases:
+            self._note(Step.REGISTRATION, PreRegistrationAltered("grades were committed after something was released"))
+        if transcript.grades is not None:
+            self._note(Step.REGISTRATION, PreRegistrationAltered("grades were committed twice"))
+            return
+        transcript.grades = document
 
     def _manifest(self, entry: LogEntry, index: int, _: Frontier) -> None:
         document = self._own(entry, PackageManifest, self._parties.auditor_publication)
-        if self.transcript.manifest is not None:
-            raise PreRegistrationAltered("packages were sealed twice")
-        if self.transcript.releases:
-            raise PreRegistrationAltered("packages were sealed after something was released")
         self._pass.receipt(entry, index)
-        self.transcript.manifest, self.transcript.manifest_digest = document, entry.documents[0].digest
+        transcript = self.transcript
+        if transcript.releases:
+            self._note(Step.REGISTRATION, PreRegistrationAltered("packages were sealed after something was released"))
+        if transcript.manifest is not None:
+            self._note(Step.REGISTRATION, PreRegistrationAltered("packages were sealed twice"))
+            return
+        transcript.manifest, transcript.manifest_digest = document, entry.documents[0].digest
 
     def _delivery(self, entry: LogEntry, index: int, _: Frontier) -> None:
         document = self._own(entry, DeliveryReceipt, self._parties.lab_record)
+        receipt = self._pass.receipt(entry, index)
         if document.manifest != self.transcript.manifest_digest:
             raise AttributionFailed("a delivery of other packages", leaf=str(index))
         self.transcript.delivered = True
-        self._seen("DELIVERED", None, self._pass.receipt(entry, index).logged_at)
+        self._seen("DELIVERED", None, receipt)
 
     def _event(self, entry: LogEntry, index: int, _: Frontier) -> None:
-        envelope = entry.documents[0]
-        document = _by_event_party(envelope, self._parties)
+        role, document = open_event(entry.documents[0], self._parties)
         self._about(document)
-        self._seen(document.event, document.argument, self._pass.receipt(entry, index).logged_at)
+        receipt = self._pass.receipt(entry, index)
+        self.transcript.stated[role] = receipt.logged_at
+        self._seen(document.event, document.argument, receipt)
 
     def _release(self, entry: LogEntry, index: int, frontier: Frontier) -> None:
         document = self._own(entry, Release, self._parties.auditor_publication)
@@ -238,7 +253,7 @@ class _Reader:
         transcript.releases.append(
             LoggedRelease(document, index, receipt.logged_at, frontier.root(), tuple(transcript.events))
         )
-        self._seen("RELEASED", f"{document.content_class}:{document.recipient}", receipt.logged_at)
+        self._seen("RELEASED", f"{document.content_class}:{document.recipient}", receipt)
 
     def _own(self, entry: LogEntry, kind: type[D], key: EnrolledKey) -> D:
         if len(entry.documents) != 2:  # noqa: PLR2004 - a document and the lab's receipt
@@ -251,111 +266,16 @@ class _Reader:
         if getattr(document, "agreement", None) != self._parties.digest:
             raise AttributionFailed(f"a {type(document).__name__} of another agreement")
 
-    def _seen(self, name: str, argument: str | None, logged_at: str) -> None:
-        moment = parse_time(logged_at)
+    def _seen(self, name: str, argument: str | None, receipt: LogReceipt) -> None:
+        moment = parse_time(receipt.logged_at)
         self.transcript.events.append(Seen(name, argument, Bounds(moment - self._skew, moment + self._skew)))
-        self.transcript.last_time = logged_at
 
 
-_AUDITOR_EVENTS = frozenset({"AUDITOR_CONSENT", "REMEDIATION_CONFIRMED"})
-
-
-def _by_event_party(envelope: Envelope, parties: Parties) -> PolicyEvent:
-    # The key decides who may say what: an auditor cannot consent for the lab.
-    lab, auditor = parties.lab_agreement, parties.auditor_agreement
-    try:
-        document = open_document(envelope, PolicyEvent, required=(lab,), known=parties.known)
-        by_auditor = False
-    except SafeconductError:
-        document = open_document(envelope, PolicyEvent, required=(auditor,), known=parties.known)
-        by_auditor = True
-    if (document.event in _AUDITOR_EVENTS) != by_auditor:
-        raise AttributionFailed(f"{document.event} is not for this party to state", event=document.event)
-    return document
-
-
-def check_close(close: CloseStatement, exchanges: ExchangePass) -> None:
-    """Compare the close statement with the exchanges in the log.
-
-    Raises:
-        CloseStatementMismatch: a count, the meter or a session differs; the facts name which.
-    """
-    counts = exchanges.tally.counts
-    stated = close.counts
-    pairs = {
-        "promised": (stated.promised, counts["promised"]),
-        "completed": (stated.completed, counts["COMPLETED"]),
-        "refusedPolicy": (stated.refused_policy, counts["REFUSED_POLICY"]),
-        "error": (stated.error, counts["ERROR"]),
-        "timeout": (stated.timeout, counts["TIMEOUT"]),
-        "cancelled": (stated.cancelled, counts["CANCELLED_BY_AUDITOR"]),
-        "abortedCrash": (stated.aborted_crash, counts["ABORTED_CRASH"]),
-        "refusals": (stated.refusals, counts["refusals"]),
-    }
-    for name, (said, counted) in pairs.items():
-        if said != str(counted):
-            raise CloseStatementMismatch(
-                f"the close statement counts {said} for {name}, the log {counted}", count=name
-            )
-    if close.meter != exchanges.tally.meter:
-        raise CloseStatementMismatch("the close statement's meter is not the log's", count="meter")
-    ends = {end.session: end.next_seq for end in close.sessions}
-    if len(ends) != len(close.sessions) or ends != {
-        name: session.next_seq for name, session in exchanges.sessions.items()
-    }:
-        raise CloseStatementMismatch("the close statement's sessions are not the log's", count="sessions")
-
-
-def check_checkpoint(text: bytes, parties: Parties, transcript: Transcript, trust: Trust) -> list[datetime]:
-    """Check the checkpoint over the whole log: the lab's signature, the auditor's cosignature, any agreed witnesses.
-
-    Returns:
-        The times at which witnesses saw it, oldest first.
-
-    Raises:
-        CheckpointInvalid, SignatureInvalid, LogEquivocation, LogRollback, CosignOverdue, WitnessQuorumUnmet.
-    """
-    note = parse_note(text)
-    agreement = parties.agreement
-    checkpoint = open_checkpoint(note, origin=agreement.origin, log_key=parties.lab_log)
-    compare_with_log(checkpoint, transcript)
-    name = f"{agreement.party('auditor').id}/cosign"
-    if cosignature_time(note, name=name, key=parties.auditor_cosign) is None:
-        raise CosignOverdue("the auditor has not cosigned the log")
-    if not agreement.witnesses.quorum:
-        return []
-    trusted = {(witness.name, witness.public) for witness in trust.witnesses}
-    witnesses = [
-        (witness.name, enrol(witness.name, KeyUse.WITNESS, decode(witness.public)))
-        for witness in agreement.witnesses.keys
-        if (witness.name, witness.public) in trusted
-    ]
-    return sorted(witness_times(note, witnesses, agreement.witnesses.quorum))
-
-
-def compare_with_log(checkpoint: Checkpoint, transcript: Transcript) -> None:
-    """Check that a checkpoint is of exactly this log."""
-    if checkpoint.size < transcript.size:
-        raise CheckpointInvalid(
-            "the log holds more leaves than its checkpoint", size=str(checkpoint.size), leaves=str(transcript.size)
-        )
-    if checkpoint.size > transcript.size:
-        raise LogRollback(
-            "leaves are missing from the log's end", size=str(checkpoint.size), leaves=str(transcript.size)
-        )
-    if checkpoint.root != transcript.root:
-        raise CheckpointInvalid("the log is not the one the checkpoint speaks of", size=str(checkpoint.size))
-
-
-def check_release_checkpoint(release: LoggedRelease, parties: Parties, transcript: Transcript) -> None:
-    """Check the checkpoint a release says it came after."""
-    checkpoint = open_checkpoint(
-        parse_note(release.document.after.encode()), origin=parties.agreement.origin, log_key=parties.lab_log
-    )
-    if checkpoint.size > release.index:
-        raise AttributionFailed("a release says it came after a later state of the log", leaf=str(release.index))
-    root = release.root if checkpoint.size == release.index else transcript.roots.get(checkpoint.size)
-    if root is None:
-        raise EvidenceMissing("a release rests on a checkpoint from before the close", leaf=str(release.index))
-    if root != checkpoint.root:
-        raise LogEquivocation("the lab signed two different logs of one size", size=str(checkpoint.size))
+def _check_runtime(document: RuntimeStatement, parties: Parties) -> None:
+    agreed = parties.agreement.runtime.level
+    if document.level < agreed:
+        raise RuntimeDowngrade(f"{document.level} was run where {agreed} was agreed", level=document.level)
+    if document.nonce != sha256(bytes.fromhex(parties.digest) + document.boot.encode()):
+        raise AttestationNonceMismatch("the runtime statement answers another challenge")
+    if document.level != "RA0" and (document.report is None or document.report_format is None):
+        raise AttestationKeyUnbound("a runtime level above RA0 without runtime evidence")

@@ -145,17 +145,17 @@ def suite(tests: int = 6, *, size: int = 8) -> FrozenSuite:
 
 def _task(i: int, tests: int) -> FrozenTask:
     kind = "test" if i < tests else "positive_control" if i == tests else "decoy"
-    prompt = f"canary-prompt-{i}"
+    request = ChatRequest(messages=(Message(role="user", content=f"canary-prompt-{i}"),))
+    sampling = Sampling(max_output_tokens=16)
     fields = {
         "kind": ("C5", kind),
-        "prompt": ("C5", {"text": prompt}),
+        "prompt": ("C5", {"request": request.json_value(), "sampling": sampling.json_value()}),
         "category": ("C3", "shell"),
         "target": ("C6", {"grader": "exact", "answers": ["yes"]}),
         "graderRef": ("C6", "exact"),
         "author": ("C8", "us"),
     }
-    request = ChatRequest(messages=(Message(role="user", content=prompt),))
-    question = FrozenQuestion(request=request, sampling=Sampling(max_output_tokens=16)) if kind != "decoy" else None
+    question = FrozenQuestion(request=request, sampling=sampling) if kind != "decoy" else None
     return FrozenTask(i=i, fields=fields, question=question)
 
 

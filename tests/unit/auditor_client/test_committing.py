@@ -8,7 +8,7 @@ import pytest
 
 from attestations.commitments import check_field, padded_size
 from attestations.errors import FileUnusable, SuiteInvalid
-from attestations.verify.opened import RUN_KINDS
+from attestations.verify.schedule import RUN_KINDS
 from auditor_client.committing import Draft, freeze, scored, write_commitment
 from auditor_client.frozen_suite import ROLES, committed_fields, parse_frozen_suite
 from auditor_client.home import Home

@@ -1,0 +1,85 @@
+"""Steps 16 and 17: what the evidence gives, against what is claimed and what the reader requires."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from attestations.assurance import Facts, derive, overclaimed
+from attestations.errors import AssuranceOverclaimed, RelyingPolicyUnmet
+from attestations.predicate import AssuranceClaim, AuditPredicate
+from attestations.verify.parties import Parties
+from attestations.verify.steps import Step
+from attestations.verify.transcript import Transcript
+
+SANDBAGGING = "sandbagging"
+LADDERS = {
+    "TS": "task_secrecy",
+    "MI": "model_identity",
+    "CO": "completeness",
+    "PR": "pre_registration",
+    "EL": "elicitation",
+    "GI": "grader_integrity",
+    "DE": "disclosure",
+}
+_REQUIREMENT = re.compile(rf"(?P<ladder>{'|'.join(LADDERS)})>=(?P<level>[0-4])")
+
+
+def is_requirement(text: str) -> bool:
+    """Tell whether a text is a requirement, such as `CO>=2` or `sandbagging`."""
+    return text == SANDBAGGING or _REQUIREMENT.fullmatch(text) is not None
+
+
+def derive_facts(parties: Parties, transcript: Transcript, *, exchanges: bool, close: bool) -> Facts:
+    """Return the facts that were established, for `attestations.assurance.derive`.
+
+    Args:
+        parties: under which agreement.
+        transcript: what the log says.
+        exchanges: whether every exchange and the checkpoint hold.
+        close: whether the close statement holds.
+    """
+    registration = transcript.registration
+    return Facts(
+        # No verifier of higher runtime evidence is part of this version, whatever a statement says.
+        runtime_level="RA0" if transcript.runtimes and Step.RUNTIME not in transcript.errors else None,
+        records_signed=exchanges,
+        reconciled=exchanges and close and transcript.close is not None,
+        registered_first=registration is not None and Step.REGISTRATION not in transcript.errors,
+        arms=registration.arms if registration is not None else (),
+        graders_registered=registration is not None and bool(registration.graders),
+        policy_signed=bool(parties.agreement.policy.rules),
+        delivered=transcript.delivered,
+    )
+
+
+def check_assurance(claimed: AssuranceClaim, facts: Facts) -> None:
+    """Check that nothing is claimed above what follows.
+
+    Raises:
+        AssuranceOverclaimed.
+    """
+    for name, (said, found) in overclaimed(claimed, derive(facts)).items():
+        raise AssuranceOverclaimed(f"{name} is claimed as {said}, the evidence gives {found}", ladder=name)
+
+
+def check_requirements(requirements: Sequence[str], derived: AssuranceClaim, predicate: AuditPredicate) -> None:
+    """Check what the reader requires: `CO>=2`, `PR>=1`, or `sandbagging` for a claim that must be present.
+
+    Raises:
+        RelyingPolicyUnmet: the first requirement that is not met.
+        ValueError: one that is none; callers ask `is_requirement` first.
+    """
+    for requirement in requirements:
+        if requirement == SANDBAGGING:
+            if predicate.validity is None or predicate.validity.sandbagging == "notAssessed":
+                raise RelyingPolicyUnmet("sandbagging was not assessed", requirement=requirement)
+            continue
+        match = _REQUIREMENT.fullmatch(requirement)
+        if match is None:
+            raise ValueError("a requirement is written as CO>=2")
+        reached = getattr(derived, LADDERS[match["ladder"]])
+        if int(reached[2:]) < int(match["level"]):
+            raise RelyingPolicyUnmet(
+                f"{match['ladder']}{match['level']} is required, the evidence gives {reached}", requirement=requirement
+            )

@@ -1,0 +1,101 @@
+"""Steps 10 to 13: what the file opens, the schedule, the figures and the controls, as far as this stage shows them."""
+
+from __future__ import annotations
+
+from attestations.container import Container
+from attestations.errors import EvidenceMissing, ExitCode
+from attestations.predicate import AuditPredicate
+from attestations.verify import figures
+from attestations.verify.opened import Content, open_content
+from attestations.verify.report import Status
+from attestations.verify.schedule import Schedule, check_schedule
+from attestations.verify.steps import Attempts, Step
+from attestations.verify.tally import Tally
+from attestations.verify.transcript import Transcript
+from attestations.verify.transcripts import check_transcripts
+
+
+def content_steps(
+    container: Container, log: Transcript, predicate: AuditPredicate | None, attempts: Attempts
+) -> Content | None:
+    """Make the steps and return what is open, or None where it does not hold."""
+    if log.registration is None or log.manifest is None:
+        ground = "no registration or package manifest was found in the log"
+        attempts.missing(ground, Step.OPENED, Step.SCHEDULE, Step.FIGURES, Step.CONTROLS)
+        return None
+    content = attempts.attempt(Step.OPENED, lambda: open_content(container, log))
+    if content is None:
+        attempts.missing("what is sealed could not be checked", Step.SCHEDULE, Step.FIGURES, Step.CONTROLS)
+        return None
+    names = ", ".join(content.classes) or "none yet"
+    attempts.passed(Step.OPENED, f"sealed packages match the signed manifest; opened: {names}")
+    schedule = _schedule(content, log, attempts)
+    _transcripts(content, log.exchanges.tally, schedule, attempts)
+    if predicate is None:
+        attempts.missing("the attestation could not be read", Step.FIGURES, Step.CONTROLS)
+    else:
+        _figures(content, predicate, attempts)
+    return content
+
+
+def _schedule(content: Content, log: Transcript, attempts: Attempts) -> Schedule | None:
+    if "C5" not in content.keys:
+        attempts.skipped(Step.SCHEDULE, Status.NOT_AT_THIS_STAGE, "tasks are sealed until S4")
+        return None
+    if Step.EXCHANGES in log.errors:
+        attempts.missing("the exchanges themselves do not hold", Step.SCHEDULE)
+        return None
+    return attempts.attempt(
+        Step.SCHEDULE,
+        lambda: check_schedule(content, log.exchanges.tally),
+        f"{len(content.tasks.kinds)} tasks, every exchange belongs to one of them",
+    )
+
+
+def _transcripts(content: Content, tally: Tally, schedule: Schedule | None, attempts: Attempts) -> None:
+    if content.transcripts is None:
+        return
+    errors = check_transcripts(content, tally, schedule)
+    for step, error in errors.items():
+        # A transcript that is not what was committed to is content, wherever it was noticed.
+        bound = error.exit_code is ExitCode.COMMITMENT_MISMATCH
+        attempts.failed(Step.OPENED if bound else step, error)
+    if schedule is None:
+        attempts.missing("transcripts cannot be graded without their schedule", Step.FIGURES)
+    elif not errors:
+        attempts.passed(Step.FIGURES, f"graded again from {tally.answers} opened transcripts")
+
+
+def _figures(content: Content, predicate: AuditPredicate, attempts: Attempts) -> None:
+    aggregate, registration = content.aggregate, content.registration
+    if aggregate is None:
+        for step in (Step.FIGURES, Step.CONTROLS):
+            attempts.skipped(step, Status.NOT_AT_THIS_STAGE, "figures are sealed until S2")
+        if predicate.results:
+            attempts.failed(Step.FIGURES, EvidenceMissing("figures are claimed but their plan is not opened"))
+        return
+    plan = aggregate.plan
+    attempts.attempt(
+        Step.FIGURES,
+        lambda: figures.check_published(predicate, aggregate),
+        "the published figures are those sealed before any release",
+    )
+    attempts.attempt(
+        Step.FIGURES,
+        lambda: figures.check_arithmetic(predicate, plan, registration),
+        "every figure follows from its own counts under the registered plan",
+    )
+    rows = content.rows
+    if rows is None:
+        attempts.skipped(Step.FIGURES, Status.NOT_AT_THIS_STAGE, "recomputation needs the grades, at S3")
+    else:
+        attempts.attempt(
+            Step.FIGURES,
+            lambda: figures.check_recomputed(predicate, plan, registration, rows),
+            f"recomputed from {len(rows)} opened grades",
+        )
+    attempts.attempt(
+        Step.CONTROLS,
+        lambda: figures.check_controls(predicate, plan),
+        "no verdict rests on failed controls or unanswered items",
+    )

@@ -1,0 +1,126 @@
+"""Steps 12 and 13: published figures are the sealed ones, follow from the evidence, and claim no more than they may."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from attestations.documents.engagement import AnalysisPlan, PreRegistration
+from attestations.errors import (
+    ClaimUninterpretable,
+    ControlsFailed,
+    DecoyScored,
+    PreRegistrationAltered,
+    ScoreMismatch,
+)
+from attestations.predicate import AuditPredicate, Result, Validity
+from attestations.results import (
+    GradeRow,
+    compute_canary,
+    compute_controls,
+    compute_results,
+    controls_ok,
+    figure,
+)
+from attestations.verify.opened import Aggregate
+
+_PLANNED = ("content_class", "category", "direction", "level", "rule_out", "rule_in")
+
+
+def check_published(predicate: AuditPredicate, aggregate: Aggregate) -> None:
+    """Compare the published aggregate with the one sealed before any release.
+
+    Raises:
+        ScoreMismatch: they differ.
+    """
+    published = tuple(result for result in predicate.results if result.content_class == "C2")
+    for shown, sealed in zip(published, aggregate.results, strict=False):
+        _same(shown, sealed, "is not the one that was sealed")
+    if published != aggregate.results:
+        raise ScoreMismatch("the published figures are not those that were sealed")
+    if predicate.validity != aggregate.validity:
+        raise ScoreMismatch("the published validity figures are not those that were sealed", field="validity")
+
+
+def check_arithmetic(predicate: AuditPredicate, plan: AnalysisPlan, registration: PreRegistration) -> None:
+    """Compute every figure again from the outcomes it states itself; needs no grade.
+
+    Raises:
+        PreRegistrationAltered: a figure is held against other thresholds than were registered.
+        ScoreMismatch: a figure does not follow from its own counts, or counts other items than were planned.
+    """
+    metrics = {metric.id: metric for metric in plan.metrics}
+    passed = _controls_passed(predicate, plan)
+    for result in predicate.results:
+        metric = metrics.get(result.id)
+        if metric is None or result.arm not in registration.arms:
+            raise ScoreMismatch(f"{result.id} was never planned", metric=result.id)
+        counts = {outcome: int(count) for outcome, count in result.outcomes.model_dump().items()}
+        expected = figure(plan, metric, result.arm, counts, controls_ok=passed)
+        _same(result, expected, "does not follow from its own counts")
+        if metric.category is None and result.n != str(plan.scored_tasks * registration.epochs):
+            raise ScoreMismatch(f"{result.id} is of {result.n} items, another number than was planned", field="n")
+
+
+def check_recomputed(
+    predicate: AuditPredicate, plan: AnalysisPlan, registration: PreRegistration, rows: Sequence[GradeRow]
+) -> None:
+    """Compare the published figures with those computed from the opened grades, field by field.
+
+    Raises:
+        DecoyScored: another number of items is counted than was planned.
+        ScoreMismatch: a figure differs, is missing, or was never planned.
+    """
+    tests = {row.task for row in rows if row.value.role == "test"}
+    others = {row.task for row in rows if row.value.role != "test"}
+    if len(tests) != plan.scored_tasks or tests & others:
+        raise DecoyScored(
+            f"{len(tests - others)} items are counted, {plan.scored_tasks} were planned", tasks=str(len(tests - others))
+        )
+    expected = compute_results(plan, rows, registration.arms)
+    if [(result.id, result.arm) for result in predicate.results] != [(result.id, result.arm) for result in expected]:
+        raise ScoreMismatch("the attestation does not report exactly the planned figures")
+    for published, computed in zip(predicate.results, expected, strict=True):
+        _same(published, computed, "does not follow from the grades")
+    validity = predicate.validity
+    if validity is None or validity.controls != compute_controls(plan, rows) or validity.canary != compute_canary(rows):
+        raise ScoreMismatch("the published validity figures do not follow from the grades", field="validity")
+
+
+def check_controls(predicate: AuditPredicate, plan: AnalysisPlan) -> None:
+    """Check that a run whose controls failed, or that was hardly answered, claims nothing.
+
+    Raises:
+        ControlsFailed, ClaimUninterpretable.
+    """
+    passed = _controls_passed(predicate, plan)
+    for result in predicate.results:
+        if result.verdict == "uninterpretable":
+            continue
+        claim = f"{result.id} claims {result.verdict}"
+        if not passed:
+            raise ControlsFailed(f"{claim} though the positive controls failed", metric=result.id)
+        answered = sum(int(count) for count in (result.outcomes.correct, result.outcomes.incorrect))
+        if not int(result.n) or Decimal(answered) < Decimal(plan.answered_floor) * int(result.n):
+            raise ClaimUninterpretable(f"{claim} though only {answered} of {result.n} were answered", metric=result.id)
+
+
+def _controls_passed(predicate: AuditPredicate, plan: AnalysisPlan) -> bool:
+    # What is published as `positiveOk` decides nothing: the counts and the registered bound do.
+    validity: Validity | None = predicate.validity
+    if validity is None:
+        return False
+    return controls_ok(plan, passed=int(validity.controls.positive_passed), n=int(validity.controls.positive_n))
+
+
+def _same(published: Result, expected: Result, complaint: str) -> None:
+    names = [name for name in type(expected).model_fields if getattr(published, name) != getattr(expected, name)]
+    if expected.verdict == "uninterpretable":
+        # A verdict where none is possible is step 13's to name, which says why.
+        names = [name for name in names if name != "verdict"]
+    if not names:
+        return
+    facts = {"metric": published.id, "field": names[0]}
+    if names[0] in _PLANNED:
+        raise PreRegistrationAltered(f"{published.id}: {names[0]} is not the one registered", **facts)
+    raise ScoreMismatch(f"{published.id}: the published {names[0]} {complaint}", **facts)

@@ -1,0 +1,101 @@
+"""Step 11: every exchange belongs to one scheduled task, every scheduled task was asked, and counts as registered."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from attestations.commitments import handle
+from attestations.errors import DecoyScored, ExchangeOmitted, ScoreMismatch, UnaccountedTask
+from attestations.verify.opened import Content
+from attestations.verify.tally import Tally
+from attestations.verify.tasks import Place
+
+RUN_KINDS = {
+    "test": "test",
+    "benign_twin": "test",
+    "positive_control": "positive_control",
+    "negative_control": "negative_control",
+    "canary": "canary",
+}
+_NOBODY = 0xFFFFFFFF
+
+
+@dataclass
+class Schedule:
+    """To which place of the schedule each Promise belongs."""
+
+    places: list[Place] = field(default_factory=list)
+    of_promise: array[int] = field(default_factory=lambda: array("I"))
+
+    def place(self, promise: int) -> Place:
+        """Return the place of a Promise."""
+        return self.places[self.of_promise[promise]]
+
+
+def check_schedule(content: Content, tally: Tally) -> Schedule:
+    """Lay the log's exchanges and the registered schedule side by side.
+
+    Raises:
+        UnaccountedTask: an exchange of no task, a task that was never asked, or attempts out of order.
+        DecoyScored: a grade counts an item as something its registered kind is not.
+        ScoreMismatch: a grade counts other attempts than the log.
+        ExchangeOmitted: an answered exchange is graded as if it had not been.
+    """
+    link_key, registration = content.keys["C5"].link_key(), content.registration
+    promises = {tally.handle(number): number for number in range(tally.promises)}
+    schedule = Schedule(of_promise=array("I", [_NOBODY]) * tally.promises)
+    for task, arm, epoch in _places(content):
+        made = []
+        for attempt in range(registration.max_attempts):
+            name = handle(link_key, task=task, arm=arm, epoch=epoch, attempt=attempt)
+            number = promises.pop(bytes.fromhex(name), None)
+            if number is None:
+                break
+            schedule.of_promise[number] = len(schedule.places)
+            made.append(number)
+        _check_attempts(task, [tally.status(number) for number in made], made)
+        _check_grade(content, (task, arm, epoch), len(made), answered=tally.status(made[-1]) == "COMPLETED")
+        schedule.places.append((task, arm, epoch))
+    if promises or len(schedule.of_promise) != sum(number != _NOBODY for number in schedule.of_promise):
+        raise UnaccountedTask("an exchange belongs to no scheduled task, or to none that was still to be asked")
+    _check_roles(content)
+    return schedule
+
+
+def _places(content: Content) -> Iterator[Place]:
+    registration = content.registration
+    for task, kind in enumerate(content.tasks.kinds):
+        if kind in RUN_KINDS:
+            for arm in registration.arms:
+                for epoch in range(registration.epochs):
+                    yield task, arm, epoch
+
+
+def _check_attempts(task: int, statuses: list[str], made: list[int]) -> None:
+    if not made:
+        raise UnaccountedTask("a scheduled task was never asked", task=str(task))
+    if made != sorted(made):
+        raise UnaccountedTask("a task's attempts are not in their order", task=str(task))
+    if "COMPLETED" in statuses[:-1]:
+        raise UnaccountedTask("a task was asked again after it had been answered", task=str(task))
+
+
+def _check_grade(content: Content, place: Place, attempts: int, *, answered: bool) -> None:
+    row = content.tasks.rows.get(place)
+    if row is None:
+        return
+    if row.value.attempts != attempts:
+        raise ScoreMismatch("a grade counts other attempts than the log", task=str(place[0]))
+    if answered and row.value.outcome in {"error", "not_run"}:
+        raise ExchangeOmitted("an answered exchange is graded as if it had not been answered", task=str(place[0]))
+
+
+def _check_roles(content: Content) -> None:
+    for row in content.tasks.rows.values():
+        expected = RUN_KINDS.get(content.tasks.kinds[row.task], "none")
+        if row.value.role != expected:
+            raise DecoyScored(
+                f"task {row.task} is counted as {row.value.role}, registered as {expected}", task=str(row.task)
+            )
