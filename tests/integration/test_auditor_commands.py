@@ -66,7 +66,8 @@ async def _audit(folder: Path) -> AsyncIterator[tuple[Home, SimulatedLab]]:
     lab_identity = Identity(role="lab", id=LAB, keys=keys, tls=lab_certificate.decode())
     (home.path / "lab-identity.json").write_bytes(lab_identity.to_bytes())
     drafts = [Draft(task.fields, task.question) for task in suite(40, size=41).tasks]
-    write_commitment(home, freeze(drafts, suite_id="suite-test"), design().plan)
+    plan = design().plan.model_copy(update={"scored_tasks": len(drafts) - 1})  # all but the control
+    write_commitment(home, freeze(drafts, suite_id="suite-test"), plan)
     clients = (identity.tls or "").encode()
     async with served(lab, key=lab_key, certificate=lab_certificate, clients=clients) as address:
         home.settings.write_text(f'engagement = "audit-1"\n[lab]\naddress = "{address}"\n[run]\nlanes = 4\n')
