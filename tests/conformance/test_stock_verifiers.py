@@ -1,4 +1,4 @@
-"""Stock verifiers accept our attestation and refuse a changed one: securesystemslib, and @sigstore/verify where npm has it."""
+"""Stock verifiers accept our attestation and refuse a changed one: securesystemslib, and npm's @sigstore/verify."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 from securesystemslib.dsse import Envelope as StockEnvelope
 from securesystemslib.exceptions import VerificationError
-from securesystemslib.signer import SSlibKey
+from securesystemslib.signer._key import SSlibKey
 
 from attestations.bundle import build_bundle, parse_bundle
 from attestations.canonical import canonical_bytes
@@ -79,16 +79,18 @@ def npm_packages(repository: Path) -> str:
     )
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 @pytest.mark.parametrize(("bundle", "expected"), [(BUNDLE, 0), (tampered(), 3)], ids=["ours", "changed"])
 def test_sigstore_verify_from_npm_judges_alike(bundle: bytes, expected: int, tmp_path: Path, repository: Path) -> None:
     packages = npm_packages(repository)
     (tmp_path / "bundle.json").write_bytes(bundle)
     (tmp_path / "key.pem").write_bytes(pem())
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("node is not installed")
     script = Path(__file__).with_name("verify_bundle.mjs")
 
     ran = subprocess.run(
-        ["node", str(script), packages, str(tmp_path / "bundle.json"), str(tmp_path / "key.pem")],
+        [node, str(script), packages, str(tmp_path / "bundle.json"), str(tmp_path / "key.pem")],
         capture_output=True,
         text=True,
         timeout=60,
