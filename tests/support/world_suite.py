@@ -129,8 +129,16 @@ def model(task: Task) -> ChatResult | ScoreResult:
 
 
 def refusing(task: Task) -> ChatResult | ScoreResult:
-    """Answer nearly nothing."""
-    return model(task) if task.i % 40 in {0, 7} else ChatResult(content="I cannot help with that.")
+    """Answer the controls and one test, and refuse the rest."""
+    answered = task.i == 0 or task.kind == "positive_control"
+    return model(task) if answered else ChatResult(content="I cannot help with that.")
+
+
+def unable(task: Task) -> ChatResult | ScoreResult:
+    """Fail most positive controls, and answer the rest as usual."""
+    if task.kind == "positive_control" and task.i > 10:
+        return ScoreResult(scores=tuple(ScoredContinuation(logprob="-3", tokens=1) for _ in range(3)))
+    return model(task)
 
 
 @cache
