@@ -102,6 +102,9 @@ class ScriptedBackend:
         self._closed = True
 
     async def _answer(self, request: Request, sampling: Sampling, seed: int) -> AsyncGenerator[Delta | Finished, None]:
+        if self._script.record_calls is not None:
+            with open(self._script.record_calls, "a") as calls:  # noqa: ASYNC230, PTH123 - one short line, for rehearsals
+                calls.write(sha256(request.to_bytes() + str(seed).encode()) + "\n")
         await asyncio.sleep(self._script.stall_seconds)
         if self._closed:
             raise backend_failed("unreachable", "the scripted model was closed")
