@@ -23,8 +23,8 @@ class Script(BaseModel):
     `answers` is a list (in order, starting over at its end) or a table from the last message, or its
     SHA-256 in hex, to an answer or a list of alternatives. `scores` gives continuations' log-probabilities;
     others get a number that follows from their text. `stall_seconds` pass before the first token and
-    `seconds_per_token` before each; after `truncate_after_tokens` the stream breaks; `fail` fails every call. `record_calls` names a file that gets a line for each call: the
-    digest of request and seed, never the request.
+    `seconds_per_token` before each; after `truncate_after_tokens` the stream breaks; `fail` fails every call.
+    `record_calls` names a file that gets a line for each call: the digest of request and seed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
