@@ -1,0 +1,72 @@
+"""Runs every benchmark and prints figures beside their targets (docs: architecture numbers in README's terms).
+
+`--quick` runs fewer exchanges; `--full` verifies 100,000 exchanges as well (making that file takes minutes, once).
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.bench import echo, exchanges, verification
+
+LANES = 8
+STALL = 0.02  # a model call of 20 ms, to see what is added to it
+
+
+def main() -> None:
+    """Print the table."""
+    quick, full = "--quick" in sys.argv, "--full" in sys.argv
+    items = 400 if quick else 2000
+    say(f"exchanges: {items} over {LANES} lanes, both sides durable, mutual TLS ...")
+    with tempfile.TemporaryDirectory() as folder:
+        ours = exchanges.run(Path(folder) / "a", items=items, lanes=LANES)
+        say("the same messages through a raw echo ...")
+        base = echo.run(items, LANES)
+        say("latency of one exchange around a 20 ms model call ...")
+        slow = exchanges.run(Path(folder) / "b", items=60, lanes=1, stall=STALL)
+    both = ours.gateway_cpu + ours.worker_cpu + ours.auditor_cpu
+    row("throughput", f"{ours.rate:.0f} exchanges/s", "")
+    row("  raw echo", f"{base.rate:.0f} exchanges/s", "")
+    row("  ratio", f"{ours.rate / base.rate:.2f}", verdict(ours.rate / base.rate >= 0.5, ">= 0.5"))
+    row("CPU an exchange", f"{both * 1000:.2f} ms", verdict(both <= 0.003, "<= 3 ms"))
+    row("  auditor", f"{ours.auditor_cpu * 1000:.2f} ms", verdict(ours.auditor_cpu <= 0.0015, "<= 1.5 ms"))
+    row("  gateway", f"{ours.gateway_cpu * 1000:.2f} ms", "")
+    row("  worker", f"{ours.worker_cpu * 1000:.2f} ms", "")
+    row("  raw echo, both sides", f"{base.cpu * 1000:.2f} ms", f"ratio {both / base.cpu:.1f}")
+    added = slow.wall / slow.exchanges - STALL
+    row("added to a model call", f"{added * 1000:.1f} ms", verdict(added <= 0.005, "<= 5 ms"))
+    kept = Path("build/bench")
+    for size in (1000, 10_000, 100_000) if full else (1000,) if quick else (1000, 10_000):
+        started = time.perf_counter()
+        say(f"evidence of {size} exchanges ...")
+        verification.evidence(kept, size)
+        made = time.perf_counter() - started
+        found = verification.verify(kept, size)
+        target = verdict(found.seconds <= 60, "<= 60 s") if size == 100_000 else f"made in {made:.0f} s"
+        row(
+            f"verify {found.exchanges}",
+            f"{found.seconds:.1f} s, {found.exchanges / found.seconds:.0f}/s, peak {found.peak_mib:.0f} MiB",
+            target,
+        )
+
+
+def row(name: str, value: str, note: str) -> None:
+    """Print one figure."""
+    print(f"{name:<24}{value:<44}{note}", flush=True)
+
+
+def say(text: str) -> None:
+    """Say what is going on, apart from the figures."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def verdict(met: bool, target: str) -> str:  # noqa: FBT001 - reads well at its callers
+    """Return the target and whether it was met."""
+    return f"target {target}: {'met' if met else 'MISSED'}"
+
+
+if __name__ == "__main__":
+    main()
