@@ -22,6 +22,7 @@ from attestations.results import (
     controls_ok,
     figure,
 )
+from attestations.verify.disclosure import classes_up_to
 from attestations.verify.opened import Aggregate
 
 _PLANNED = ("content_class", "category", "direction", "level", "rule_out", "rule_in")
@@ -47,14 +48,20 @@ def check_arithmetic(predicate: AuditPredicate, plan: AnalysisPlan, registration
 
     Raises:
         PreRegistrationAltered: a figure is held against other thresholds than were registered.
-        ScoreMismatch: a figure does not follow from its own counts, or counts other items than were planned.
+        ScoreMismatch: a figure does not follow from its own counts, counts other items than were planned, is
+            missing, or was never planned.
     """
-    metrics = {metric.id: metric for metric in plan.metrics}
+    shown = _shown(predicate)
+    planned = [
+        (metric, arm)
+        for metric in plan.metrics
+        for arm in registration.arms
+        if ("C2" if metric.category is None else "C3") in shown
+    ]
+    if [(result.id, result.arm) for result in predicate.results] != [(metric.id, arm) for metric, arm in planned]:
+        raise ScoreMismatch("the attestation does not report exactly the planned figures")
     passed = _controls_passed(predicate, plan)
-    for result in predicate.results:
-        metric = metrics.get(result.id)
-        if metric is None or result.arm not in registration.arms:
-            raise ScoreMismatch(f"{result.id} was never planned", metric=result.id)
+    for result, (metric, _) in zip(predicate.results, planned, strict=True):
         counts = {outcome: int(count) for outcome, count in result.outcomes.model_dump().items()}
         expected = figure(plan, metric, result.arm, counts, controls_ok=passed)
         _same(result, expected, "does not follow from its own counts")
@@ -69,7 +76,7 @@ def check_recomputed(
 
     Raises:
         DecoyScored: another number of items is counted than was planned.
-        ScoreMismatch: a figure differs, is missing, or was never planned.
+        ScoreMismatch: a figure differs, or is missing.
     """
     tests = {row.task for row in rows if row.value.role == "test"}
     others = {row.task for row in rows if row.value.role != "test"}
@@ -77,10 +84,9 @@ def check_recomputed(
         raise DecoyScored(
             f"{len(tests - others)} items are counted, {plan.scored_tasks} were planned", tasks=str(len(tests - others))
         )
-    expected = compute_results(plan, rows, registration.arms)
-    if [(result.id, result.arm) for result in predicate.results] != [(result.id, result.arm) for result in expected]:
-        raise ScoreMismatch("the attestation does not report exactly the planned figures")
-    for published, computed in zip(predicate.results, expected, strict=True):
+    shown = _shown(predicate)
+    expected = [item for item in compute_results(plan, rows, registration.arms) if item.content_class in shown]
+    for published, computed in zip(predicate.results, expected, strict=False):
         _same(published, computed, "does not follow from the grades")
     validity = predicate.validity
     if validity is None or validity.controls != compute_controls(plan, rows) or validity.canary != compute_canary(rows):
@@ -103,6 +109,10 @@ def check_controls(predicate: AuditPredicate, plan: AnalysisPlan) -> None:
         answered = sum(int(count) for count in (result.outcomes.correct, result.outcomes.incorrect))
         if not int(result.n) or Decimal(answered) < Decimal(plan.answered_floor) * int(result.n):
             raise ClaimUninterpretable(f"{claim} though only {answered} of {result.n} were answered", metric=result.id)
+
+
+def _shown(predicate: AuditPredicate) -> tuple[str, ...]:
+    return classes_up_to(predicate.disclosure.stage)
 
 
 def _controls_passed(predicate: AuditPredicate, plan: AnalysisPlan) -> bool:

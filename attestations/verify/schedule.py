@@ -24,9 +24,11 @@ _NOBODY = 0xFFFFFFFF
 
 @dataclass
 class Schedule:
-    """To which place of the schedule each Promise belongs."""
+    """To which place of the schedule each Promise belongs, and how each place came out."""
 
     places: list[Place] = field(default_factory=list)
+    attempts: array[int] = field(default_factory=lambda: array("I"))
+    answered: bytearray = field(default_factory=bytearray)
     of_promise: array[int] = field(default_factory=lambda: array("I"))
 
     def place(self, promise: int) -> Place:
@@ -56,11 +58,13 @@ def check_schedule(content: Content, tally: Tally) -> Schedule:
             schedule.of_promise[number] = len(schedule.places)
             made.append(number)
         _check_attempts(task, [tally.status(number) for number in made], made)
-        _check_grade(content, (task, arm, epoch), len(made), answered=tally.status(made[-1]) == "COMPLETED")
+        schedule.attempts.append(len(made))
+        schedule.answered.append(tally.status(made[-1]) == "COMPLETED")
         schedule.places.append((task, arm, epoch))
-    if promises or len(schedule.of_promise) != sum(number != _NOBODY for number in schedule.of_promise):
+    if _NOBODY in schedule.of_promise:
         raise UnaccountedTask("an exchange belongs to no scheduled task, or to none that was still to be asked")
     _check_roles(content)
+    _check_grades(content, schedule)
     return schedule
 
 
@@ -82,14 +86,17 @@ def _check_attempts(task: int, statuses: list[str], made: list[int]) -> None:
         raise UnaccountedTask("a task was asked again after it had been answered", task=str(task))
 
 
-def _check_grade(content: Content, place: Place, attempts: int, *, answered: bool) -> None:
-    row = content.tasks.rows.get(place)
-    if row is None:
-        return
-    if row.value.attempts != attempts:
-        raise ScoreMismatch("a grade counts other attempts than the log", task=str(place[0]))
-    if answered and row.value.outcome in {"error", "not_run"}:
-        raise ExchangeOmitted("an answered exchange is graded as if it had not been answered", task=str(place[0]))
+def _check_grades(content: Content, schedule: Schedule) -> None:
+    for place, attempts, answered in zip(schedule.places, schedule.attempts, schedule.answered, strict=True):
+        row = content.tasks.rows.get(place)
+        if row is None:
+            continue
+        if answered and row.value.outcome in {"error", "not_run"}:
+            raise ExchangeOmitted("an answered exchange is graded as if it had not been answered", task=str(place[0]))
+        if not answered and row.value.outcome != "error":
+            raise ScoreMismatch("an item is graded that was not answered", task=str(place[0]))
+        if row.value.attempts != attempts:
+            raise ScoreMismatch("a grade counts other attempts than the log", task=str(place[0]))
 
 
 def _check_roles(content: Content) -> None:

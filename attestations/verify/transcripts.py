@@ -75,11 +75,6 @@ def check_transcripts(content: Content, tally: Tally, schedule: Schedule | None)
                 errors[Step.FIGURES] = error
     except SafeconductError as error:
         errors[Step.OPENED] = error
-    if schedule is not None and not errors:
-        try:
-            _check_unanswered(content, schedule, tally)
-        except SafeconductError as error:
-            errors[Step.FIGURES] = error
     return errors
 
 
@@ -117,14 +112,6 @@ def _regrade(content: Content, schedule: Schedule, answered: Answered) -> None:
     regraded = grade(target, prompt, answered.result)
     if (regraded.outcome, regraded.score) != (row.value.outcome, row.value.score):
         raise ScoreMismatch("a grade does not follow from its transcript", task=task)
-
-
-def _check_unanswered(content: Content, schedule: Schedule, tally: Tally) -> None:
-    answered = {schedule.place(number) for number in range(tally.promises) if tally.status(number) == "COMPLETED"}
-    for place in schedule.places:
-        row = content.tasks.rows.get(place)
-        if row is not None and place not in answered and row.value.outcome != "error":
-            raise ScoreMismatch("a grade without a transcript", task=str(place[0]))
 
 
 @lru_cache

@@ -102,6 +102,7 @@ class World:
     witnesses: Sequence[tuple[str, Signer]] = ()
     stream: BinaryIO = field(default_factory=BytesIO)
     forgetful: bool = False
+    asked: list[Task] | None = None  # what is really sent, if it is not `tasks`
     _built: bool = False
 
     def __post_init__(self) -> None:
@@ -125,7 +126,7 @@ class World:
         self.run = Run(
             agreement=agreement,
             digest=digest,
-            tasks=self.tasks,
+            tasks=self.asked or self.tasks,
             exchanges=self.exchanges,
             model=self.model,
             keys=self.keys,
@@ -133,10 +134,15 @@ class World:
             log=self.log,
             forgetful=self.forgetful,
         )
-        self.disclosure = Disclosure(self.run, plan, self.key, self.epochs)
+        self.disclosure = Disclosure(self.run, self.tasks, plan, self.key, self.epochs)
         for step in self.steps:
             self._step(step)
         return self
+
+    def build_with(self, asked: list[Task]) -> None:
+        """Build an audit in which other tasks are asked than were committed to."""
+        self.asked = asked
+        self.build()
 
     def _step(self, step: Step) -> None:
         name, *rest = step

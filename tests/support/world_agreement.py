@@ -105,7 +105,7 @@ def agreement(*, policy: Policy | None = None, **changes: Any) -> Agreement:
             "crashes": 2,
             "unrevealed": 4,
         },
-        "access": {"notBefore": "2026-11-02T12:00:00Z", "notAfter": "2026-12-24T00:00:00Z", "businessDays": "1"},
+        "access": {"notBefore": "2026-11-02T12:00:00Z", "notAfter": "2026-12-24T00:00:00Z", "businessDays": "0"},
         "timing": {
             "revealSeconds": 60,
             "respondSeconds": 600,

@@ -13,7 +13,7 @@ from attestations.bundle import build_bundle
 from attestations.canonical import canonical_bytes, parse_canonical
 from attestations.commitments import SuiteKey, TaskLeaf, commit_task
 from attestations.digests import sha256
-from attestations.documents.base import encode, format_time
+from attestations.documents.base import encode, format_time, parse_time
 from attestations.documents.engagement import (
     AnalysisPlan,
     DeliveryReceipt,
@@ -25,7 +25,7 @@ from attestations.documents.engagement import (
 )
 from attestations.envelope import Envelope, sign
 from attestations.grading import grade
-from attestations.merkle import merkle_root, leaf_hash
+from attestations.merkle import leaf_hash, merkle_root
 from attestations.packages import seal_package
 from attestations.policy.calendar import business_days_between
 from attestations.policy.evaluate import Bounds, evaluate
@@ -33,7 +33,7 @@ from attestations.predicate import PREDICATE_TYPE, SUBJECT_MANIFEST, SUBJECT_VAR
 from attestations.results import GradeRow, GradeValue, compute_canary, compute_controls, compute_results
 from attestations.statement import PAYLOAD_TYPE, STATEMENT_TYPE
 from tests.support.world_run import Run
-from tests.support.world_suite import ANSWERED, task_chunk
+from tests.support.world_suite import ANSWERED, Task, task_chunk
 
 ORDER = ("C2", "C3", "C5", "C6", "C7", "C8", "C9")
 
@@ -43,6 +43,7 @@ class Disclosure:
     """Grades, seals and releases what a run gave."""
 
     run: Run
+    tasks: list[Task]
     plan: AnalysisPlan
     key: SuiteKey
     epochs: int = 1
@@ -52,6 +53,8 @@ class Disclosure:
     manifest: PackageManifest | None = None
     manifest_digest: str = ""
     registration_digest: str = ""
+    suite_root: str = ""
+    registered_at: str = ""
     results: tuple[Result, ...] = ()
     validity: Validity | None = None
 
@@ -67,11 +70,11 @@ class Disclosure:
             answers[exchange.task, exchange.epoch] = opening.result
         rows = [
             self._grade(task, epoch, answers.get((task.i, epoch)), attempts[task.i, epoch])
-            for task in run.tasks
+            for task in self.tasks
             for epoch in range(self.epochs)
         ]
         self.rows = hooks.change(("rows",), rows)
-        grades: dict[int, dict[str, tuple[str, Any]]] = {task.i: {} for task in run.tasks}
+        grades: dict[int, dict[str, tuple[str, Any]]] = {task.i: {} for task in self.tasks}
         for row in self.rows:
             grades[row.task][f"grade/{row.arm}/{row.epoch}"] = ("C3", row.value.json_value())
         self.leaves = [commit_task(self.key, i, fields) for i, fields in grades.items()]
@@ -149,7 +152,7 @@ class Disclosure:
             grades: dict[int, dict[str, Any]] = {}
             for row in self.rows if content_class == "C3" else ():
                 grades.setdefault(row.task, {})[f"grade/{row.arm}/{row.epoch}"] = row.value.json_value()
-            for task in run.tasks:
+            for task in self.tasks:
                 yield task_chunk(task.i, task.of_class(content_class) | grades.get(task.i, {}))
 
     def deliver(self) -> None:
@@ -169,7 +172,7 @@ class Disclosure:
     def release(self, stage: str, content_class: str, recipient: str) -> None:
         """Log one release."""
         run, log = self.run, self.run.log
-        committed = {package.content_class: package.key_commitment for package in self._packages()}
+        committed: dict[str, str] = {item.content_class: item.key_commitment for item in self._packages()}
         document = Release(
             agreement=run.digest,
             stage=stage,  # type: ignore[arg-type]
@@ -215,7 +218,7 @@ class Disclosure:
             "preRegistration": {
                 "digest": self.registration_digest,
                 "suiteRoot": self.suite_root,
-                "tasks": len(run.tasks),
+                "tasks": len(self.tasks),
                 "logIndex": "0",
             },
             "arms": ["as_shipped"],
@@ -228,7 +231,7 @@ class Disclosure:
                 "counts": closed.counts.json_value(),
                 "usage": closed.meter.json_value(),
                 "effectiveAccessBusinessDays": str(
-                    business_days_between(moment(opened), moment(closed.closed_at), frozenset())
+                    business_days_between(parse_time(opened), parse_time(closed.closed_at), frozenset())
                 ),
             },
             "results": [dump(result) for result in self.results if result.content_class in shown],
@@ -260,16 +263,6 @@ class Disclosure:
         signers = hooks.signers.get("statement", (run.keys.publication,))
         envelope: Envelope = sign(PAYLOAD_TYPE, payload, *signers)
         return build_bundle(envelope, signers[0].key), envelope.digest
-
-    suite_root: str = ""
-    registered_at: str = ""
-
-
-def moment(text: str) -> Any:
-    """Return the instant of a signed time."""
-    from attestations.documents.base import parse_time
-
-    return parse_time(text)
 
 
 def dump(claim: Any) -> Any:

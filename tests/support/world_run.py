@@ -95,6 +95,7 @@ class Run:
     counts: Counter[str] = field(default_factory=Counter)
     meter: Meter = field(default_factory=Meter)
     evidence: str = ""
+    close_digest: str = ""
     pending: dict[int, tuple[Intent, Promise, str]] = field(default_factory=dict)
     opened: list[Opening] = field(default_factory=list)
     forgetful: bool = False  # for logs too large to keep what a test might want to change
@@ -220,9 +221,7 @@ class Run:
         exchange = self.exchanges[number]
         intent, promise, digest = self.pending.pop(number) if self.forgetful else self.pending[number]
         answered = exchange.status == "COMPLETED"
-        usage = Usage(
-            input_tokens=12 * answered, cached_tokens=0, output_tokens=4 * answered, reasoning_tokens=0
-        )
+        usage = Usage(input_tokens=12 * answered, cached_tokens=0, output_tokens=4 * answered, reasoning_tokens=0)
         before = self.meter
         after = Meter(
             requests=str(int(before.requests) + 1),
@@ -309,6 +308,9 @@ class Run:
             closed_at=self.log.tick(),
         )
         envelope = self.hooks.sign(("close",), document, self.keys.lab_record, self.keys.exchange)
-        self.close_document, self.close_digest = document, envelope.digest
+        if not self.close_digest:
+            changed = self.hooks.change(("close",), document)
+            self.close_document = document if isinstance(changed, bytes) else changed
+            self.close_digest = envelope.digest
         self.log.receipt("close", envelope)
         self.log.seen("RUN_CLOSED")

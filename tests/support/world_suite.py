@@ -101,7 +101,7 @@ def _choice(i: int) -> tuple[Any, Any]:
 
 
 def _exact(i: int) -> tuple[Any, Any]:
-    turn = {"role": "user", "content": f"prompt-canary-{i}", "toolCalls": [], "toolCallId": None}
+    turn: dict[str, Any] = {"role": "user", "content": f"prompt-canary-{i}", "toolCalls": [], "toolCallId": None}
     request = {"v": "safeconduct/v1", "operation": "chat", "messages": [turn], "tools": [], "stop": []}
     prompt = {"question": f"prompt-canary-{i}", "options": None, "request": request, "sampling": sampling(16)}
     return prompt, {"grader": "exact", "answers": [f"target-{i}"], "normalise": ["casefold", "collapse_space"]}

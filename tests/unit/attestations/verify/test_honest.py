@@ -54,7 +54,7 @@ def test_a_later_stage_than_the_file_is_indeterminate() -> None:
 def test_the_levels_are_those_an_audit_at_ra0_gives() -> None:
     derived = honest().verify("S5").assurance
     assert derived is not None
-    assert ["TS1", "MI0", "CO2", "PR1", "EL0", "GI0", "DE1"] == list(derived.model_dump().values())
+    assert list(derived.model_dump().values()) == ["TS1", "MI0", "CO2", "PR1", "EL0", "GI0", "DE1"]
 
 
 @pytest.mark.parametrize("requirement", ["CO>=2", "PR>=1", "DE>=1", "TS>=0"])
@@ -130,7 +130,7 @@ def test_every_way_an_exchange_can_end_is_counted(status: str) -> None:
     schedule[6] = Exchange(6, 2, status=status)
     report = World(exchanges=schedule).verify("S5")
     assert_holds(report)
-    assert ("1", "39") == (report.counted[status], report.counted["COMPLETED"])
+    assert (report.counted[status], report.counted["COMPLETED"]) == ("1", "39")
 
 
 def test_several_epochs_hold() -> None:
