@@ -91,8 +91,8 @@ def test_padding_in_another_form_is_refused(plaintext: bytes) -> None:
 
 def test_the_length_of_a_sealed_chunk_tells_nothing_about_its_task() -> None:
     sealed = seal_package(KEY, [b"", b"correct", b"x" * 900])
-    assert 1 == len({len(chunk) for chunk in sealed.chunks})
-    assert [b"", b"correct", b"x" * 900] == [open_chunk(KEY, i, chunk) for i, chunk in enumerate(sealed.chunks)]
+    assert len({len(chunk) for chunk in sealed.chunks}) == 1
+    assert [open_chunk(KEY, i, chunk) for i, chunk in enumerate(sealed.chunks)] == [b"", b"correct", b"x" * 900]
 
 
 @pytest.mark.parametrize("cut", [1, 3, 4, 5, len(FILE) - 1])
