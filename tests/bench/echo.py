@@ -81,7 +81,7 @@ async def _ask(port: int, key: bytes, certificate: bytes, exchanges: int, lanes:
     credentials = grpc.ssl_channel_credentials(certificate, key, certificate)
     options = [("grpc.ssl_target_name_override", "echo.example")]
     async with grpc.aio.secure_channel(f"127.0.0.1:{port}", credentials, options=options) as channel:
-        method = channel.stream_stream("/bench.Echo/Echo")
+        method: Any = channel.stream_stream("/bench.Echo/Echo")
 
         async def lane(count: int) -> None:
             stream = method()

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,7 @@ def needle(field: str, task: int) -> str:
 
 def draft(task: int, kind: str) -> Draft:
     question = needle("prompt", task)
-    fields = {name: (cls, needle(name, task)) for name, cls in FIELDS.items()}
+    fields: dict[str, tuple[str, Any]] = {name: (cls, needle(name, task)) for name, cls in FIELDS.items()}
     fields |= {
         "kind": ("C5", kind),
         "category": ("C3", "shell"),

@@ -32,7 +32,7 @@ def found_in(blocks: Iterable[bytes], needles: Iterable[str]) -> set[str]:
     wanted = [(needle, form) for needle in needles for form in (needle.encode(), needle.encode("utf-16-le"))]
     hits: set[str] = set()
     # What all needles begin with is looked for first: most blocks hold none of them.
-    shared = os.path.commonprefix([needle for needle, _ in wanted])  # noqa: PTH - of texts, not of paths
+    shared = os.path.commonprefix([needle for needle, _ in wanted])  # noqa: RUF071 - of texts, not of paths
     forms = (shared.encode(), shared.encode("utf-16-le"))
     for block in blocks:
         if not any(form in block for form in forms):
