@@ -65,7 +65,7 @@ async def _serve_async(pipe: Connection, key: bytes, certificate: bytes) -> None
             step += 1
 
     server = grpc.aio.server()
-    handler = grpc.stream_stream_rpc_method_handler(echo)
+    handler: Any = grpc.stream_stream_rpc_method_handler(echo)
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("bench.Echo", {"Echo": handler}),))
     credentials = grpc.ssl_server_credentials([(key, certificate)], certificate, require_client_auth=True)
     port = server.add_secure_port("127.0.0.1:0", credentials)
