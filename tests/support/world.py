@@ -103,6 +103,7 @@ class World:
     stream: BinaryIO = field(default_factory=BytesIO)
     forgetful: bool = False
     asked: list[Task] | None = None  # what is really sent, if it is not `tasks`
+    attested: dict[tuple[str, str], str] = field(default_factory=dict)
     _built: bool = False
 
     def __post_init__(self) -> None:
@@ -189,7 +190,8 @@ class World:
         """Return every member of a stage's evidence file but the index."""
         log, disclosure = self.build().log, self.disclosure
         size = self.size_at(stage, recipient) if size is None else size
-        bundle, self.attested = disclosure.attestation(stage, recipient, size)
+        bundle, attested = disclosure.attestation(stage, recipient, size)
+        self.attested[stage, recipient] = attested
         shown = [cls for wanted in STAGES[: STAGES.index(stage) + 1] for cls in STAGE_CLASSES[wanted]]
         keys = {cls: self.key.class_key(cls).secret.hex() for cls in shown if cls in disclosure.packages}
         note = log.checkpoint(size, log.roots[size], log.times[size], self.witnesses)
@@ -201,15 +203,15 @@ class World:
             "suite-leaves.jsonl": world_suite.lines(self.leaves),
             "grade-leaves.jsonl": world_suite.lines(disclosure.leaves),
             **{f"packages/{cls}.sealed": data for cls, data in disclosure.packages.items() if cls != "C9"},
-            "acknowledgement.dsse.json": self._acknowledgement(),
+            "acknowledgement.dsse.json": self._acknowledgement(attested),
         }
         if keys:
             members["keys.json"] = canonical_bytes(keys)
         return members
 
-    def _acknowledgement(self) -> bytes:
+    def _acknowledgement(self, attested: str) -> bytes:
         document = Acknowledgement(
-            agreement=self.run.digest, attestation=self.attested, acknowledged_at=format_time(self.log.now)
+            agreement=self.run.digest, attestation=attested, acknowledged_at=format_time(self.log.now)
         )
         return self.hooks.sign(("acknowledgement",), document, self.keys.lab_agreement).to_bytes()
 
@@ -219,7 +221,7 @@ class World:
             agreement=self.run.digest,
             stage=stage,  # type: ignore[arg-type]
             recipient=recipient,
-            attestation=self.attested,
+            attestation=self.attested[stage, recipient],
             members=tuple(
                 EvidenceMember(name=name, bytes=str(len(members[name])), digest=sha256(members[name]).hexdigest())
                 for name in MEMBER_NAMES

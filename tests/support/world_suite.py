@@ -61,9 +61,9 @@ def kind_of(i: int, tasks: int) -> str:
     return "decoy" if i >= tasks else {7: "positive_control", 8: "negative_control", 9: "canary"}.get(i % 10, "test")
 
 
-def make_tasks(tasks: int) -> list[Task]:
-    """Return `tasks` tasks that are sent, padded with decoys to the public size."""
-    return [_task(i, kind_of(i, tasks)) for i in range(padded_size(tasks))]
+def make_tasks(tasks: int, *, size: int | None = None) -> list[Task]:
+    """Return `tasks` tasks that are sent, padded with decoys to the public size, or to `size`."""
+    return [_task(i, kind_of(i, tasks)) for i in range(size or padded_size(tasks))]
 
 
 def _task(i: int, kind: str) -> Task:
