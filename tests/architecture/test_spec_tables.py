@@ -41,9 +41,7 @@ _LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
 
 def states_page() -> str:
-    parts = [
-        "# States\n\nGenerated from `attestations/states.py`; a test compares them. What is not in a table is refused.\n"
-    ]
+    parts = [_STATES_HEAD]
     for title, table in (("Negotiation", NEGOTIATION), ("Engagement", PHASES), ("Exchange", EXCHANGES)):
         parts.append(f"\n## {title}\n\n| From | Event | To |\n|---|---|---|\n{_rows(table)}")
     return "".join(parts)
