@@ -75,6 +75,7 @@ async def provoke(audit: RealAudit) -> None:
 
 @pytest.mark.slow
 async def test_canaries_are_nowhere_they_must_not_be(tmp_path: Path) -> None:
+    """T086, T087."""
     drafts = [draft(task, kind) for task, kind in enumerate(KINDS)]
     proxied = free_port()
     audit = real_audit(tmp_path, drafts, design().plan, script={"otherwise": ANSWER}, proxy=proxied)

@@ -57,6 +57,7 @@ async def kill_at_random(audit: RealAudit, chance: random.Random) -> Counter[str
 @pytest.mark.slow
 @pytest.mark.timeout(60 + 4 * KILLS)
 async def test_kills_at_random_points_lose_nothing_and_repeat_nothing(tmp_path: Path) -> None:
+    """T074."""
     items = ITEMS_PER_KILL * KILLS
     calls = tmp_path / "calls.txt"
     drafts = [Draft(task.fields, task.question) for task in suite(items, size=items + 1).tasks]

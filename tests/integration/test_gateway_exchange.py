@@ -51,6 +51,7 @@ async def test_an_audit_runs_from_the_first_exchange_to_the_grades(audit: Audit)
 
 
 async def test_a_retried_intent_gets_the_same_bytes_and_asks_the_model_once(audit: Audit) -> None:
+    """T048."""
     _, auditor = audit
     lane = await auditor.open_session("lane-1")
     prepared = auditor.prepare(lane)

@@ -42,6 +42,7 @@ def reveal(prepared: Prepared, **changes: bytes) -> access.ExchangeRequest:
 
 
 async def test_what_lies_outside_the_agreement_is_refused_with_a_signed_reason(tmp_path: Path) -> None:
+    """T075, T077."""
     grant = 'tools = false\nmax_top_logprobs = 0\nmax_output_tokens = 64\noperations = ["chat"]\n'
     async with audited(tmp_path, grant=grant) as (_, auditor):
         lane = await auditor.open_session("lane-1")
@@ -69,6 +70,7 @@ async def test_what_lies_outside_the_agreement_is_refused_with_a_signed_reason(t
 
 
 async def test_a_budget_is_reserved_and_never_exceeded(tmp_path: Path) -> None:
+    """T076."""
     async with audited(tmp_path, grant='requests = "2"\ninput_tokens = "600"\n') as (_, auditor):
         one, two = await auditor.open_session("lane-1"), await auditor.open_session("lane-2")
         stream = auditor.stream()
@@ -94,6 +96,7 @@ async def test_a_place_out_of_order_is_refused_and_takes_no_place(tmp_path: Path
 
 
 async def test_a_reveal_of_something_else_ends_the_exchange(tmp_path: Path) -> None:
+    """T050, T052."""
     async with audited(tmp_path) as (_, auditor):
         lane = await auditor.open_session("lane-1")
         for changes, reason in (
@@ -108,6 +111,7 @@ async def test_a_reveal_of_something_else_ends_the_exchange(tmp_path: Path) -> N
 
 
 async def test_a_promise_nobody_uses_ends_and_counts(tmp_path: Path) -> None:
+    """T126."""
     async with audited(tmp_path, reveal_seconds=1, grant="unrevealed = 1\n") as (_, auditor):
         lane = await auditor.open_session("lane-1")
         prepared = auditor.prepare(lane)

@@ -41,6 +41,7 @@ from tests.unit.auditor_client.conftest import Audit
     ],
 )
 async def test_the_lab_breaks_the_protocol(audit: Audit, fault: str, error: type[SafeconductError]) -> None:
+    """T057, T059 and others; each parameter names its error."""
     audit.lab.misbehave(fault, at=1)
 
     with pytest.raises(error):
@@ -48,6 +49,7 @@ async def test_the_lab_breaks_the_protocol(audit: Audit, fault: str, error: type
 
 
 async def test_nothing_is_revealed_under_a_bad_promise(audit: Audit) -> None:
+    """T051."""
     audit.lab.misbehave("promise_other_model", at=1)
     with pytest.raises(VariantMismatch):
         await audit.run(lanes=1)

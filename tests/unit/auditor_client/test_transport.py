@@ -46,6 +46,7 @@ async def test_a_campaign_runs_over_the_wire(audit: Audit, address: str) -> None
 
 
 async def test_a_broken_stream_is_mended_over_the_wire(audit: Audit, address: str) -> None:
+    """T058."""
     over, _ = await _over(audit, address)
     for step in ("intent", "reveal", "record"):
         audit.lab.lose(step, at=2)
@@ -68,6 +69,7 @@ async def test_an_error_of_the_lab_arrives_as_the_same_error(audit: Audit, addre
 
 
 async def test_a_lab_with_another_certificate_is_not_spoken_to(audit: Audit, address: str) -> None:
+    """T014."""
     _, lab = await _over(audit, address, Credentials(OUR_KEY, OUR_CERTIFICATE, OTHER_CERTIFICATE))
 
     with pytest.raises((PeerBindingMismatch, LabUnreachable)):
@@ -75,6 +77,7 @@ async def test_a_lab_with_another_certificate_is_not_spoken_to(audit: Audit, add
 
 
 async def test_a_client_the_lab_does_not_know_is_turned_away(audit: Audit, address: str) -> None:
+    """T014, at the lab."""
     _, lab = await _over(audit, address, Credentials(OTHER_KEY, OTHER_CERTIFICATE, LAB_CERTIFICATE))
 
     with pytest.raises(LabUnreachable):
