@@ -136,7 +136,7 @@ def _audit(teller: Teller) -> float:
     teller.say("For each task the lab signs a Promise before it can read it, then a Record of the answer.")
     teller.run("auditor", "run", "--home", "auditor")
     teller.run("lab", "status", "--home", "lab")
-    teller.proved("the auditor", "every answer is the one the lab signed for; none was drawn twice.")
+    teller.proved("the auditor", "every answer is the one the lab signed for, under a seed fixed after its Promise.")
     teller.proved("the lab", "the auditor stayed within scope and budget; the gateway never held a prompt.")
 
     teller.title("Close, grade, seal")
