@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 
@@ -99,14 +100,20 @@ class Document(Part):
             UnknownCriticalField: a field this version does not know.
             MalformedEnvelope: a field is missing or not what its type requires.
         """
-        return cls.from_json(parse_canonical(data, limit=limit))
+        _check_version(cls, parse_canonical(data, limit=limit))
+        # The bytes are canonical JSON by now: the model's own reader takes lists for tuples and is the faster one.
+        return _explained(cls, lambda: cls.model_validate_json(data, by_alias=True, by_name=False))
 
     @classmethod
     def from_json(cls, value: object) -> Self:
         """Read a document from plain JSON types that came from `parse_canonical`."""
-        if isinstance(value, dict) and value.get("v", VERSION) != VERSION:
-            raise UnsupportedVersion(f"{cls.__name__} is not of version {VERSION}", document=cls.__name__)
+        _check_version(cls, value)
         return validated(cls, value)
+
+
+def _check_version(kind: type[Document], value: object) -> None:
+    if isinstance(value, dict) and value.get("v", VERSION) != VERSION:
+        raise UnsupportedVersion(f"{kind.__name__} is not of version {VERSION}", document=kind.__name__)
 
 
 def validated(kind: type[M], value: object) -> M:
@@ -116,8 +123,12 @@ def validated(kind: type[M], value: object) -> M:
         UnknownCriticalField: a field this version does not know.
         MalformedEnvelope: a field is missing or not what its type requires.
     """
+    return _explained(kind, lambda: kind.model_validate(_tuples(value), by_alias=True, by_name=False))
+
+
+def _explained(kind: type[M], validate: Callable[[], M]) -> M:
     try:
-        return kind.model_validate(_tuples(value), by_alias=True, by_name=False)
+        return validate()
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         # The location may hold keys the sender chose: only the model's own words are repeated.
