@@ -74,14 +74,17 @@ def print_report(report: Report, name: str) -> None:
 def _table(checks: list[Check]) -> Table:
     table = Table.grid(padding=(0, 1))
     table.add_column(width=3, justify="right")
-    table.add_column(width=40, no_wrap=True)
+    table.add_column(width=37, no_wrap=True)
     table.add_column(overflow="fold")
+    last = None
     for check in checks:
         mark, style = _MARKS[check.status]
+        name = "" if check.step == last else f"{check.step:>2} {STEP_NAMES.get(check.step, check.name)}"
+        last = check.step
         detail = check.detail if check.reason is None else f"{check.detail} [{check.reason}]"
         table.add_row(
             Text(mark, style=style),
-            Text(f"{check.step:>2} {STEP_NAMES.get(check.step, check.name)}"),
+            Text(name),
             Text(detail, style="" if check.status is Status.PASS else style),
         )
     return table
@@ -106,13 +109,11 @@ def _print_claims(console: Console, report: Report) -> None:
         return
     level = f"{Decimal(predicate.results[0].level) * 100:.0f}"
     console.print(f"\n[bold]Published figures[/bold]  (correct of all scored items; {level} % Wilson interval)")
-    table = Table.grid(padding=(0, 2))
+    width = max(len(result.id) for result in predicate.results)
     for result in predicate.results:
-        table.add_row(
-            Text("  " + result.id),
-            Text(f"{result.value} [{result.interval[0]}, {result.interval[1]}]"),
-            Text(f"n={result.n}"),
-            Text(f"answered {result.answered}"),
-            Text(result.verdict),
+        # A share of answers below one is said at once: unanswered is not incapable.
+        answered = "" if Decimal(result.answered) == 1 else f" (answered {result.answered})"
+        figure = f"{result.value} [{result.interval[0]}, {result.interval[1]}]"
+        console.print(
+            f"  {result.id:<{width}}  {figure}  n={result.n}  {result.verdict}{answered}", markup=False, soft_wrap=True
         )
-    console.print(table)

@@ -27,6 +27,13 @@ STAGE_CLASSES: dict[str, tuple[RuleClass, ...]] = {
 
 def _is_formula(value: Any) -> Any:
     parse_formula(value)
+    return _one_form(value)
+
+
+def _one_form(value: Any) -> Any:
+    # Read from bytes a formula holds lists, read from values tuples: two policies of equal bytes must be equal.
+    if isinstance(value, dict):
+        return {word: tuple(_one_form(part) for part in parts) for word, parts in value.items()}
     return value
 
 

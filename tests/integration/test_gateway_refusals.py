@@ -226,24 +226,26 @@ async def test_two_auditors_meet_neither_in_names_nor_in_logs(tmp_path: Path) ->
     lab = new_lab(tmp_path / "lab", auditors=[write_identity(item, tmp_path) for item in keys])
     await lab.start()
     one, two = (SmallAuditor(item, lab.home.identity) for item in keys)
-    for auditor in (one, two):
-        await auditor.connect(lab.address)
-        await auditor.negotiate("the-same-name")
-        await auditor.register()
-    assert one.agreed.origin != two.agreed.origin
-    lane = await one.open_session("lane")
+    try:
+        for auditor in (one, two):
+            await auditor.connect(lab.address)
+            await auditor.negotiate("the-same-name")
+            await auditor.register()
+        assert one.agreed.origin != two.agreed.origin
+        lane = await one.open_session("lane")
 
-    two.envelope, mine = one.envelope, two.envelope
-    error = await outcome(two.follow())
-    assert error is not None
-    assert error.reason == "ENGAGEMENT_UNKNOWN"
-    two.runtime = one.runtime
-    assert await stream_error(two, intent(two.prepare(lane))) in ("ENGAGEMENT_UNKNOWN", "SIGNATURE_INVALID")
-    two.envelope = mine
-    assert (await two.ask(await two.open_session("lane")))[1].status == "COMPLETED"
-    for auditor in (one, two):
-        await auditor.disconnect()
-    await lab.stop()
+        two.envelope, mine = one.envelope, two.envelope
+        error = await outcome(two.follow())
+        assert error is not None
+        assert error.reason == "ENGAGEMENT_UNKNOWN"
+        two.runtime = one.runtime
+        assert await stream_error(two, intent(two.prepare(lane))) in ("ENGAGEMENT_UNKNOWN", "SIGNATURE_INVALID")
+        two.envelope = mine
+        assert (await two.ask(await two.open_session("lane")))[1].status == "COMPLETED"
+    finally:
+        for auditor in (one, two):
+            await auditor.disconnect()
+        await lab.stop()
 
 
 async def test_an_offer_outside_the_terms_names_the_field(tmp_path: Path) -> None:

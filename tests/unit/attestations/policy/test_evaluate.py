@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given, strategies as st
 
+from attestations.documents.base import Document
 from attestations.policy.calendar import add, business_days_between, is_business_day
+from attestations.policy.defaults import standard_policy
 from attestations.policy.evaluate import HOLD, Bounds, Seen, State, evaluate, held_days, permitted
 from attestations.policy.formula import Duration, parse_duration
+from attestations.policy.model import Policy
 from tests.unit.attestations.policy.test_lint import STUDY, policy, rule
 
 MONDAY = datetime(2026, 11, 2, 9, tzinfo=UTC)
@@ -192,3 +195,17 @@ def test_a_span_beyond_the_calendar_is_later_than_everything() -> None:
     late = datetime(2999, 12, 31, tzinfo=UTC)
     assert add(late, parse_duration("P9999BD"), frozenset()) > late
     assert add(datetime.max.replace(tzinfo=UTC), parse_duration("P1BD"), frozenset()) >= late
+
+
+class Wrapped(Document):
+    payload_type: ClassVar[str] = "application/vnd.safeconduct.test.v1+json"
+
+    policy: Policy
+
+
+def test_a_policy_read_from_bytes_equals_the_one_that_was_written() -> None:
+    written = standard_policy()
+    terms = Wrapped(policy=written)
+
+    assert written == Wrapped.parse(terms.to_bytes()).policy
+    assert written == Wrapped.from_json(terms.json_value()).policy

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import random
 from functools import cache
 from io import BytesIO
@@ -23,6 +24,7 @@ from tests.support.world_suite import make_tasks
 # What `docs/spec/verification.md` lists for a file that does not hold.
 DOCUMENTED = set(PRECEDENCE[: PRECEDENCE.index(ExitCode.INDETERMINATE) + 1]) - {ExitCode.USAGE}
 SAMPLE = 12  # bits of each member
+EVERY_BYTE = bool(os.environ.get("SAFECONDUCT_EVERY_BYTE"))
 
 
 @cache
@@ -96,9 +98,10 @@ def test_a_flipped_bit_anywhere_in_the_file_is_refused() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(7200)
+@pytest.mark.timeout(0)
+@pytest.mark.skipif(not EVERY_BYTE, reason="takes an hour: SAFECONDUCT_EVERY_BYTE=1 runs it")
 @pytest.mark.parametrize("name", MEMBER_NAMES)
-def test_a_flipped_bit_in_any_byte_is_refused(name: str) -> None:
+def test_a_flipped_bit_in_every_byte_is_refused(name: str) -> None:
     content, source = members()[name], random.Random(name)
     for byte in range(len(content)):
         changed = members() | {name: flip(content, 8 * byte + source.randrange(8))}

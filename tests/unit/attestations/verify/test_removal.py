@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from hypothesis import given, settings, strategies as st
+from hypothesis import assume, given, settings, strategies as st
 
 from attestations.canonical import canonical_bytes, parse_canonical
 from attestations.container import MEMBER_NAMES
@@ -43,6 +43,7 @@ def verified(stage: str, dropped: frozenset[str], keys: frozenset[str], *, lying
         content["keys.json"] = canonical_bytes(kept)
         if not kept:
             del content["keys.json"]
+    assume(content)  # an index lists at least one member
     index = world(lying=lying).index(content, stage, "REGULATOR")
     return check(packed({"index.dsse.json": index, **content}))
 
