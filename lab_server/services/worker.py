@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import grpc.aio
 
@@ -45,20 +47,56 @@ class WorkerServicer(grpc_pb.WorkerServiceServicer):
         """Return the keys of one agreement."""
         return keys_to_wire(self._enrolment.keys(request.agreement))
 
-    async def Run(self, request: pb.RunRequest, context: Context) -> AsyncIterator[pb.RunResponse]:
-        """Run one request."""
-        async for item in self._runs.run(job_from_wire(request)):
+    async def Run(
+        self, request_iterator: AsyncIterator[pb.RunRequest], context: Context
+    ) -> AsyncIterator[pb.RunResponse]:
+        """Run requests until the gateway goes."""
+        answers: asyncio.Queue[pb.RunResponse] = asyncio.Queue()
+        running: dict[int, asyncio.Task[None]] = {}
+        reading = asyncio.create_task(self._read(request_iterator, answers, running))
+        try:
+            while True:
+                yield await answers.get()
+        finally:
+            for task in (reading, *running.values()):
+                task.cancel()
+
+    async def _read(
+        self,
+        requests: AsyncIterator[pb.RunRequest],
+        answers: asyncio.Queue[pb.RunResponse],
+        running: dict[int, asyncio.Task[None]],
+    ) -> None:
+        async for request in requests:
+            call = request.call
+            if request.WhichOneof("message") == "job":
+                task = asyncio.create_task(self._answer(call, job_from_wire(request.job), answers))
+                running[call] = task
+                task.add_done_callback(partial(_forget, running, call))
+            elif call in running:
+                running[call].cancel()
+
+    async def _answer(self, call: int, job: Job, answers: asyncio.Queue[pb.RunResponse]) -> None:
+        last: list[pb.RunFrame] = []
+        async for item in self._runs.run(job):
             if isinstance(item, JobOutcome):
-                yield pb.RunResponse(outcome=outcome_to_wire(item))
+                # The final frame counts only with the outcome, so both travel together.
+                answers.put_nowait(pb.RunResponse(call=call, frames=last, outcome=outcome_to_wire(item)))
+                return
+            frame = pb.RunFrame(number=item.number, ciphertext=item.ciphertext, final=item.final)
+            if item.final:
+                last.append(frame)
             else:
-                yield pb.RunResponse(
-                    frame=pb.RunFrame(number=item.number, ciphertext=item.ciphertext, final=item.final)
-                )
+                answers.put_nowait(pb.RunResponse(call=call, frames=[frame]))
 
     async def Forget(self, request: pb.ForgetRequest, context: Context) -> pb.ForgetResponse:
         """Drop the keys of one agreement."""
         self._runs.forget(request.agreement)
         return pb.ForgetResponse()
+
+
+def _forget(running: dict[int, asyncio.Task[None]], call: int, _: asyncio.Task[None]) -> None:
+    running.pop(call, None)
 
 
 def keys_to_wire(keys: WorkerKeys) -> pb.EnrolResponse:
@@ -85,7 +123,7 @@ def keys_to_wire(keys: WorkerKeys) -> pb.EnrolResponse:
     )
 
 
-def job_from_wire(request: pb.RunRequest) -> Job:
+def job_from_wire(request: pb.RunJob) -> Job:
     """Read a job."""
     return Job(
         agreement=request.agreement,

@@ -16,6 +16,7 @@ from attestations.documents.base import validated
 from attestations.documents.exchange import Response, Router, SafetyLayer, Status, Usage
 from attestations.errors import SafeconductError, WorkerUnavailable
 from lab_server.ports import Job, JobOutcome, ServedVariant, StoredFrame, WorkerKeys
+from lab_server.services.worker_calls import WorkerCalls
 from safeconduct.v1 import worker_service_pb2 as pb, worker_service_pb2_grpc as grpc_pb
 
 MAX_MESSAGE_BYTES = 8 << 20
@@ -35,9 +36,11 @@ class WorkerClient:
             ],
         )
         self._stub = grpc_pb.WorkerServiceStub(self._channel)
+        self._calls = WorkerCalls(self._stub.Run)
 
     async def close(self) -> None:
         """Close the connection."""
+        await self._calls.close()
         await self._channel.close()
 
     async def ready(self, seconds: float) -> None:
@@ -54,33 +57,13 @@ class WorkerClient:
 
     async def run(self, job: Job) -> AsyncIterator[StoredFrame | JobOutcome]:
         """Give the frames and the outcome of one job."""
-        request = pb.RunRequest(
-            agreement=job.agreement,
-            session=job.session,
-            seq=job.seq,
-            variant=job.variant,
-            operation=job.operation,
-            tools=job.tools,
-            evidence=job.evidence,
-            sealed=job.sealed,
-            plaintext_commit=job.plaintext_commit,
-            sampling=job.sampling,
-            seed=job.seed,
-            max_input_tokens=job.max_input_tokens,
-            deadline_seconds=job.deadline_seconds,
-        )
-        answers = aiter(self._stub.Run(request))
-        while True:
-            with _worker_may_go():
-                message = await anext(answers, None)
-            if message is None:
-                break
-            if message.WhichOneof("message") == "frame":
-                yield StoredFrame(message.frame.number, message.frame.ciphertext, message.frame.final)
-            else:
-                yield outcome_from_wire(message.outcome)
-                return
-        raise WorkerUnavailable("the worker ended without an outcome")
+        async with self._calls.call(job_to_wire(job)) as messages:
+            async for message in messages:
+                for frame in message.frames:
+                    yield StoredFrame(frame.number, frame.ciphertext, frame.final)
+                if message.HasField("outcome"):
+                    yield outcome_from_wire(message.outcome)
+                    return
 
     async def forget(self, agreement: str) -> None:
         """Have the keys of one agreement dropped."""
@@ -100,6 +83,25 @@ def _worker_may_go() -> Iterator[None]:
         if task is None or task.cancelling():
             raise
         raise WorkerUnavailable("the worker went away", code="CLOSED") from None
+
+
+def job_to_wire(job: Job) -> pb.RunJob:
+    """Return the message of a job."""
+    return pb.RunJob(
+        agreement=job.agreement,
+        session=job.session,
+        seq=job.seq,
+        variant=job.variant,
+        operation=job.operation,
+        tools=job.tools,
+        evidence=job.evidence,
+        sealed=job.sealed,
+        plaintext_commit=job.plaintext_commit,
+        sampling=job.sampling,
+        seed=job.seed,
+        max_input_tokens=job.max_input_tokens,
+        deadline_seconds=job.deadline_seconds,
+    )
 
 
 def keys_from_wire(message: pb.EnrolResponse) -> WorkerKeys:

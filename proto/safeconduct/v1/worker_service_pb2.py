@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#safeconduct/v1/worker_service.proto\x12\x0esafeconduct.v1\"!\n\x0c\x45nrolRequest\x12\x11\n\tagreement\x18\x01 \x01(\t\"\xc1\x01\n\rEnrolResponse\x12\x0c\n\x04\x62oot\x18\x01 \x01(\t\x12\x13\n\x0bhpke_public\x18\x02 \x01(\x0c\x12\x15\n\rworker_public\x18\x03 \x01(\x0c\x12\x0f\n\x07\x62\x61\x63kend\x18\x04 \x01(\t\x12\r\n\x05image\x18\x05 \x01(\t\x12/\n\x08variants\x18\x06 \x03(\x0b\x32\x1d.safeconduct.v1.ServedVariant\x12\x15\n\rreport_format\x18\x07 \x01(\t\x12\x0e\n\x06report\x18\x08 \x01(\x0c\"\x83\x01\n\rServedVariant\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08manifest\x18\x02 \x01(\t\x12\x17\n\x0ftemplate_digest\x18\x03 \x01(\t\x12\x12\n\noperations\x18\x04 \x03(\t\x12\x18\n\x10max_top_logprobs\x18\x05 \x01(\r\x12\r\n\x05tools\x18\x06 \x01(\x08\"\x80\x02\n\nRunRequest\x12\x11\n\tagreement\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x0b\n\x03seq\x18\x03 \x01(\x04\x12\x0f\n\x07variant\x18\x04 \x01(\t\x12\x11\n\toperation\x18\x05 \x01(\t\x12\r\n\x05tools\x18\x06 \x01(\x08\x12\x10\n\x08\x65vidence\x18\x07 \x01(\t\x12\x0e\n\x06sealed\x18\x08 \x01(\x0c\x12\x18\n\x10plaintext_commit\x18\t \x01(\t\x12\x10\n\x08sampling\x18\n \x01(\x0c\x12\x0c\n\x04seed\x18\x0b \x01(\x04\x12\x18\n\x10max_input_tokens\x18\x0c \x01(\x04\x12\x18\n\x10\x64\x65\x61\x64line_seconds\x18\r \x01(\x01\"o\n\x0bRunResponse\x12)\n\x05\x66rame\x18\x01 \x01(\x0b\x32\x18.safeconduct.v1.RunFrameH\x00\x12*\n\x07outcome\x18\x02 \x01(\x0b\x32\x17.safeconduct.v1.OutcomeH\x00\x42\t\n\x07message\"=\n\x08RunFrame\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x12\n\nciphertext\x18\x02 \x01(\x0c\x12\r\n\x05\x66inal\x18\x03 \x01(\x08\"\xd9\x02\n\x07Outcome\x12\x0e\n\x06status\x18\x01 \x01(\t\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x10\n\x08response\x18\x03 \x01(\x0c\x12\x15\n\rfinish_reason\x18\x04 \x01(\t\x12\x14\n\x0cinput_tokens\x18\x05 \x01(\x04\x12\x15\n\rcached_tokens\x18\x06 \x01(\x04\x12\x15\n\routput_tokens\x18\x07 \x01(\x04\x12\x18\n\x10reasoning_tokens\x18\x08 \x01(\x04\x12\x15\n\rdecode_config\x18\t \x01(\t\x12\x10\n\x08manifest\x18\n \x01(\t\x12\x12\n\nvariant_id\x18\x0b \x01(\t\x12\x13\n\x0brouter_used\x18\x0c \x01(\x08\x12\x15\n\rrouter_served\x18\r \x01(\t\x12\x14\n\x0csafety_input\x18\x0e \x01(\t\x12\x15\n\rsafety_output\x18\x0f \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x10 \x01(\t\"\"\n\rForgetRequest\x12\x11\n\tagreement\x18\x01 \x01(\t\"\x10\n\x0e\x46orgetResponse2\xe0\x01\n\rWorkerService\x12\x44\n\x05\x45nrol\x12\x1c.safeconduct.v1.EnrolRequest\x1a\x1d.safeconduct.v1.EnrolResponse\x12@\n\x03Run\x12\x1a.safeconduct.v1.RunRequest\x1a\x1b.safeconduct.v1.RunResponse0\x01\x12G\n\x06\x46orget\x12\x1d.safeconduct.v1.ForgetRequest\x1a\x1e.safeconduct.v1.ForgetResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#safeconduct/v1/worker_service.proto\x12\x0esafeconduct.v1\"!\n\x0c\x45nrolRequest\x12\x11\n\tagreement\x18\x01 \x01(\t\"\xc1\x01\n\rEnrolResponse\x12\x0c\n\x04\x62oot\x18\x01 \x01(\t\x12\x13\n\x0bhpke_public\x18\x02 \x01(\x0c\x12\x15\n\rworker_public\x18\x03 \x01(\x0c\x12\x0f\n\x07\x62\x61\x63kend\x18\x04 \x01(\t\x12\r\n\x05image\x18\x05 \x01(\t\x12/\n\x08variants\x18\x06 \x03(\x0b\x32\x1d.safeconduct.v1.ServedVariant\x12\x15\n\rreport_format\x18\x07 \x01(\t\x12\x0e\n\x06report\x18\x08 \x01(\x0c\"\x83\x01\n\rServedVariant\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08manifest\x18\x02 \x01(\t\x12\x17\n\x0ftemplate_digest\x18\x03 \x01(\t\x12\x12\n\noperations\x18\x04 \x03(\t\x12\x18\n\x10max_top_logprobs\x18\x05 \x01(\r\x12\r\n\x05tools\x18\x06 \x01(\x08\"y\n\nRunRequest\x12\x0c\n\x04\x63\x61ll\x18\x01 \x01(\x04\x12%\n\x03job\x18\x02 \x01(\x0b\x32\x16.safeconduct.v1.RunJobH\x00\x12+\n\x06\x63\x61ncel\x18\x03 \x01(\x0b\x32\x19.safeconduct.v1.RunCancelH\x00\x42\t\n\x07message\"\x0b\n\tRunCancel\"\xfc\x01\n\x06RunJob\x12\x11\n\tagreement\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x0b\n\x03seq\x18\x03 \x01(\x04\x12\x0f\n\x07variant\x18\x04 \x01(\t\x12\x11\n\toperation\x18\x05 \x01(\t\x12\r\n\x05tools\x18\x06 \x01(\x08\x12\x10\n\x08\x65vidence\x18\x07 \x01(\t\x12\x0e\n\x06sealed\x18\x08 \x01(\x0c\x12\x18\n\x10plaintext_commit\x18\t \x01(\t\x12\x10\n\x08sampling\x18\n \x01(\x0c\x12\x0c\n\x04seed\x18\x0b \x01(\x04\x12\x18\n\x10max_input_tokens\x18\x0c \x01(\x04\x12\x18\n\x10\x64\x65\x61\x64line_seconds\x18\r \x01(\x01\"o\n\x0bRunResponse\x12\x0c\n\x04\x63\x61ll\x18\x01 \x01(\x04\x12(\n\x06\x66rames\x18\x02 \x03(\x0b\x32\x18.safeconduct.v1.RunFrame\x12(\n\x07outcome\x18\x03 \x01(\x0b\x32\x17.safeconduct.v1.Outcome\"=\n\x08RunFrame\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x12\n\nciphertext\x18\x02 \x01(\x0c\x12\r\n\x05\x66inal\x18\x03 \x01(\x08\"\xd9\x02\n\x07Outcome\x12\x0e\n\x06status\x18\x01 \x01(\t\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x10\n\x08response\x18\x03 \x01(\x0c\x12\x15\n\rfinish_reason\x18\x04 \x01(\t\x12\x14\n\x0cinput_tokens\x18\x05 \x01(\x04\x12\x15\n\rcached_tokens\x18\x06 \x01(\x04\x12\x15\n\routput_tokens\x18\x07 \x01(\x04\x12\x18\n\x10reasoning_tokens\x18\x08 \x01(\x04\x12\x15\n\rdecode_config\x18\t \x01(\t\x12\x10\n\x08manifest\x18\n \x01(\t\x12\x12\n\nvariant_id\x18\x0b \x01(\t\x12\x13\n\x0brouter_used\x18\x0c \x01(\x08\x12\x15\n\rrouter_served\x18\r \x01(\t\x12\x14\n\x0csafety_input\x18\x0e \x01(\t\x12\x15\n\rsafety_output\x18\x0f \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x10 \x01(\t\"\"\n\rForgetRequest\x12\x11\n\tagreement\x18\x01 \x01(\t\"\x10\n\x0e\x46orgetResponse2\xe2\x01\n\rWorkerService\x12\x44\n\x05\x45nrol\x12\x1c.safeconduct.v1.EnrolRequest\x1a\x1d.safeconduct.v1.EnrolResponse\x12\x42\n\x03Run\x12\x1a.safeconduct.v1.RunRequest\x1a\x1b.safeconduct.v1.RunResponse(\x01\x30\x01\x12G\n\x06\x46orget\x12\x1d.safeconduct.v1.ForgetRequest\x1a\x1e.safeconduct.v1.ForgetResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,18 +37,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENROLRESPONSE']._serialized_end=284
   _globals['_SERVEDVARIANT']._serialized_start=287
   _globals['_SERVEDVARIANT']._serialized_end=418
-  _globals['_RUNREQUEST']._serialized_start=421
-  _globals['_RUNREQUEST']._serialized_end=677
-  _globals['_RUNRESPONSE']._serialized_start=679
-  _globals['_RUNRESPONSE']._serialized_end=790
-  _globals['_RUNFRAME']._serialized_start=792
-  _globals['_RUNFRAME']._serialized_end=853
-  _globals['_OUTCOME']._serialized_start=856
-  _globals['_OUTCOME']._serialized_end=1201
-  _globals['_FORGETREQUEST']._serialized_start=1203
-  _globals['_FORGETREQUEST']._serialized_end=1237
-  _globals['_FORGETRESPONSE']._serialized_start=1239
-  _globals['_FORGETRESPONSE']._serialized_end=1255
-  _globals['_WORKERSERVICE']._serialized_start=1258
-  _globals['_WORKERSERVICE']._serialized_end=1482
+  _globals['_RUNREQUEST']._serialized_start=420
+  _globals['_RUNREQUEST']._serialized_end=541
+  _globals['_RUNCANCEL']._serialized_start=543
+  _globals['_RUNCANCEL']._serialized_end=554
+  _globals['_RUNJOB']._serialized_start=557
+  _globals['_RUNJOB']._serialized_end=809
+  _globals['_RUNRESPONSE']._serialized_start=811
+  _globals['_RUNRESPONSE']._serialized_end=922
+  _globals['_RUNFRAME']._serialized_start=924
+  _globals['_RUNFRAME']._serialized_end=985
+  _globals['_OUTCOME']._serialized_start=988
+  _globals['_OUTCOME']._serialized_end=1333
+  _globals['_FORGETREQUEST']._serialized_start=1335
+  _globals['_FORGETREQUEST']._serialized_end=1369
+  _globals['_FORGETRESPONSE']._serialized_start=1371
+  _globals['_FORGETRESPONSE']._serialized_end=1387
+  _globals['_WORKERSERVICE']._serialized_start=1390
+  _globals['_WORKERSERVICE']._serialized_end=1616
 # @@protoc_insertion_point(module_scope)

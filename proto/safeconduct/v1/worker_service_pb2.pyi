@@ -140,6 +140,59 @@ Global___ServedVariant: _TypeAlias = ServedVariant  # noqa: Y015
 
 @_typing.final
 class RunRequest(_message.Message):
+    """One message about one call."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALL_FIELD_NUMBER: _builtins.int
+    JOB_FIELD_NUMBER: _builtins.int
+    CANCEL_FIELD_NUMBER: _builtins.int
+    call: _builtins.int
+    """Names the call on this stream; the gateway never uses a number twice."""
+    @_builtins.property
+    def job(self) -> Global___RunJob:
+        """The request to run."""
+
+    @_builtins.property
+    def cancel(self) -> Global___RunCancel:
+        """Nobody waits for the answer any more."""
+
+    def __init__(
+        self,
+        *,
+        call: _builtins.int = ...,
+        job: Global___RunJob | None = ...,
+        cancel: Global___RunCancel | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cancel", b"cancel", "job", b"job", "message", b"message"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call", b"call", "cancel", b"cancel", "job", b"job", "message", b"message"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["job", "cancel"]  # noqa: Y015
+    _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
+
+Global___RunRequest: _TypeAlias = RunRequest  # noqa: Y015
+
+@_typing.final
+class RunCancel(_message.Message):
+    """Ends a call that is under way; nothing more is sent about it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunCancel: _TypeAlias = RunCancel  # noqa: Y015
+
+@_typing.final
+class RunJob(_message.Message):
     """One request to run."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -206,37 +259,39 @@ class RunRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___RunRequest: _TypeAlias = RunRequest  # noqa: Y015
+Global___RunJob: _TypeAlias = RunJob  # noqa: Y015
 
 @_typing.final
 class RunResponse(_message.Message):
-    """One message about a running request."""
+    """One message about a running call."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    FRAME_FIELD_NUMBER: _builtins.int
+    CALL_FIELD_NUMBER: _builtins.int
+    FRAMES_FIELD_NUMBER: _builtins.int
     OUTCOME_FIELD_NUMBER: _builtins.int
+    call: _builtins.int
+    """The call it is about."""
     @_builtins.property
-    def frame(self) -> Global___RunFrame:
-        """A part of the sealed answer."""
+    def frames(self) -> _containers.RepeatedCompositeFieldContainer[Global___RunFrame]:
+        """The next parts of the sealed answer, in their order."""
 
     @_builtins.property
     def outcome(self) -> Global___Outcome:
-        """How the request ended; the last message."""
+        """How the request ended; set on the last message of the call only."""
 
     def __init__(
         self,
         *,
-        frame: Global___RunFrame | None = ...,
+        call: _builtins.int = ...,
+        frames: _abc.Iterable[Global___RunFrame] | None = ...,
         outcome: Global___Outcome | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["frame", b"frame", "message", b"message", "outcome", b"outcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["frame", b"frame", "message", b"message", "outcome", b"outcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call", b"call", "frames", b"frames", "outcome", b"outcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["frame", "outcome"]  # noqa: Y015
-    _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RunResponse: _TypeAlias = RunResponse  # noqa: Y015
 

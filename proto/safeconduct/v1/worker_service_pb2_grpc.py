@@ -40,7 +40,7 @@ class WorkerServiceStub:
                 request_serializer=safeconduct_dot_v1_dot_worker__service__pb2.EnrolRequest.SerializeToString,
                 response_deserializer=safeconduct_dot_v1_dot_worker__service__pb2.EnrolResponse.FromString,
                 _registered_method=True)
-        self.Run = channel.unary_stream(
+        self.Run = channel.stream_stream(
                 '/safeconduct.v1.WorkerService/Run',
                 request_serializer=safeconduct_dot_v1_dot_worker__service__pb2.RunRequest.SerializeToString,
                 response_deserializer=safeconduct_dot_v1_dot_worker__service__pb2.RunResponse.FromString,
@@ -63,9 +63,10 @@ class WorkerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def Run(self, request, context):
-        """Runs one request and streams the sealed answer; ends with exactly one outcome. The worker runs a
-        (agreement, session, seq) at most once per boot.
+    def Run(self, request_iterator, context):
+        """Runs requests for as long as the stream is open, many at once: opening a stream for each would cost more
+        than all the rest of an exchange. Every call ends with exactly one outcome, unless it is cancelled or the
+        stream breaks. The worker runs a (agreement, session, seq) at most once per boot.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -86,7 +87,7 @@ def add_WorkerServiceServicer_to_server(servicer, server):
                     request_deserializer=safeconduct_dot_v1_dot_worker__service__pb2.EnrolRequest.FromString,
                     response_serializer=safeconduct_dot_v1_dot_worker__service__pb2.EnrolResponse.SerializeToString,
             ),
-            'Run': grpc.unary_stream_rpc_method_handler(
+            'Run': grpc.stream_stream_rpc_method_handler(
                     servicer.Run,
                     request_deserializer=safeconduct_dot_v1_dot_worker__service__pb2.RunRequest.FromString,
                     response_serializer=safeconduct_dot_v1_dot_worker__service__pb2.RunResponse.SerializeToString,
@@ -136,7 +137,7 @@ class WorkerService:
             _registered_method=True)
 
     @staticmethod
-    def Run(request,
+    def Run(request_iterator,
             target,
             options=(),
             channel_credentials=None,
@@ -146,8 +147,8 @@ class WorkerService:
             wait_for_ready=None,
             timeout=None,
             metadata=None):
-        return grpc.experimental.unary_stream(
-            request,
+        return grpc.experimental.stream_stream(
+            request_iterator,
             target,
             '/safeconduct.v1.WorkerService/Run',
             safeconduct_dot_v1_dot_worker__service__pb2.RunRequest.SerializeToString,

@@ -37,9 +37,10 @@ class WorkerServiceStub:
     def __new__(cls, channel: _aio.Channel) -> WorkerServiceAsyncStub: ...
     Enrol: _grpc.UnaryUnaryMultiCallable[_worker_service_pb2.EnrolRequest, _worker_service_pb2.EnrolResponse]
     """Creates the keys of one agreement, or returns those it already has."""
-    Run: _grpc.UnaryStreamMultiCallable[_worker_service_pb2.RunRequest, _worker_service_pb2.RunResponse]
-    """Runs one request and streams the sealed answer; ends with exactly one outcome. The worker runs a
-    (agreement, session, seq) at most once per boot.
+    Run: _grpc.StreamStreamMultiCallable[_worker_service_pb2.RunRequest, _worker_service_pb2.RunResponse]
+    """Runs requests for as long as the stream is open, many at once: opening a stream for each would cost more
+    than all the rest of an exchange. Every call ends with exactly one outcome, unless it is cancelled or the
+    stream breaks. The worker runs a (agreement, session, seq) at most once per boot.
     """
     Forget: _grpc.UnaryUnaryMultiCallable[_worker_service_pb2.ForgetRequest, _worker_service_pb2.ForgetResponse]
     """Destroys the keys of one agreement."""
@@ -51,9 +52,10 @@ class WorkerServiceAsyncStub(WorkerServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Enrol: _aio.UnaryUnaryMultiCallable[_worker_service_pb2.EnrolRequest, _worker_service_pb2.EnrolResponse]  # type: ignore[assignment]
     """Creates the keys of one agreement, or returns those it already has."""
-    Run: _aio.UnaryStreamMultiCallable[_worker_service_pb2.RunRequest, _worker_service_pb2.RunResponse]  # type: ignore[assignment]
-    """Runs one request and streams the sealed answer; ends with exactly one outcome. The worker runs a
-    (agreement, session, seq) at most once per boot.
+    Run: _aio.StreamStreamMultiCallable[_worker_service_pb2.RunRequest, _worker_service_pb2.RunResponse]  # type: ignore[assignment]
+    """Runs requests for as long as the stream is open, many at once: opening a stream for each would cost more
+    than all the rest of an exchange. Every call ends with exactly one outcome, unless it is cancelled or the
+    stream breaks. The worker runs a (agreement, session, seq) at most once per boot.
     """
     Forget: _aio.UnaryUnaryMultiCallable[_worker_service_pb2.ForgetRequest, _worker_service_pb2.ForgetResponse]  # type: ignore[assignment]
     """Destroys the keys of one agreement."""
@@ -72,11 +74,12 @@ class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def Run(
         self,
-        request: _worker_service_pb2.RunRequest,
+        request_iterator: _MaybeAsyncIterator[_worker_service_pb2.RunRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_worker_service_pb2.RunResponse], _abc.AsyncIterator[_worker_service_pb2.RunResponse]]:
-        """Runs one request and streams the sealed answer; ends with exactly one outcome. The worker runs a
-        (agreement, session, seq) at most once per boot.
+        """Runs requests for as long as the stream is open, many at once: opening a stream for each would cost more
+        than all the rest of an exchange. Every call ends with exactly one outcome, unless it is cancelled or the
+        stream breaks. The worker runs a (agreement, session, seq) at most once per boot.
         """
 
     @_abc_1.abstractmethod
