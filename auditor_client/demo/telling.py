@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
+from rich.text import Text
 
 from attestations.errors import SetupError
 
@@ -28,17 +31,21 @@ class Teller:
         """Begin a step."""
         self._step += 1
         seconds = int(time.monotonic() - self._started)
-        self._console.print(
-            f"\n[bold cyan]{self._step}. {text}[/bold cyan] [dim]({seconds // 60}:{seconds % 60:02})[/dim]"
+        self._console.print()
+        self._indented(
+            f"[bold cyan]{self._step}. {text}[/bold cyan] [dim]({seconds // 60}:{seconds % 60:02})[/dim]", indent=0
         )
 
     def say(self, text: str) -> None:
         """Explain in a sentence or two."""
-        self._console.print(f"   {text}", markup=False)
+        self._indented(escape(text))
 
     def proved(self, to: str, text: str) -> None:
         """Say what the step proved and to whom."""
-        self._console.print(f"   [green]Proved to {to}:[/green] {text}")
+        self._indented(f"[green]Proved to {to}:[/green] {escape(text)}")
+
+    def _indented(self, markup: str, indent: int = 3) -> None:
+        self._console.print(Padding(Text.from_markup(markup), (0, 0, 0, indent), expand=False))
 
     def run(self, *arguments: str, expect: int = 0, quiet: bool = False) -> str:
         """Run a `safeconduct` command; its progress goes to the terminal, its output is shown and returned.
