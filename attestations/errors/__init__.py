@@ -119,6 +119,13 @@ from attestations.errors.exchange import (
     VariantMismatch,
     WitnessQuorumUnmet,
 )
+from attestations.errors.keyless import (
+    IdentityTokenRefused,
+    IdentityTokenUnusable,
+    KeylessIdentityMismatch,
+    KeylessSignatureInvalid,
+    SigningServiceFailed,
+)
 
 __all__ = [
     "AgreementDigestMismatch",
@@ -154,11 +161,15 @@ __all__ = [
     "GraderDigestMismatch",
     "HazardFieldExposed",
     "HookRefused",
+    "IdentityTokenRefused",
+    "IdentityTokenUnusable",
     "InclusionProofInvalid",
     "KeyCommitmentMismatch",
     "KeyNotValidAtTime",
     "KeyRevoked",
     "KeyUnacceptable",
+    "KeylessIdentityMismatch",
+    "KeylessSignatureInvalid",
     "LabUnreachable",
     "LogEquivocation",
     "LogRollback",
@@ -210,6 +221,7 @@ __all__ = [
     "SignatureInvalid",
     "SignatureLocked",
     "SignerRoleMismatch",
+    "SigningServiceFailed",
     "SilentReexecution",
     "SizeLimitExceeded",
     "SlaBreached",
