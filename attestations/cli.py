@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 import typer.exceptions
@@ -25,6 +25,9 @@ from attestations.errors import (
     FileUnusable,
     SafeconductError,
 )
+
+if TYPE_CHECKING:
+    from attestations.verify.engine import Publication
 
 GROUP = "safeconduct.commands"
 
@@ -48,6 +51,16 @@ def verify(
     require: Annotated[
         list[str] | None, typer.Option(help="Insist on a level, e.g. CO>=2, or on `sandbagging`; repeatable.")
     ] = None,
+    keyless: Annotated[
+        Path | None, typer.Option(help="Also check this identity-based signature (a Sigstore bundle) over the file.")
+    ] = None,
+    trust_config: Annotated[
+        Path | None, typer.Option(help="For --keyless: the Sigstore instance you trust (ClientTrustConfig JSON).")
+    ] = None,
+    identity: Annotated[
+        str | None, typer.Option(help="For --keyless: whose it must be, e.g. press@auditor.example.")
+    ] = None,
+    issuer: Annotated[str | None, typer.Option(help="For --keyless: the URL of who vouches for the identity.")] = None,
 ) -> None:
     """Check an evidence file offline, from the file and your trust file alone."""
     from attestations.printing import print_report  # noqa: PLC0415 - other commands start faster without it
@@ -58,7 +71,12 @@ def verify(
     for requirement in require or ():
         if not is_requirement(requirement):
             raise typer.BadParameter("a requirement is written as CO>=2, or `sandbagging`", param_hint="--require")
-    request = Request(at=_time(at), stage=_stage(stage), require=tuple(require or ()))
+    request = Request(
+        at=_time(at),
+        stage=_stage(stage),
+        require=tuple(require or ()),
+        publication=_publication(keyless, trust_config, identity, issuer),
+    )
     trusted = parse_trust(_read(trust))
     with _open(file) as stream:
         report = verify_path(stream, trusted, request)
@@ -189,9 +207,32 @@ def _os_error(error: OSError) -> str:
     return f"{error.strerror or type(error).__name__}: {error.filename or 'no file named'}"
 
 
-def _read(path: Path) -> bytes:
+def _publication(
+    bundle: Path | None, trust_config: Path | None, identity: str | None, issuer: str | None
+) -> Publication | None:
+    if bundle is None and trust_config is None and identity is None and issuer is None:
+        return None
+    if bundle is None or trust_config is None or not identity or not issuer:
+        raise typer.BadParameter(
+            "needs --trust-config, --identity and --issuer, and they need it", param_hint="--keyless"
+        )
+    from attestations.keyless import (  # noqa: PLC0415 - asked for by few, and slow
+        MAX_BUNDLE_BYTES,
+        MAX_CONFIG_BYTES,
+        Instance,
+        Publisher,
+    )
+    from attestations.verify.engine import Publication  # noqa: PLC0415
+
+    instance = Instance(_read(trust_config, MAX_CONFIG_BYTES))
+    data, publisher = _read(bundle, MAX_BUNDLE_BYTES), Publisher(identity, issuer)
+    return Publication(identity, issuer, lambda: instance.verify(data, publisher))
+
+
+def _read(path: Path, limit: int | None = None) -> bytes:
+    """Return a file's bytes; of one that passes the limit, enough for its reader to see that."""
     with _open(path) as stream:
-        return stream.read()
+        return stream.read(-1 if limit is None else limit + 1)
 
 
 def _open(path: Path) -> BinaryIO:

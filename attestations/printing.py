@@ -18,6 +18,7 @@ SECTIONS = (
     ("Figures", (11, 12, 13)),
     ("Disclosure policy", (15,)),
     ("Assurance", (16, 17)),
+    ("Public identity, beside the evidence", (18,)),
 )
 _MARKS = {
     Status.PASS: ("✓", "green"),

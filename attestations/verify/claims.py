@@ -139,6 +139,16 @@ def _check_transcript(
         raise ScoreMismatch("the attestation counts other exchanges than the close statement", field="transcript")
 
 
+def check_publication(payload: bytes, index: Index) -> None:
+    """Check that an identity-based signature is over exactly this file's attestation.
+
+    Raises:
+        AttributionFailed: it is over another statement.
+    """
+    if sha256(payload) != index.document.attestation:
+        raise AttributionFailed("the identity-based signature is over another attestation than this file's")
+
+
 def open_acknowledgement(data: bytes, parties: Parties, index: Index) -> None:
     """Check the lab's acknowledgement of the attestation's transcript facts.
 

@@ -6,6 +6,7 @@ guess. The report's exit code is the failing one that comes first in the publish
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO
@@ -26,18 +27,33 @@ from attestations.verify.steps import STEP_NAMES, Attempts, Step
 
 
 @dataclass(frozen=True)
+class Publication:
+    """An identity-based signature beside the file: whose it must be, and how to get the bytes it is over."""
+
+    identity: str
+    issuer: str
+    payload: Callable[[], bytes]
+
+
+@dataclass(frozen=True)
 class Request:
     """What a reader asks for besides the file: a time to judge at, a stage to insist on, levels to require."""
 
     at: datetime | None = None
     stage: str | None = None
     require: tuple[str, ...] = ()
+    publication: Publication | None = None
 
     def __post_init__(self) -> None:
         """Refuse requirements that mean nothing, before a file is read."""
         for requirement in self.require:
             if not assured.is_requirement(requirement):
                 raise ValueError(f"a requirement is written as CO>=2, not {requirement[:32]!r}")
+
+    @property
+    def unasked(self) -> tuple[Step, ...]:
+        """The steps that are not part of this request."""
+        return (Step.PUBLICATION,) if self.publication is None else ()
 
 
 def verify_path(stream: BinaryIO, trust: Trust, request: Request) -> Report:
@@ -47,7 +63,8 @@ def verify_path(stream: BinaryIO, trust: Trust, request: Request) -> Report:
     container = attempts.attempt(Step.WHOLE, lambda: Container(stream))
     if container is not None:
         _verify(container, trust, request, attempts)
-    attempts.unreached("not checked: an earlier check failed" if container else "not checked: not an evidence file")
+    detail = "not checked: an earlier check failed" if container else "not checked: not an evidence file"
+    attempts.unreached(detail, unasked=request.unasked)
     return attempts.report
 
 
@@ -56,7 +73,7 @@ def verify_evidence(container: Container, trust: Trust, request: Request) -> Rep
     attempts = Attempts(Report())
     attempts.passed(Step.TRUST, f"{len(trust.parties)} trusted parties")
     _verify(container, trust, request, attempts)
-    attempts.unreached("not checked: an earlier check failed")
+    attempts.unreached("not checked: an earlier check failed", unasked=request.unasked)
     return attempts.report
 
 
@@ -86,6 +103,9 @@ def _verify(container: Container, trust: Trust, request: Request, attempts: Atte
         "signed with the publication key the agreement names",
     )
     report.predicate = predicate
+    if predicate is not None:
+        report.attestation = index.document.attestation
+        _publication_step(index, request, attempts)
     log = attempts.attempt(Step.EXCHANGES, lambda: transcript.read_log(container.lines("log.jsonl"), agreed))
     if log is None:
         return
@@ -117,7 +137,18 @@ def _verify(container: Container, trust: Trust, request: Request, attempts: Atte
         )
         report.lab_acknowledged = report.ok(Step.ATTESTATION)
     _assurance_steps(agreed, log, predicate, request, attempts)
-    report.limitations = limitations(agreement, log, predicate, content)
+    published = request.publication is not None and report.ok(Step.PUBLICATION)
+    report.limitations = limitations(agreement, log, predicate, content, published=published)
+
+
+def _publication_step(index: parties.Index, request: Request, attempts: Attempts) -> None:
+    publication = request.publication
+    if publication is not None:
+        attempts.attempt(
+            Step.PUBLICATION,
+            lambda: claims.check_publication(publication.payload(), index),
+            f"{publication.identity} ({publication.issuer}) signed this attestation; that raises no level",
+        )
 
 
 def _log_steps(agreed: parties.Parties, log: transcript.Transcript, attempts: Attempts) -> None:

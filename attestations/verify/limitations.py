@@ -11,7 +11,12 @@ from attestations.verify.transcript import Transcript
 
 
 def limitations(
-    agreement: Agreement, transcript: Transcript, predicate: AuditPredicate | None, content: Content | None
+    agreement: Agreement,
+    transcript: Transcript,
+    predicate: AuditPredicate | None,
+    content: Content | None,
+    *,
+    published: bool = False,
 ) -> tuple[str, ...]:
     """Return the sentences to print, those that matter most first."""
     lines = ["A valid signature is not a safe model: this shows what was asked, answered and published, no more."]
@@ -36,4 +41,6 @@ def limitations(
         lines.append(f"The lab gave {given} business days of access of the {agreed} it had agreed to.")
     if transcript.exchanges.tally.counts["ABORTED_CRASH"]:
         lines.append("Some exchanges were aborted by crashes and asked again as new attempts.")
+    if published:
+        lines.append("The identity-based signature says who published the attestation, not that what it says is so.")
     return tuple(lines)

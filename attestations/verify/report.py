@@ -54,6 +54,7 @@ class Report:
     recipient: str | None = None
     assurance: AssuranceClaim | None = None
     predicate: AuditPredicate | None = None
+    attestation: str | None = None  # the digest of the signed statement, once its signature holds
     lab_acknowledged: bool = False
     counted: dict[str, str] = field(default_factory=dict)
     limitations: tuple[str, ...] = ()
@@ -96,6 +97,7 @@ class Report:
             "exitCode": int(self.exit_code),
             "stage": self.stage,
             "recipient": self.recipient,
+            "attestation": self.attestation,
             "checks": [check.to_json() for check in sorted(self.checks, key=lambda check: check.step)],
             "derivedAssurance": _claim(self.assurance),
             "labAcknowledged": self.lab_acknowledged,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from enum import IntEnum
 from typing import TypeVar
 
@@ -33,6 +33,7 @@ class Step(IntEnum):
     DISCLOSURE = 15
     ASSURANCE = 16
     REQUIREMENTS = 17
+    PUBLICATION = 18
 
 
 STEP_NAMES: dict[int, str] = {
@@ -54,6 +55,7 @@ STEP_NAMES: dict[int, str] = {
     Step.DISCLOSURE: "disclosure follows the policy",
     Step.ASSURANCE: "assurance is not over-claimed",
     Step.REQUIREMENTS: "reader's requirements",
+    Step.PUBLICATION: "published under an identity",
 }
 
 
@@ -91,7 +93,7 @@ class Attempts:
         for step in steps:
             self.skipped(step, Status.MISSING, detail)
 
-    def unreached(self, detail: str) -> None:
-        """Note of every step without a line that it was not reached."""
+    def unreached(self, detail: str, *, unasked: Collection[Step] = ()) -> None:
+        """Note of every step without a line, but those nobody asked for, that it was not reached."""
         reached = {check.step for check in self.report.checks}
-        self.missing(detail, *(step for step in Step if step not in reached))
+        self.missing(detail, *(step for step in Step if step not in reached and step not in unasked))
