@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from auditor_client.commands import disclosing, running, setup, suites
+from auditor_client.commands import disclosing, publishing, running, setup, suites
 
 app = typer.Typer(
     name="auditor",
@@ -24,6 +24,7 @@ app.command("grade")(running.grade)
 app.command("close")(running.close)
 app.command("seal")(disclosing.seal)
 app.command("release")(disclosing.release)
+app.command("publish")(publishing.publish)
 app.command("status")(disclosing.status)
 
 
