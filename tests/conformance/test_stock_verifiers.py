@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +17,13 @@ from securesystemslib.signer._key import SSlibKey
 from attestations.bundle import build_bundle, parse_bundle
 from attestations.canonical import canonical_bytes
 from attestations.envelope import open_envelope, sign
+from attestations.errors import SafeconductError
+from attestations.keyless import Instance, Publisher
 from attestations.keys import KeyUse, P256Signer
 from attestations.statement import PAYLOAD_TYPE, parse_statement
+from tests.support.keyless_files import WHO, changed, signed
+from tests.support.node import run_verifier
+from tests.support.private_sigstore import ISSUER, private_sigstore
 
 SIGNER = P256Signer(ec.derive_private_key(7319, ec.SECP256R1()), party="auditor", use=KeyUse.PUBLICATION)
 STATEMENT = canonical_bytes(
@@ -70,31 +72,58 @@ def test_securesystemslib_refuses_a_changed_attestation() -> None:
         envelope.verify([stock_key()], 1)
 
 
-def npm_packages(repository: Path) -> str:
-    for folder in (os.environ.get("SAFECONDUCT_SIGSTORE_VERIFY"), repository / "build" / "node"):
-        if folder is not None and (Path(folder) / "node_modules" / "@sigstore" / "verify").exists():
-            return str(folder)
-    pytest.skip(
-        "@sigstore/verify is not installed: npm i --force @sigstore/verify@4.1.3 @sigstore/bundle@5.0.1 in build/node"
-    )
-
-
 @pytest.mark.parametrize(("bundle", "expected"), [(BUNDLE, 0), (tampered(), 3)], ids=["ours", "changed"])
 def test_sigstore_verify_from_npm_judges_alike(bundle: bytes, expected: int, tmp_path: Path, repository: Path) -> None:
-    packages = npm_packages(repository)
     (tmp_path / "bundle.json").write_bytes(bundle)
     (tmp_path / "key.pem").write_bytes(pem())
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("node is not installed")
-    script = Path(__file__).with_name("verify_bundle.mjs")
 
-    ran = subprocess.run(
-        [node, str(script), packages, str(tmp_path / "bundle.json"), str(tmp_path / "key.pem")],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    ran = run_verifier("verify_bundle.mjs", repository, tmp_path / "bundle.json", tmp_path / "key.pem")
 
     assert expected == ran.returncode, ran.stderr
+
+
+@pytest.fixture(scope="module")
+def keyless(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An identity-based bundle over the statement, the trust configuration it is under, and changed copies."""
+    folder = tmp_path_factory.mktemp("keyless")
+    with private_sigstore() as sigstore:
+        signed(sigstore, b'{"an earlier": "entry"}')
+        bundle = signed(sigstore, STATEMENT).bundle
+        (folder / "config.json").write_bytes(sigstore.config())
+    with private_sigstore() as other:
+        (folder / "other.json").write_bytes(other.config())
+    (folder / "bundle.json").write_bytes(bundle)
+    (folder / "changed.json").write_bytes(
+        changed(bundle, lambda value: value["dsseEnvelope"].update(payload=base64.b64encode(b"{}").decode()))
+    )
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("bundle", "config", "who", "expected"),
+    [
+        ("bundle", "config", WHO, 0),
+        ("changed", "config", WHO, 3),
+        ("bundle", "other", WHO, 3),
+        ("bundle", "config", "other@auditor.example", 3),
+    ],
+    ids=["ours", "changed", "another instance", "another identity"],
+)
+def test_sigstore_verify_from_npm_judges_identities_alike(
+    keyless: Path, bundle: str, config: str, who: str, expected: int, repository: Path
+) -> None:
+    """At its default thresholds: one log entry, one SCT, one timestamp."""
+    files = keyless / f"{bundle}.json", keyless / f"{config}.json"
+
+    ran = run_verifier("verify_keyless.mjs", repository, *files, who, ISSUER)
+
+    assert expected == ran.returncode, ran.stderr
+    assert (expected == 0) == _holds(*files, who)
+
+
+def _holds(bundle: Path, config: Path, who: str) -> bool:
+    try:
+        payload = Instance(config.read_bytes()).verify(bundle.read_bytes(), Publisher(who, ISSUER))
+    except SafeconductError:
+        return False
+    return payload == STATEMENT
