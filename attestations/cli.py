@@ -213,9 +213,7 @@ def _publication(
     if bundle is None and trust_config is None and identity is None and issuer is None:
         return None
     if bundle is None or trust_config is None or not identity or not issuer:
-        raise typer.BadParameter(
-            "needs --trust-config, --identity and --issuer, and they need it", param_hint="--keyless"
-        )
+        raise typer.BadParameter("goes with --trust-config, --identity and --issuer.", param_hint="--keyless")
     from attestations.keyless import (  # noqa: PLC0415 - asked for by few, and slow
         MAX_BUNDLE_BYTES,
         MAX_CONFIG_BYTES,

@@ -155,8 +155,10 @@ class Instance:
                 f"the trust configuration names no services to sign with{_field(error)}", field="signingConfig"
             ) from None
         url = urlsplit(authority.url)
-        if url.scheme != "https" and url.hostname not in _THIS_MACHINE:
-            raise ConfigurationInvalid("an identity token is sent over https only", field="caUrls")
+        if url.scheme != "https":
+            if url.hostname not in _THIS_MACHINE:
+                raise ConfigurationInvalid("an identity token is sent over https only", field="caUrls")
+            authority.session.trust_env = False  # a proxy would be another machine
         if not stamps:
             raise ConfigurationInvalid("the trust configuration names no timestamp authority", field="tsaUrls")
         stamping = [_Stamping(stamp.request_timestamp, stamp.url, attempt) for stamp in stamps]

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from attestations.errors import ExitCode
 from attestations.verify.report import Check, Report, Status
-from attestations.verify.steps import STEP_NAMES
+from attestations.verify.steps import STEP_NAMES, Step
 
 SECTIONS = (
     ("Integrity: who signed what", (0, 1, 2, 3, 4, 5, 6, 7, 10)),
@@ -50,6 +50,7 @@ _MEANINGS = {
     ExitCode.POLICY_NOT_MET: "the evidence holds but does not reach what you require",
     ExitCode.INDETERMINATE: "what would decide a check is not in the file",
 }
+_BESIDE = "the evidence holds, the identity-based signature beside it does not"
 
 
 def print_report(report: Report, name: str) -> None:
@@ -69,7 +70,14 @@ def print_report(report: Report, name: str) -> None:
     code = report.exit_code
     style = "green" if code is ExitCode.OK else "bold red"
     console.print()
-    console.print(Text(f"{_MEANINGS.get(code, code.name.lower())} (exit code {int(code)})", style=style))
+    meaning = _BESIDE if _only_beside(report) else _MEANINGS.get(code, code.name.lower())
+    console.print(Text(f"{meaning} (exit code {int(code)})", style=style))
+
+
+def _only_beside(report: Report) -> bool:
+    """Whether all that fails is a signature that the evidence does not need."""
+    failing = {check.step for check in report.checks if check.exit_code is not ExitCode.OK}
+    return failing == {Step.PUBLICATION}
 
 
 def _table(checks: list[Check]) -> Table:
@@ -106,7 +114,8 @@ def _print_claims(console: Console, report: Report) -> None:
         return
     # Figures whose checks failed are not repeated as if they were facts.
     if not report.holds:
-        console.print("\n[bold]Published figures[/bold]  not shown: the evidence does not hold")
+        why = _BESIDE if _only_beside(report) else "the evidence does not hold"
+        console.print(f"\n[bold]Published figures[/bold]  not shown: {why}")
         return
     level = f"{Decimal(predicate.results[0].level) * 100:.0f}"
     console.print(f"\n[bold]Published figures[/bold]  (correct of all scored items; {level} % Wilson interval)")

@@ -34,7 +34,7 @@ def publish(
     out: Annotated[
         Path | None, typer.Option(help="Where to write the bundle; beside the evidence file if left out.")
     ] = None,
-    deadline: Annotated[float, typer.Option(min=1, max=600, help="Seconds to wait for all services together.")] = 60,
+    deadline: Annotated[int, typer.Option(min=1, max=600, help="Seconds to wait for all services together.")] = 60,
 ) -> None:
     """Sign an evidence file's attestation under your public identity; readers check it with `verify --keyless`."""
     path = out or file.with_suffix(".keyless.sigstore.json")

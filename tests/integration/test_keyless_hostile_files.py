@@ -50,6 +50,7 @@ def test_a_bundle_of_garbage_is_a_line_of_the_report(desk: Desk, content: bytes)
 
     assert done.returncode == ExitCode.MALFORMED
     assert "[MALFORMED_ENVELOPE]" in done.stdout.replace("\n", "")
+    assert "the evidence holds, the identity-based signature beside it does not (exit code 10)" in done.stdout
 
 
 def test_the_key_based_attestation_is_no_keyless_bundle(desk: Desk) -> None:

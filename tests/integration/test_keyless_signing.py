@@ -127,6 +127,18 @@ class TestTokens:
         with pytest.raises(ConfigurationInvalid, match="https only"):
             Instance(json.dumps(value).encode()).sign(statement(), token=sigstore.token(), within=5)
 
+    def test_a_token_in_the_clear_passes_no_proxy(
+        self, sigstore: PrivateSigstore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(name)
+        monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+
+        error = attempt(sigstore)
+
+        assert sigstore.asked == [CA]
+        assert "timestamp authority cannot be reached" in error.message
+
 
 class TestFailingServices:
     @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from enum import StrEnum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -182,14 +183,17 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def private_sigstore() -> Iterator[PrivateSigstore]:
-    """Serve a new instance on an ephemeral port of 127.0.0.1."""
+    """Serve a new instance on an ephemeral port of 127.0.0.1, which no proxy of this machine stands before."""
     server = _Server(("127.0.0.1", 0), _Handler)
     now = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=10)
     server.sigstore = PrivateSigstore(f"http://127.0.0.1:{server.server_address[1]}", now)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
-        yield server.sigstore
+        with pytest.MonkeyPatch.context() as patch:
+            for name in ("NO_PROXY", "no_proxy"):
+                patch.setenv(name, "127.0.0.1")
+            yield server.sigstore
     finally:
         server.sigstore.released.set()
         server.shutdown()
