@@ -117,20 +117,21 @@ class Exchanging:
         await self._end(engagement, session, pending, "CANCELLED", cancel=envelope)
         return pending
 
-    async def follow(self, engagement: Engagement, pending: OpenExchange) -> AsyncIterator[Published]:
-        """Give what an exchange publishes until its Record.
+    async def follow(self, engagement: Engagement, pending: OpenExchange) -> AsyncIterator[list[Published]]:
+        """Give what an exchange publishes until its Record, all that is there at a time.
 
         Raises:
             StoreFailed: its Record could not be kept.
         """
         position = 0
         while True:
-            while position < len(pending.published):
-                item = pending.published[position]
-                position += 1
-                yield item
-                if isinstance(item, Envelope):
+            items = pending.published[position:]
+            position += len(items)
+            if items:
+                yield items
+                if isinstance(items[-1], Envelope):
                     return
+                continue  # more may have come while these were sent
             engagement.log.check_whole()
             pending.changed.clear()
             await pending.changed.wait()

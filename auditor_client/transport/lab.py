@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -196,6 +197,7 @@ class GrpcStream:
 
     def __init__(self, call: Any) -> None:
         self._call = call
+        self._ready: deque[Answer] = deque()  # read from the stream and not yet handed on
 
     async def intend(self, intent: Envelope) -> None:
         """Send an Intent."""
@@ -210,7 +212,9 @@ class GrpcStream:
         await self._write(access.ExchangeRequest(cancel=_wire(cancel)))
 
     async def receive(self) -> Answer:
-        """Return the lab's next message."""
+        """Return the lab's next answer."""
+        if self._ready:
+            return self._ready.popleft()
         try:
             message = await self._call.read()
         except grpc.aio.AioRpcError as error:
@@ -223,7 +227,9 @@ class GrpcStream:
         if kind == "promise":
             return Promised(_opened(message, "promise"))
         if kind == "record":
-            return Recorded(_opened(message, "record"))
+            self._ready.extend(_frame(frame) for frame in message.last_frames)
+            self._ready.append(Recorded(_opened(message, "record")))
+            return self._ready.popleft()
         if kind == "refusal":
             return Refused(_opened(message, "refusal"))
         raise MalformedEnvelope("the lab sent an empty message", call="Exchange")

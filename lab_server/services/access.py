@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple
 
 from attestations.documents.engagement import SessionOpen
@@ -18,6 +18,8 @@ from lab_server.opening import Opening
 from lab_server.ports import StoredFrame
 from lab_server.services.wire import Context, digest_from_wire, envelope_from_wire, envelope_to_wire, frame_to_wire
 from safeconduct.v1 import access_service_pb2 as pb, access_service_pb2_grpc as grpc_pb
+
+_LAST_FRAMES = 64  # that travel with a Record, 1 KiB each: a long answer must not become one large message
 
 
 class Place(NamedTuple):
@@ -56,8 +58,8 @@ class AccessServicer(grpc_pb.AccessServiceServicer):
                     envelope = envelope_from_wire(message.intent)
                     engagement, intent = self._engagements.open(envelope, Intent, use=KeyUse.EXCHANGE, peer=peer)
                     place = Place(engagement, engagement.session(intent.session), intent)
-                    for known in await self._exchanging.intend(engagement, envelope, intent):
-                        yield _to_wire(known)
+                    for answer in _to_wire(await self._exchanging.intend(engagement, envelope, intent)):
+                        yield answer
                     pending = place.session.open
                     # An exchange that was revealed before the stream broke goes on where it stands.
                     if pending is None or not pending.revealed or pending.intent_digest != envelope.digest:
@@ -73,7 +75,8 @@ class AccessServicer(grpc_pb.AccessServiceServicer):
                     raise MalformedEnvelope("an exchange message without content")
             if pending is not None:
                 async for published in self._exchanging.follow(engagement, pending):
-                    yield _to_wire(published)
+                    for answer in _to_wire(published):
+                        yield answer
 
     async def _reveal(self, place: Place | None, reveal: pb.Reveal) -> tuple[Engagement, OpenExchange | None]:
         if place is None:
@@ -110,12 +113,20 @@ class AccessServicer(grpc_pb.AccessServiceServicer):
         return pb.GetRuntimeResponse(runtime=envelope_to_wire(await self._opening.runtime(engagement)))
 
 
-def _to_wire(item: Published) -> pb.ExchangeResponse:
-    if isinstance(item, StoredFrame):
-        return pb.ExchangeResponse(frame=frame_to_wire(item))
-    message = envelope_to_wire(item)
-    if item.payload_type == Promise.payload_type:
-        return pb.ExchangeResponse(promise=message)
-    if item.payload_type == Record.payload_type:
-        return pb.ExchangeResponse(record=message)
-    return pb.ExchangeResponse(refusal=message)
+def _to_wire(items: Sequence[Published]) -> list[pb.ExchangeResponse]:
+    """Return the messages of what is to be sent now; frames just before a Record travel with it."""
+    answers: list[pb.ExchangeResponse] = []
+    frames: list[pb.Frame] = []
+    for item in items:
+        if isinstance(item, StoredFrame):
+            frames.append(frame_to_wire(item))
+        elif item.payload_type == Record.payload_type:
+            before, last = frames[:-_LAST_FRAMES], frames[-_LAST_FRAMES:]
+            answers += (pb.ExchangeResponse(frame=frame) for frame in before)
+            answers.append(pb.ExchangeResponse(record=envelope_to_wire(item), last_frames=last))
+            frames = []
+        elif item.payload_type == Promise.payload_type:
+            answers.append(pb.ExchangeResponse(promise=envelope_to_wire(item)))
+        else:
+            answers.append(pb.ExchangeResponse(refusal=envelope_to_wire(item)))
+    return [*answers, *(pb.ExchangeResponse(frame=frame) for frame in frames)]

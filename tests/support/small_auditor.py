@@ -318,6 +318,7 @@ class SmallAuditor:
         if kind == "frame":
             ended.frames.append(message.frame)
         else:
+            ended.frames.extend(message.last_frames)
             setattr(ended, kind, unwired(getattr(message, kind)))
         return ended
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from safeconduct.v1 import envelope_pb2 as safeconduct_dot_v1_dot_envelope__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#safeconduct/v1/access_service.proto\x12\x0esafeconduct.v1\x1a\x1dsafeconduct/v1/envelope.proto\"B\n\x12OpenSessionRequest\x12,\n\x04open\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\"u\n\x13OpenSessionResponse\x12-\n\x05grant\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\x12/\n\x07runtime\x18\x02 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\"\xaa\x01\n\x0f\x45xchangeRequest\x12\x30\n\x06intent\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelopeH\x00\x12(\n\x06reveal\x18\x02 \x01(\x0b\x32\x16.safeconduct.v1.RevealH\x00\x12\x30\n\x06\x63\x61ncel\x18\x03 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelopeH\x00\x42\t\n\x07message\",\n\x06Reveal\x12\x0e\n\x06sealed\x18\x01 \x01(\x0c\x12\x12\n\nseed_share\x18\x02 \x01(\x0c\"\xdd\x01\n\x10\x45xchangeResponse\x12\x31\n\x07promise\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelopeH\x00\x12&\n\x05\x66rame\x18\x02 \x01(\x0b\x32\x15.safeconduct.v1.FrameH\x00\x12\x30\n\x06record\x18\x03 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelopeH\x00\x12\x31\n\x07refusal\x18\x04 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelopeH\x00\x42\t\n\x07message\":\n\x05\x46rame\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x12\n\nciphertext\x18\x02 \x01(\x0c\x12\r\n\x05\x66inal\x18\x03 \x01(\x08\"G\n\rResumeRequest\x12\x11\n\tagreement\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x12\n\ncheckpoint\x18\x03 \x01(\t\"K\n\x0eResumeResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\t\x12\x13\n\x0b\x63onsistency\x18\x02 \x03(\x0c\x12\x10\n\x08next_seq\x18\x03 \x01(\x04\"C\n\x10RedeliverRequest\x12\x11\n\tagreement\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x0b\n\x03seq\x18\x03 \x01(\x04\"9\n\x11RedeliverResponse\x12$\n\x05\x66rame\x18\x01 \x01(\x0b\x32\x15.safeconduct.v1.Frame\"&\n\x11GetRuntimeRequest\x12\x11\n\tagreement\x18\x01 \x01(\t\"E\n\x12GetRuntimeResponse\x12/\n\x07runtime\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope2\xac\x03\n\rAccessService\x12V\n\x0bOpenSession\x12\".safeconduct.v1.OpenSessionRequest\x1a#.safeconduct.v1.OpenSessionResponse\x12Q\n\x08\x45xchange\x12\x1f.safeconduct.v1.ExchangeRequest\x1a .safeconduct.v1.ExchangeResponse(\x01\x30\x01\x12G\n\x06Resume\x12\x1d.safeconduct.v1.ResumeRequest\x1a\x1e.safeconduct.v1.ResumeResponse\x12R\n\tRedeliver\x12 .safeconduct.v1.RedeliverRequest\x1a!.safeconduct.v1.RedeliverResponse0\x01\x12S\n\nGetRuntime\x12!.safeconduct.v1.GetRuntimeRequest\x1a\".safeconduct.v1.GetRuntimeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#safeconduct/v1/access_service.proto\x12\x0esafeconduct.v1\x1a\x1dsafeconduct/v1/envelope.proto\"B\n\x12OpenSessionRequest\x12,\n\x04open\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\"u\n\x13OpenSessionResponse\x12-\n\x05grant\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\x12/\n\x07runtime\x18\x02 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\"\xaa\x01\n\x0f\x45xchangeRequest\x12\x30\n\x06intent\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelopeH\x00\x12(\n\x06reveal\x18\x02 \x01(\x0b\x32\x16.safeconduct.v1.RevealH\x00\x12\x30\n\x06\x63\x61ncel\x18\x03 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelopeH\x00\x42\t\n\x07message\",\n\x06Reveal\x12\x0e\n\x06sealed\x18\x01 \x01(\x0c\x12\x12\n\nseed_share\x18\x02 \x01(\x0c\"\x89\x02\n\x10\x45xchangeResponse\x12\x31\n\x07promise\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelopeH\x00\x12&\n\x05\x66rame\x18\x02 \x01(\x0b\x32\x15.safeconduct.v1.FrameH\x00\x12\x30\n\x06record\x18\x03 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelopeH\x00\x12\x31\n\x07refusal\x18\x04 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelopeH\x00\x12*\n\x0blast_frames\x18\x05 \x03(\x0b\x32\x15.safeconduct.v1.FrameB\t\n\x07message\":\n\x05\x46rame\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x12\n\nciphertext\x18\x02 \x01(\x0c\x12\r\n\x05\x66inal\x18\x03 \x01(\x08\"G\n\rResumeRequest\x12\x11\n\tagreement\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x12\n\ncheckpoint\x18\x03 \x01(\t\"K\n\x0eResumeResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\t\x12\x13\n\x0b\x63onsistency\x18\x02 \x03(\x0c\x12\x10\n\x08next_seq\x18\x03 \x01(\x04\"C\n\x10RedeliverRequest\x12\x11\n\tagreement\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x0b\n\x03seq\x18\x03 \x01(\x04\"9\n\x11RedeliverResponse\x12$\n\x05\x66rame\x18\x01 \x01(\x0b\x32\x15.safeconduct.v1.Frame\"&\n\x11GetRuntimeRequest\x12\x11\n\tagreement\x18\x01 \x01(\t\"E\n\x12GetRuntimeResponse\x12/\n\x07runtime\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope2\xac\x03\n\rAccessService\x12V\n\x0bOpenSession\x12\".safeconduct.v1.OpenSessionRequest\x1a#.safeconduct.v1.OpenSessionResponse\x12Q\n\x08\x45xchange\x12\x1f.safeconduct.v1.ExchangeRequest\x1a .safeconduct.v1.ExchangeResponse(\x01\x30\x01\x12G\n\x06Resume\x12\x1d.safeconduct.v1.ResumeRequest\x1a\x1e.safeconduct.v1.ResumeResponse\x12R\n\tRedeliver\x12 .safeconduct.v1.RedeliverRequest\x1a!.safeconduct.v1.RedeliverResponse0\x01\x12S\n\nGetRuntime\x12!.safeconduct.v1.GetRuntimeRequest\x1a\".safeconduct.v1.GetRuntimeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,21 +41,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REVEAL']._serialized_start=446
   _globals['_REVEAL']._serialized_end=490
   _globals['_EXCHANGERESPONSE']._serialized_start=493
-  _globals['_EXCHANGERESPONSE']._serialized_end=714
-  _globals['_FRAME']._serialized_start=716
-  _globals['_FRAME']._serialized_end=774
-  _globals['_RESUMEREQUEST']._serialized_start=776
-  _globals['_RESUMEREQUEST']._serialized_end=847
-  _globals['_RESUMERESPONSE']._serialized_start=849
-  _globals['_RESUMERESPONSE']._serialized_end=924
-  _globals['_REDELIVERREQUEST']._serialized_start=926
-  _globals['_REDELIVERREQUEST']._serialized_end=993
-  _globals['_REDELIVERRESPONSE']._serialized_start=995
-  _globals['_REDELIVERRESPONSE']._serialized_end=1052
-  _globals['_GETRUNTIMEREQUEST']._serialized_start=1054
-  _globals['_GETRUNTIMEREQUEST']._serialized_end=1092
-  _globals['_GETRUNTIMERESPONSE']._serialized_start=1094
-  _globals['_GETRUNTIMERESPONSE']._serialized_end=1163
-  _globals['_ACCESSSERVICE']._serialized_start=1166
-  _globals['_ACCESSSERVICE']._serialized_end=1594
+  _globals['_EXCHANGERESPONSE']._serialized_end=758
+  _globals['_FRAME']._serialized_start=760
+  _globals['_FRAME']._serialized_end=818
+  _globals['_RESUMEREQUEST']._serialized_start=820
+  _globals['_RESUMEREQUEST']._serialized_end=891
+  _globals['_RESUMERESPONSE']._serialized_start=893
+  _globals['_RESUMERESPONSE']._serialized_end=968
+  _globals['_REDELIVERREQUEST']._serialized_start=970
+  _globals['_REDELIVERREQUEST']._serialized_end=1037
+  _globals['_REDELIVERRESPONSE']._serialized_start=1039
+  _globals['_REDELIVERRESPONSE']._serialized_end=1096
+  _globals['_GETRUNTIMEREQUEST']._serialized_start=1098
+  _globals['_GETRUNTIMEREQUEST']._serialized_end=1136
+  _globals['_GETRUNTIMERESPONSE']._serialized_start=1138
+  _globals['_GETRUNTIMERESPONSE']._serialized_end=1207
+  _globals['_ACCESSSERVICE']._serialized_start=1210
+  _globals['_ACCESSSERVICE']._serialized_end=1638
 # @@protoc_insertion_point(module_scope)

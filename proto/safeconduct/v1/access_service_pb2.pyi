@@ -147,6 +147,7 @@ class ExchangeResponse(_message.Message):
     FRAME_FIELD_NUMBER: _builtins.int
     RECORD_FIELD_NUMBER: _builtins.int
     REFUSAL_FIELD_NUMBER: _builtins.int
+    LAST_FRAMES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def promise(self) -> _envelope_pb2.SignedEnvelope:
         """A `promise` document signed by the lab's record key."""
@@ -163,6 +164,12 @@ class ExchangeResponse(_message.Message):
     def refusal(self) -> _envelope_pb2.SignedEnvelope:
         """A `refusal` document signed by the lab's record key, instead of a promise; ends the exchange."""
 
+    @_builtins.property
+    def last_frames(self) -> _containers.RepeatedCompositeFieldContainer[Global___Frame]:
+        """With `record` only: the last frames of the answer, in their order after those sent before, at most 64. They become
+        durable with the record, so both travel in one message. A receiver MUST take them before the record.
+        """
+
     def __init__(
         self,
         *,
@@ -170,10 +177,11 @@ class ExchangeResponse(_message.Message):
         frame: Global___Frame | None = ...,
         record: _envelope_pb2.SignedEnvelope | None = ...,
         refusal: _envelope_pb2.SignedEnvelope | None = ...,
+        last_frames: _abc.Iterable[Global___Frame] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["frame", b"frame", "message", b"message", "promise", b"promise", "record", b"record", "refusal", b"refusal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["frame", b"frame", "message", b"message", "promise", b"promise", "record", b"record", "refusal", b"refusal"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["frame", b"frame", "last_frames", b"last_frames", "message", b"message", "promise", b"promise", "record", b"record", "refusal", b"refusal"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["promise", "frame", "record", "refusal"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
