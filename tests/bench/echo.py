@@ -15,9 +15,9 @@ import grpc
 
 from lab_server.home import new_certificate
 
-# Of one exchange with a short answer: intent and reveal up; promise, frame and record down.
+# Of one exchange with a short answer: intent and reveal up; promise, then frame and record together, down.
 UP_BYTES = (1900, 2900)
-DOWN_BYTES = (1400, 1060, 2100)
+DOWN_BYTES = (1400, 3160)
 
 
 class Echoed(NamedTuple):
@@ -59,9 +59,7 @@ async def _serve_async(pipe: Connection, key: bytes, certificate: bytes) -> None
     async def echo(messages: AsyncIterator[bytes], _: Any) -> AsyncIterator[bytes]:
         step = 0
         async for _message in messages:
-            # After the first message one comes back, after the second two: promise; frame and record.
-            for size in DOWN_BYTES[:1] if step % 2 == 0 else DOWN_BYTES[1:]:
-                yield bytes(size)
+            yield bytes(DOWN_BYTES[step % 2])
             step += 1
 
     server = grpc.aio.server()
@@ -86,11 +84,9 @@ async def _ask(port: int, key: bytes, certificate: bytes, exchanges: int, lanes:
         async def lane(count: int) -> None:
             stream = method()
             for _ in range(count):
-                await stream.write(bytes(UP_BYTES[0]))
-                await stream.read()
-                await stream.write(bytes(UP_BYTES[1]))
-                await stream.read()
-                await stream.read()
+                for size in UP_BYTES:
+                    await stream.write(bytes(size))
+                    await stream.read()
             await stream.done_writing()
 
         await asyncio.gather(*(lane(exchanges // lanes) for _ in range(lanes)))
