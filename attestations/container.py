@@ -19,6 +19,7 @@ MEMBER_NAMES = (
     "attestation.sigstore.json",
     "agreement.dsse.json",
     "checkpoint.txt",
+    "checkpoints.jsonl",
     "log.jsonl",
     "suite-leaves.jsonl",
     "grade-leaves.jsonl",
@@ -29,6 +30,7 @@ MEMBER_NAMES = (
     "packages/C7.sealed",
     "packages/C8.sealed",
     "keys.json",
+    "view.jsonl",
     "acknowledgement.dsse.json",
 )
 MAX_CONTAINER_BYTES = 2**32 - 2**20  # zip without zip64 cannot say more

@@ -28,6 +28,7 @@ Kind = Literal[
     "delivery",
     "event",
     "release",
+    "statement",
 ]
 KINDS = frozenset(get_args(Kind))
 

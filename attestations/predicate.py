@@ -158,7 +158,7 @@ class DisclosureClaim(Claim):
 
     stage: Literal["S1", "S2", "S3", "S4", "S5"]
     recipient: str
-    manifest: Sha256
+    manifest: Sha256 | None  # None where the engagement was given up before anything was sealed
     states: tuple[PolicyState, ...]
 
 

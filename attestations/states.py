@@ -45,6 +45,9 @@ class Phase(StrEnum):
     GRADED = "GRADED"
     PACKAGED = "PACKAGED"
     DISCLOSING = "DISCLOSING"
+    ABORTED = "ABORTED"
+    ABORT_CLOSING = "ABORT_CLOSING"
+    ABORT_CLOSED = "ABORT_CLOSED"
 
 
 class PhaseEvent(StrEnum):
@@ -57,6 +60,7 @@ class PhaseEvent(StrEnum):
     COMMIT_GRADES = "COMMIT_GRADES"
     DELIVER = "DELIVER"
     RELEASE = "RELEASE"
+    ABORT = "ABORT"
 
 
 class Exchange(StrEnum):
@@ -80,6 +84,52 @@ class ExchangeEvent(StrEnum):
     RECORD = "RECORD"
 
 
+class Disclosure(StrEnum):
+    """Where one class stands towards one recipient."""
+
+    ABSENT = "ABSENT"
+    SEALED = "SEALED"
+    PERMITTED = "PERMITTED"
+    OVERDUE = "OVERDUE"
+    RELEASED = "RELEASED"
+    VERIFIED = "VERIFIED"
+    DISPUTED = "DISPUTED"
+
+
+class DisclosureEvent(StrEnum):
+    """What happens to one class towards one recipient; RELEASE_EARLY is a breach as well."""
+
+    DELIVER = "DELIVER"
+    HOLD = "HOLD"
+    PERMIT = "PERMIT"
+    ORDER = "ORDER"
+    EMERGENCY = "EMERGENCY"
+    ALREADY_PUBLIC = "ALREADY_PUBLIC"
+    LAPSE = "LAPSE"
+    RELEASE = "RELEASE"
+    RELEASE_EARLY = "RELEASE_EARLY"
+    ESCROW_RELEASE = "ESCROW_RELEASE"
+    VERIFY_OK = "VERIFY_OK"
+    VERIFY_FAIL = "VERIFY_FAIL"
+
+
+class Holding(StrEnum):
+    """Whether a hold can still be stated."""
+
+    FREE = "FREE"
+    HELD = "HELD"
+    SPENT = "SPENT"
+    CLOSED = "CLOSED"
+
+
+class HoldingEvent(StrEnum):
+    """A hold, the hold that uses the last day, and the moment nothing is left to delay."""
+
+    HOLD = "HOLD"
+    SPEND = "SPEND"
+    PERMIT = "PERMIT"
+
+
 NEGOTIATION: Mapping[Negotiation, Mapping[NegotiationEvent, Negotiation]] = {
     Negotiation.NONE: {NegotiationEvent.OFFER: Negotiation.OFFERED},
     Negotiation.OFFERED: {
@@ -96,13 +146,24 @@ NEGOTIATION: Mapping[Negotiation, Mapping[NegotiationEvent, Negotiation]] = {
 
 PHASES: Mapping[Phase, Mapping[PhaseEvent, Phase]] = {
     Phase.AGREED: {PhaseEvent.REGISTER: Phase.PREREGISTERED},
-    Phase.PREREGISTERED: {PhaseEvent.PROMISE: Phase.RUNNING, PhaseEvent.CLOSE: Phase.CLOSING},
-    Phase.RUNNING: {PhaseEvent.PROMISE: Phase.RUNNING, PhaseEvent.CLOSE: Phase.CLOSING},
+    Phase.PREREGISTERED: {
+        PhaseEvent.PROMISE: Phase.RUNNING,
+        PhaseEvent.CLOSE: Phase.CLOSING,
+        PhaseEvent.ABORT: Phase.ABORTED,
+    },
+    Phase.RUNNING: {
+        PhaseEvent.PROMISE: Phase.RUNNING,
+        PhaseEvent.CLOSE: Phase.CLOSING,
+        PhaseEvent.ABORT: Phase.ABORTED,
+    },
     Phase.CLOSING: {PhaseEvent.CLOSE: Phase.CLOSING, PhaseEvent.CONFIRM_CLOSE: Phase.RUN_CLOSED},
-    Phase.RUN_CLOSED: {PhaseEvent.COMMIT_GRADES: Phase.GRADED},
-    Phase.GRADED: {PhaseEvent.DELIVER: Phase.PACKAGED},
+    Phase.RUN_CLOSED: {PhaseEvent.COMMIT_GRADES: Phase.GRADED, PhaseEvent.ABORT: Phase.ABORT_CLOSED},
+    Phase.GRADED: {PhaseEvent.DELIVER: Phase.PACKAGED, PhaseEvent.ABORT: Phase.ABORT_CLOSED},
     Phase.PACKAGED: {PhaseEvent.RELEASE: Phase.DISCLOSING},
     Phase.DISCLOSING: {PhaseEvent.RELEASE: Phase.DISCLOSING},
+    Phase.ABORTED: {PhaseEvent.CLOSE: Phase.ABORT_CLOSING},
+    Phase.ABORT_CLOSING: {PhaseEvent.CLOSE: Phase.ABORT_CLOSING, PhaseEvent.CONFIRM_CLOSE: Phase.ABORT_CLOSED},
+    Phase.ABORT_CLOSED: {PhaseEvent.RELEASE: Phase.ABORT_CLOSED},
 }
 
 EXCHANGES: Mapping[Exchange, Mapping[ExchangeEvent, Exchange]] = {
@@ -112,6 +173,53 @@ EXCHANGES: Mapping[Exchange, Mapping[ExchangeEvent, Exchange]] = {
     Exchange.PROMISED: {ExchangeEvent.REVEAL: Exchange.REVEALED, ExchangeEvent.RECORD: Exchange.ENDED},
     Exchange.REVEALED: {ExchangeEvent.RECORD: Exchange.ENDED},
     Exchange.ENDED: {},
+}
+
+DISCLOSURE: Mapping[Disclosure, Mapping[DisclosureEvent, Disclosure]] = {
+    Disclosure.ABSENT: {DisclosureEvent.DELIVER: Disclosure.SEALED, DisclosureEvent.RELEASE_EARLY: Disclosure.RELEASED},
+    Disclosure.SEALED: {
+        DisclosureEvent.HOLD: Disclosure.SEALED,
+        DisclosureEvent.PERMIT: Disclosure.PERMITTED,
+        DisclosureEvent.ORDER: Disclosure.PERMITTED,
+        DisclosureEvent.EMERGENCY: Disclosure.PERMITTED,
+        DisclosureEvent.ALREADY_PUBLIC: Disclosure.PERMITTED,
+        DisclosureEvent.RELEASE_EARLY: Disclosure.RELEASED,
+    },
+    Disclosure.PERMITTED: {DisclosureEvent.LAPSE: Disclosure.OVERDUE, DisclosureEvent.RELEASE: Disclosure.RELEASED},
+    Disclosure.OVERDUE: {
+        DisclosureEvent.RELEASE: Disclosure.RELEASED,
+        DisclosureEvent.ESCROW_RELEASE: Disclosure.RELEASED,
+    },
+    Disclosure.RELEASED: {
+        DisclosureEvent.RELEASE: Disclosure.RELEASED,
+        DisclosureEvent.VERIFY_OK: Disclosure.VERIFIED,
+        DisclosureEvent.VERIFY_FAIL: Disclosure.DISPUTED,
+    },
+    Disclosure.VERIFIED: {
+        DisclosureEvent.RELEASE: Disclosure.RELEASED,
+        DisclosureEvent.VERIFY_OK: Disclosure.VERIFIED,
+        DisclosureEvent.VERIFY_FAIL: Disclosure.DISPUTED,
+    },
+    Disclosure.DISPUTED: {
+        DisclosureEvent.RELEASE: Disclosure.RELEASED,
+        DisclosureEvent.VERIFY_OK: Disclosure.VERIFIED,
+        DisclosureEvent.VERIFY_FAIL: Disclosure.DISPUTED,
+    },
+}
+
+HOLDING: Mapping[Holding, Mapping[HoldingEvent, Holding]] = {
+    Holding.FREE: {
+        HoldingEvent.HOLD: Holding.HELD,
+        HoldingEvent.SPEND: Holding.SPENT,
+        HoldingEvent.PERMIT: Holding.CLOSED,
+    },
+    Holding.HELD: {
+        HoldingEvent.HOLD: Holding.HELD,
+        HoldingEvent.SPEND: Holding.SPENT,
+        HoldingEvent.PERMIT: Holding.CLOSED,
+    },
+    Holding.SPENT: {HoldingEvent.PERMIT: Holding.CLOSED},
+    Holding.CLOSED: {},
 }
 
 

@@ -222,21 +222,38 @@ class DeliveryReceipt(Document):
 
 
 class PolicyEvent(Document):
-    """A statement the disclosure policy waits for, e.g. a consent. Signed by its party's agreement key."""
+    """A statement the disclosure policy waits for, e.g. a consent. Signed by its party's agreement key.
+
+    `reason` is read by everybody who gets the log; `evidence` is the digest of what it rests on.
+    """
 
     payload_type: ClassVar[str] = "application/vnd.safeconduct.policy-event.v1+json"
 
     agreement: Sha256
     event: Name
     argument: Name | None
+    reason: str | None = Field(default=None, max_length=1000)
+    evidence: Sha256 | None = None
     stated_at: Time
+
+
+Tlp = Literal["CLEAR", "GREEN", "AMBER", "AMBER+STRICT", "RED"]
+"""A label of TLP 2.0, loosest first."""
+
+
+class ReleasedView(Part):
+    """What a release opens field by field: the digest of its lines, and how many are open and closed."""
+
+    digest: Sha256
+    opened: int = Field(ge=0)
+    closed: int = Field(ge=0)
 
 
 class Release(Document):
     """The auditor releases one class to one recipient. Signed by the auditor's publication key.
 
     `after` is a checkpoint of the log with its cosignatures (signed-note text): the release was made no
-    earlier than the latest of their times.
+    earlier than the latest of their times. With a `view` single fields are opened and the class key stays closed.
     """
 
     payload_type: ClassVar[str] = "application/vnd.safeconduct.release.v1+json"
@@ -247,6 +264,8 @@ class Release(Document):
     recipient: Recipient
     manifest: Sha256 | None
     key_commitment: Sha256 | None
+    view: ReleasedView | None = None
+    tlp: Tlp | None = None
     after: str = Field(max_length=8192)
     released_at: Time
 
@@ -260,13 +279,18 @@ class EvidenceMember(Part):
 
 
 class EvidenceIndex(Document):
-    """Lists every other member of an evidence file. Signed by the auditor's publication key."""
+    """Lists every other member of an evidence file. Signed by the auditor's publication key.
+
+    `tlp` is the label of the whole file; `classes`, where it is there, are the only ones of the stage it shows.
+    """
 
     payload_type: ClassVar[str] = "application/vnd.safeconduct.evidence-index.v1+json"
 
     agreement: Sha256
     stage: Stage
     recipient: Recipient
+    classes: tuple[ContentClass, ...] | None = Field(default=None, max_length=11)
+    tlp: Tlp | None = None
     attestation: Sha256
     members: tuple[EvidenceMember, ...] = Field(min_length=1, max_length=64)
     issued_at: Time

@@ -71,6 +71,60 @@ class RecipientNotPermitted(EvidenceError):
     exit_code = ExitCode.DISCLOSURE_BREACH
 
 
+class RedactionNotAllowed(EvidenceError):
+    """Something was kept closed by someone who may not keep it closed."""
+
+    exit_code = ExitCode.DISCLOSURE_BREACH
+
+
+class HoldTooLate(EvidenceError):
+    """A hold was stated when nothing was left for it to delay."""
+
+    exit_code = ExitCode.DISCLOSURE_BREACH
+
+
+class HoldLimitExceeded(EvidenceError):
+    """A hold asks for more days than the policy leaves."""
+
+    exit_code = ExitCode.DISCLOSURE_BREACH
+
+
+class OrderInvalid(EvidenceError):
+    """An order has no legal basis, has expired or is not the regulator's."""
+
+    exit_code = ExitCode.DISCLOSURE_BREACH
+
+
+class OrderOutOfScope(EvidenceError):
+    """An order asks for a class or recipient for which the policy waits for no order."""
+
+    exit_code = ExitCode.DISCLOSURE_BREACH
+
+
+class EmergencyQuorumUnmet(EvidenceError):
+    """A wider emergency release is not signed by both the auditor and the regulator."""
+
+    exit_code = ExitCode.DISCLOSURE_BREACH
+
+
+class EmergencyScopeExceeded(EvidenceError):
+    """An emergency release goes to more recipients, or shows more, than an emergency allows."""
+
+    exit_code = ExitCode.DISCLOSURE_BREACH
+
+
+class TlpDowngrade(EvidenceError):
+    """Something carries a looser sharing label than its class allows."""
+
+    exit_code = ExitCode.DISCLOSURE_BREACH
+
+
+class IrrevocableRelease(EvidenceError):
+    """What was released cannot be taken back."""
+
+    exit_code = ExitCode.DISCLOSURE_BREACH
+
+
 class PackageManifestMismatch(EvidenceError):
     """A sealed package is not the one its signed manifest describes."""
 

@@ -17,6 +17,7 @@ from attestations.policy.formula import After, AllOf, AnyOf, Duration, Event, Fo
 from attestations.policy.model import Policy, Rule
 
 HOLD = "HOLD"
+ALREADY_PUBLIC = "ALREADY_PUBLIC"
 _DAYS = re.compile(r"[1-9][0-9]{0,3}", re.ASCII)
 
 
@@ -40,11 +41,12 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Seen:
-    """An event in the log, with the bounds of its time."""
+    """An event in the log, with the bounds of its time; with a `scope`, of (class, recipient) it is about alone."""
 
     name: str
     argument: str | None
     at: Bounds
+    scope: frozenset[tuple[str, str]] | None = None
 
 
 def evaluate(policy: Policy, events: Sequence[Seen], now: Bounds) -> dict[tuple[str, str], State]:
@@ -56,8 +58,7 @@ def evaluate(policy: Policy, events: Sequence[Seen], now: Bounds) -> dict[tuple[
             whose argument is `class:recipient`, holds are named `HOLD` with a number of business days.
         now: the bounds of the present instant.
     """
-    world = _World(policy, events)
-    return {(rule.content_class, rule.to): _state(world, rule, now) for rule in policy.rules}
+    return {(rule.content_class, rule.to): _state(_world(policy, events, rule), rule, now) for rule in policy.rules}
 
 
 def held_days(argument: str | None) -> int:
@@ -70,8 +71,12 @@ def permitted(policy: Policy, events: Sequence[Seen], now: Bounds, *, content_cl
     rule = policy.rule(content_class, recipient)
     if rule is None:
         return State.FORBIDDEN
-    world = _World(policy, events)
-    return _permission(world.holding(rule), rule, now)
+    return _permission(_world(policy, events, rule).holding(rule), rule, now)
+
+
+def _world(policy: Policy, events: Sequence[Seen], rule: Rule) -> _World:
+    place = (rule.content_class, rule.to)
+    return _World(policy, [event for event in events if event.scope is None or place in event.scope])
 
 
 def _state(world: _World, rule: Rule, now: Bounds) -> State:
@@ -85,7 +90,7 @@ def _state(world: _World, rule: Rule, now: Bounds) -> State:
 
 
 def _permission(world: _World, rule: Rule, now: Bounds) -> State:
-    if world.surely(rule.permits(), now):
+    if world.published(rule) or world.surely(rule.permits(), now):
         return State.PERMITTED
     return State.INDETERMINATE if world.possibly(rule.permits(), now) else State.FORBIDDEN
 
@@ -115,6 +120,12 @@ class _World:
     def released(self, rule: Rule) -> bool:
         wanted = f"{rule.content_class}:{rule.to}"
         return any(event.name == "RELEASED" and event.argument == wanted for event in self._events)
+
+    def published(self, rule: Rule) -> bool:
+        """Tell whether the class is out already; hazards stay forbidden to all whatever leaked."""
+        if rule.content_class == "C9" and rule.to in ("PUBLIC", "LAB_ALL"):
+            return False
+        return any(event.name == ALREADY_PUBLIC and event.argument == rule.content_class for event in self._events)
 
     def surely(self, formula: Formula, now: Bounds) -> bool:
         return self._holds(formula, now.lower, surely=True)

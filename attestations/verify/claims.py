@@ -80,7 +80,8 @@ def check_predicate(predicate: AuditPredicate, parties: Parties, transcript: Tra
     disclosed = predicate.disclosure
     if (disclosed.stage, disclosed.recipient) != (index.document.stage, index.document.recipient):
         raise CommitmentMismatch("the attestation is of another stage or recipient", field="disclosure")
-    if registration is None or close is None or transcript.manifest is None:
+    sealed = transcript.manifest is not None or transcript.ledger.aborted is not None
+    if registration is None or close is None or not sealed:
         raise EvidenceMissing("what the attestation repeats could not be found in the log")
     _check_registration(predicate, transcript, registration)
     levels = [statement.level for statement in transcript.runtimes.values()]

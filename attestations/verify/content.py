@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from attestations.container import Container
+from attestations.documents.engagement import PreRegistration
 from attestations.errors import EvidenceMissing, ExitCode
 from attestations.predicate import AuditPredicate
 from attestations.verify import figures
-from attestations.verify.opened import Content, open_content
+from attestations.verify.opened import Content, nothing_open, open_content
 from attestations.verify.report import Status
 from attestations.verify.schedule import Schedule, check_schedule
 from attestations.verify.steps import Attempts, Step
@@ -19,6 +20,8 @@ def content_steps(
     container: Container, log: Transcript, predicate: AuditPredicate | None, attempts: Attempts
 ) -> Content | None:
     """Make the steps and return what is open, or None where it does not hold."""
+    if log.registration is not None and log.manifest is None and log.ledger.aborted is not None:
+        return _given_up(container, log.registration, predicate, attempts)
     if log.registration is None or log.manifest is None:
         ground = "no registration or package manifest was found in the log"
         attempts.missing(ground, Step.OPENED, Step.SCHEDULE, Step.FIGURES, Step.CONTROLS)
@@ -27,8 +30,11 @@ def content_steps(
     if content is None:
         attempts.missing("what is sealed could not be checked", Step.SCHEDULE, Step.FIGURES, Step.CONTROLS)
         return None
-    names = ", ".join(content.classes) or "none yet"
+    names = ", ".join((*content.classes, *(f"{name} in part" for name in content.views))) or "none yet"
     attempts.passed(Step.OPENED, f"sealed packages match the signed manifest; opened: {names}")
+    for content_class, viewed in content.views.items():
+        attempts.passed(Step.OPENED, viewed.counted.text(content_class))
+    attempts.report.redactions = {name: viewed.counted.to_json() for name, viewed in content.views.items()}
     schedule = _schedule(content, log, attempts)
     _transcripts(content, log.exchanges.tally, schedule, attempts)
     if predicate is None:
@@ -38,9 +44,23 @@ def content_steps(
     return content
 
 
+def _given_up(
+    container: Container, registration: PreRegistration, predicate: AuditPredicate | None, attempts: Attempts
+) -> Content | None:
+    content = attempts.attempt(Step.OPENED, lambda: nothing_open(container, registration))
+    for step in (Step.SCHEDULE, Step.FIGURES, Step.CONTROLS):
+        attempts.skipped(step, Status.NOT_APPLICABLE, "the engagement was given up before anything was sealed")
+    if content is not None:
+        attempts.passed(Step.OPENED, "nothing was sealed: the engagement was given up")
+    if predicate is not None and predicate.results:
+        attempts.failed(Step.FIGURES, EvidenceMissing("figures are claimed of an engagement that was given up"))
+    return content
+
+
 def _schedule(content: Content, log: Transcript, attempts: Attempts) -> Schedule | None:
     if "C5" not in content.keys:
-        attempts.skipped(Step.SCHEDULE, Status.NOT_AT_THIS_STAGE, "tasks are sealed until S4")
+        why = "tasks are open in part only" if "C5" in content.views else "tasks are sealed until S4"
+        attempts.skipped(Step.SCHEDULE, Status.NOT_AT_THIS_STAGE, why)
         return None
     if Step.EXCHANGES in log.errors:
         attempts.missing("the exchanges themselves do not hold", Step.SCHEDULE)

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from attestations.documents.base import parse_time
+from attestations.documents.engagement import EvidenceIndex
 from attestations.errors import (
     DisclosureEarly,
     DisclosureOverdue,
+    EmergencyScopeExceeded,
     EvidenceMissing,
     HazardFieldExposed,
     KeyCommitmentMismatch,
+    MalformedEnvelope,
     RecipientNotPermitted,
+    ReleasedContentMismatch,
+    SafeconductError,
+    TlpDowngrade,
 )
-from attestations.policy.evaluate import Bounds, State, evaluate, permitted
+from attestations.labels import ceiling, check_label, strictest
+from attestations.policy.evaluate import Bounds, State, evaluate
 from attestations.policy.model import STAGE_CLASSES, Policy
+from attestations.release_time import made_at
 from attestations.verify.checkpoints import check_release_checkpoint
+from attestations.verify.opened import Content
 from attestations.verify.parties import Parties
+from attestations.verify.sightings import Sightings
 from attestations.verify.transcript import LoggedRelease, Transcript
+from attestations.views import VIEWED_CLASSES
 
 _STAGES = ("S0", "S1", "S2", "S3", "S4", "S5")
 
@@ -28,55 +40,114 @@ def classes_up_to(stage: str) -> tuple[str, ...]:
     return tuple(content_class for name in wanted for content_class in STAGE_CLASSES[name])
 
 
-def check_releases(parties: Parties, transcript: Transcript) -> None:
+def check_releases(parties: Parties, transcript: Transcript, sightings: Sightings) -> None:
     """Check every release of the log against the policy and the registered key.
 
     Raises:
-        RecipientNotPermitted, DisclosureEarly, DisclosureOverdue, HazardFieldExposed, KeyCommitmentMismatch.
-        EvidenceMissing: whether it was early lies within the tolerated clock skew.
+        RecipientNotPermitted, DisclosureEarly, DisclosureOverdue, HazardFieldExposed, KeyCommitmentMismatch,
+        TlpDowngrade, EmergencyScopeExceeded.
+        EvidenceMissing: whether it was early or late lies within the tolerated clock skew.
     """
+    public: set[str] = set()
     for release in transcript.releases:
         check_release_checkpoint(release, parties, transcript)
         _check_rule(parties.agreement.policy, release)
         _check_key(release, transcript)
-        _check_time(parties, release)
+        _check_scope(release)
+        document = release.document
+        public |= {document.content_class} if document.recipient == "PUBLIC" else set()
+        check_label(document.tlp, document.content_class, public=document.content_class in public)
+        _check_time(parties, release, sightings)
 
 
-def check_shown(transcript: Transcript, *, stage: str, recipient: str, classes: tuple[str, ...]) -> None:
+def check_shown(transcript: Transcript, index: EvidenceIndex, content: Content) -> None:
     """Check that what the file shows its recipient has been released to that recipient, or to the public.
 
-    Args:
-        transcript: what the log says.
-        stage: the stage the file says it is.
-        recipient: for whom the file says it is.
-        classes: the classes the file holds keys for.
-
     Raises:
-        HazardFieldExposed, DisclosureEarly, RecipientNotPermitted.
+        HazardFieldExposed, DisclosureEarly, RecipientNotPermitted, EmergencyScopeExceeded, ReleasedContentMismatch,
+        TlpDowngrade.
         EvidenceMissing: a class that is sealed and of this stage is not opened.
     """
-    if "C9" in classes:
+    if "C9" in content.classes:
         raise HazardFieldExposed("the file holds the key of hazardous fields")
-    allowed = classes_up_to(stage)
-    released = {(r.document.content_class, r.document.recipient) for r in transcript.releases}
-    for content_class in ("C1", *classes):
-        if content_class not in allowed:
-            raise DisclosureEarly(f"the file opens {content_class}, which is not of stage {stage}", stage=stage)
-        if (content_class, recipient) not in released and (content_class, "PUBLIC") not in released:
-            raise RecipientNotPermitted(
-                f"the file shows {content_class}, which was not released to {recipient}",
-                content_class=content_class,
-                recipient=recipient,
+    allowed = _allowed(index)
+    for content_class in ("C1", *content.classes, *content.views):
+        if content_class not in (*allowed, "C1"):
+            raise DisclosureEarly(
+                f"the file opens {content_class}, which is not of stage {index.stage}", stage=index.stage
             )
+        _check_released(transcript, index, content, content_class)
     sealed = {package.content_class for package in transcript.manifest.packages} if transcript.manifest else set()
     for content_class in allowed:
-        if content_class in sealed and content_class not in classes:
-            raise EvidenceMissing(f"the key of {content_class} is missing at {stage}", content_class=content_class)
+        shown = content_class in content.classes or content_class in content.views
+        if content_class in sealed and not shown and (content_class != "C9" or index.classes is not None):
+            raise EvidenceMissing(
+                f"the key of {content_class} is missing at {index.stage}", content_class=content_class
+            )
+    if set(content.classes) & set(content.views):
+        raise ReleasedContentMismatch("the file opens one class both whole and field by field")
 
 
-def check_obligations(policy: Policy, transcript: Transcript, now: Bounds) -> None:
-    """Check that nothing is surely overdue at `now`, as far as this log shows."""
+def _allowed(index: EvidenceIndex) -> tuple[str, ...]:
+    allowed = classes_up_to(index.stage)
+    if index.stage >= "S4":
+        allowed = (*allowed, "C9")
+    if index.classes is None:
+        return allowed
+    if not set(index.classes) <= set(VIEWED_CLASSES):
+        raise MalformedEnvelope("a file of some classes only shows fields of tasks and transcripts", field="classes")
+    return tuple(name for name in allowed if name in index.classes)
+
+
+def _check_released(transcript: Transcript, index: EvidenceIndex, content: Content, content_class: str) -> None:
+    facts = {"content_class": content_class, "recipient": index.recipient}
+    made = [
+        release
+        for release in transcript.releases
+        if release.document.content_class == content_class and release.document.recipient in (index.recipient, "PUBLIC")
+    ]
+    if not made:
+        raise RecipientNotPermitted(
+            f"the file shows {content_class}, which was not released to {index.recipient}", **facts
+        )
+    if content_class == "C9" and index.recipient in ("PUBLIC", "LAB_ALL"):
+        raise HazardFieldExposed("the file shows hazardous fields to all", **facts)
+    public = transcript.ledger.is_public(content_class)
+    label = strictest([ceiling(content_class, public=public), *(r.document.tlp or "CLEAR" for r in made[-1:])])
+    if index.tlp is not None and strictest([index.tlp, label]) != index.tlp:
+        raise TlpDowngrade(f"the file is labelled TLP:{index.tlp}, looser than {content_class} allows", **facts)
+    viewed = content.views.get(content_class)
+    if viewed is None:
+        if content_class in content.classes and all(release.document.view is not None for release in made):
+            raise RecipientNotPermitted(f"the file opens {content_class} whole, which was released in part", **facts)
+        return
+    fitting = [r for r in made if r.document.view is not None and r.document.view.digest == viewed.digest]
+    if not fitting:
+        raise ReleasedContentMismatch(f"the view of {content_class} is not the one that was released", **facts)
+    limits = [release.limit for release in fitting]
+    if all(limit is not None and not viewed.tasks <= limit for limit in limits):
+        raise EmergencyScopeExceeded(f"the file opens more of {content_class} than the emergency names", **facts)
+
+
+def check_statements(transcript: Transcript) -> Iterator[SafeconductError]:
+    """Give why each statement in the log that counts for nothing does so."""
+    for breach in transcript.ledger.breaches:
+        yield breach.error
+
+
+def check_obligations(policy: Policy, transcript: Transcript, now: Bounds, *, close_seconds: int = 0) -> None:
+    """Check that nothing is surely overdue at `now`, as far as this log shows.
+
+    Of an engagement that was given up only existence, commitments and the close statement are owed (I21).
+    """
+    aborted = transcript.ledger.aborted
+    if aborted is not None and transcript.close is None:
+        stated = next(event.at for event in transcript.events if event.name == "RUN_CLOSED")
+        if stated.upper + timedelta(seconds=close_seconds) < now.lower:
+            raise DisclosureOverdue("the engagement was given up and its close statement is owed")
     for (content_class, recipient), state in evaluate(policy, transcript.events, now).items():
+        if aborted is not None and content_class not in ("C0", "C1"):
+            continue
         if state is State.OVERDUE:
             raise DisclosureOverdue(
                 f"{content_class} is owed to {recipient} and has not been released",
@@ -106,9 +177,18 @@ def _check_rule(policy: Policy, release: LoggedRelease) -> None:
             content_class=document.content_class,
             recipient=document.recipient,
         )
-    if document.content_class not in STAGE_CLASSES[document.stage]:
+    hazard = document.content_class == "C9" and document.stage == "S4"
+    if document.content_class not in STAGE_CLASSES[document.stage] and not hazard:
         raise RecipientNotPermitted(
             f"{document.content_class} is not of stage {document.stage}", content_class=document.content_class
+        )
+
+
+def _check_scope(release: LoggedRelease) -> None:
+    if release.limit is not None and release.document.view is None:
+        raise EmergencyScopeExceeded(
+            f"all of {release.document.content_class} was released where an emergency names a few items",
+            leaf=str(release.index),
         )
 
 
@@ -127,32 +207,32 @@ def _check_key(release: LoggedRelease, transcript: Transcript) -> None:
         raise KeyCommitmentMismatch("a release names another key than the manifest", leaf=str(release.index))
 
 
-def _check_time(parties: Parties, release: LoggedRelease) -> None:
-    policy = parties.agreement.policy
-    skew = timedelta(seconds=parties.agreement.timing.skew_seconds)
-    logged = parse_time(release.logged_at)
-    document = release.document
-    now = Bounds(logged - skew, logged + skew)
-    state = permitted(
-        policy,
-        release.events_before,
-        now,
-        content_class=document.content_class,
-        recipient=document.recipient,
-    )
+def _check_time(parties: Parties, release: LoggedRelease, sightings: Sightings) -> None:
+    document, policy = release.document, parties.agreement.policy
     facts = {"content_class": document.content_class, "recipient": document.recipient, "leaf": str(release.index)}
-    if state is State.FORBIDDEN:
+    made_at(document.after, release.logged_at, parties.agreement)
+    if release.permission is State.FORBIDDEN:
         raise DisclosureEarly(
             f"{document.content_class} was released to {document.recipient} before the policy permits it", **facts
         )
-    if state is State.INDETERMINATE:
+    if release.permission is State.INDETERMINATE:
         raise EvidenceMissing(
             f"whether {document.content_class} was released early lies within the clock skew", **facts
         )
     claimed = parse_time(document.released_at)
-    if claimed < logged - skew:
-        before = evaluate(policy, release.events_before, now)
-        if before.get((document.content_class, document.recipient)) is State.OVERDUE:
-            raise DisclosureOverdue(
-                f"{document.content_class} is said to be released in time but was logged after its deadline", **facts
-            )
+
+    def overdue(at: Bounds) -> bool:
+        return evaluate(policy, release.events_before, at)[document.content_class, document.recipient] is State.OVERDUE
+
+    if overdue(Bounds(claimed, claimed)):
+        return  # late, and it says so
+    seen = sightings.first_after(release)
+    if overdue(seen):
+        raise DisclosureOverdue(
+            f"{document.content_class} is said to be released in time but was first cosigned after its deadline",
+            **facts,
+        )
+    if overdue(Bounds(seen.upper, seen.upper)):
+        raise EvidenceMissing(
+            f"whether {document.content_class} was released in time lies within the clock skew", **facts
+        )

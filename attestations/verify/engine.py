@@ -23,6 +23,7 @@ from attestations.verify.content import content_steps
 from attestations.verify.limitations import limitations
 from attestations.verify.opened import Content
 from attestations.verify.report import Report, Status
+from attestations.verify.sightings import MEMBER, Sightings
 from attestations.verify.steps import STEP_NAMES, Attempts, Step
 
 
@@ -111,6 +112,8 @@ def _verify(container: Container, trust: Trust, request: Request, attempts: Atte
         return
     report.counted = {name: str(count) for name, count in log.exchanges.tally.counts.items()}
     attempts.attempt(Step.AGREEMENT, lambda: parties.check_used(agreed, trust, _last_uses(log, agreed)))
+    for party in log.parties.values():
+        attempts.attempt(Step.AGREEMENT, lambda party=party: trust.confirm(party))  # type: ignore[misc]
     _log_steps(agreed, log, attempts)
     attempts.attempt(
         Step.CHECKPOINT,
@@ -125,7 +128,7 @@ def _verify(container: Container, trust: Trust, request: Request, attempts: Atte
             "every fact it repeats equals the evidence",
         )
     content = content_steps(container, log, predicate, attempts)
-    _disclosure_step(agreed, log, index, content, request, attempts)
+    _disclosure_step(container, agreed, log, index, content, request, attempts)
     if request.stage is not None and request.stage > index.document.stage:
         error = EvidenceMissing(f"{request.stage} was asked for, this file is of {index.document.stage}")
         attempts.failed(Step.OPENED, error)
@@ -196,6 +199,7 @@ def _last_uses(log: transcript.Transcript, agreed: parties.Parties) -> dict[tupl
 
 
 def _disclosure_step(
+    container: Container,
     agreed: parties.Parties,
     log: transcript.Transcript,
     index: parties.Index,
@@ -209,22 +213,31 @@ def _disclosure_step(
         attempts.missing("the log could not be followed to its end", Step.DISCLOSURE)
         return
     agreement, document = agreed.agreement, index.document
+    for error in disclosure.check_statements(log):
+        attempts.failed(Step.DISCLOSURE, error)
+    sightings = Sightings(agreed, log)
+    if "checkpoint.txt" in container.names:
+        sightings.last(_read(container, "checkpoint.txt"))
+    if MEMBER in container.names:
+        attempts.attempt(Step.DISCLOSURE, lambda: sightings.read(container.lines(MEMBER)))
     attempts.attempt(
         Step.DISCLOSURE,
-        lambda: disclosure.check_releases(agreed, log),
+        lambda: disclosure.check_releases(agreed, log, sightings),
         f"{len(log.releases)} releases, none early",
     )
-    classes = content.classes if content is not None else ()
     if content is not None:
         attempts.attempt(
             Step.DISCLOSURE,
-            lambda: disclosure.check_shown(log, stage=document.stage, recipient=document.recipient, classes=classes),
+            lambda: disclosure.check_shown(log, document, content),
             f"the file shows {document.recipient} nothing that was not released",
         )
     attempts.attempt(
         Step.DISCLOSURE,
         lambda: disclosure.check_obligations(
-            agreement.policy, log, disclosure.present(log, request.at, agreement.timing.skew_seconds)
+            agreement.policy,
+            log,
+            disclosure.present(log, request.at, agreement.timing.skew_seconds),
+            close_seconds=agreement.timing.respond_seconds,
         ),
         "nothing is overdue",
     )

@@ -45,6 +45,8 @@ def export_opened(stream: BinaryIO, trust: Trust) -> dict[str, Iterable[bytes]]:
         )
     if content.tasks.kinds:
         files["tasks.jsonl"] = _tasks(content)
+    if content.views:
+        files["view.jsonl"] = (line + b"\n" for line in container.lines("view.jsonl"))
     if content.transcripts is not None:
         files["transcripts.jsonl"] = _transcripts(content, log.exchanges.tally)
     return files

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
 
 from attestations.documents.agreement import Agreement
@@ -43,4 +44,18 @@ def limitations(
         lines.append("Some exchanges were aborted by crashes and asked again as new attempts.")
     if published:
         lines.append("The identity-based signature says who published the attestation, not that what it says is so.")
-    return tuple(lines)
+    return (*lines, *_disclosed(transcript, content))
+
+
+def _disclosed(transcript: Transcript, content: Content | None) -> Iterator[str]:
+    ledger = transcript.ledger
+    if ledger.aborted is not None:
+        yield f"The auditor gave this engagement up: {ledger.aborted.reason}"
+    if content is not None and content.views:
+        yield f"Of {', '.join(content.views)} this file shows single fields; what is closed is counted, not judged."
+    for correction in ledger.corrections.values():
+        yield f"Document {correction.corrects[:12]} was corrected: {correction.text}"
+    for recall in ledger.recalls:
+        yield f"A party asks not to pass on release {recall.release[:12]}: {recall.reason}"
+    if ledger.held:
+        yield f"Disclosure was held back by {ledger.held} business days in all."

@@ -25,6 +25,7 @@ from attestations.verify.keyring import NEVER_SHOWN, check_manifest, check_seale
 from attestations.verify.packages import PackageReader
 from attestations.verify.tasks import GRADE_CLASS, GRADES, SUITE, Tasks, leaf_lines, read_tasks
 from attestations.verify.transcript import Transcript
+from attestations.verify.views import Viewed, read_views
 
 TASK_CLASSES = (GRADE_CLASS, "C5", "C6", "C8")
 
@@ -47,6 +48,7 @@ class Content:
     aggregate: Aggregate | None
     tasks: Tasks
     transcripts: PackageReader | None
+    views: dict[str, Viewed]
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -64,7 +66,8 @@ def open_content(container: Container, transcript: Transcript) -> Content:
 
     Raises:
         PackageManifestMismatch, PackageDecryptFailed, KeyCommitmentMismatch, CommitmentMismatch, UnaccountedTask,
-        HazardFieldExposed, ReleasedContentMismatch, PreRegistrationAltered, EvidenceMissing, MalformedEnvelope.
+        HazardFieldExposed, ReleasedContentMismatch, PreRegistrationAltered, EvidenceMissing, MalformedEnvelope,
+        RedactionNotAllowed, WeakSalt.
     """
     registration, manifest = transcript.registration, transcript.manifest
     if registration is None or manifest is None:
@@ -75,10 +78,26 @@ def open_content(container: Container, transcript: Transcript) -> Content:
     tasks = Tasks(registration, {cls: readers[cls] for cls in TASK_CLASSES if cls in keys})
     _tasks(container, transcript, manifest, tasks, keys)
     aggregate = _aggregate(readers["C2"], registration) if "C2" in keys else None
+    views = read_views(container, transcript)
     for cls, reader in readers.items():
         if cls not in keys:
             reader.check()
-    return Content(registration, keys, aggregate, tasks, readers.get("C7") if "C7" in keys else None)
+    return Content(registration, keys, aggregate, tasks, readers.get("C7") if "C7" in keys else None, views)
+
+
+def nothing_open(container: Container, registration: PreRegistration) -> Content:
+    """Return what a file shows of an engagement that was given up before anything was sealed.
+
+    Raises:
+        CommitmentMismatch: the leaves are not those of the registered suite.
+        EvidenceMissing: it holds keys, packages or fields of what was never sealed.
+    """
+    for name in container.names:
+        if name in ("keys.json", "view.jsonl") or name.startswith("packages/"):
+            raise EvidenceMissing(f"{name} of an engagement that sealed nothing", member=name)
+    for _ in leaf_lines(container, SUITE, count=registration.suite.tasks, root=registration.suite.root):
+        pass
+    return Content(registration, {}, None, Tasks(registration, {}), None, {})
 
 
 def _readers(container: Container, manifest: PackageManifest, keys: dict[str, ClassKey]) -> dict[str, PackageReader]:

@@ -58,6 +58,7 @@ class Report:
     lab_acknowledged: bool = False
     counted: dict[str, str] = field(default_factory=dict)
     limitations: tuple[str, ...] = ()
+    redactions: dict[str, Any] = field(default_factory=dict)
 
     def passed(self, step: int, name: str, detail: str) -> None:
         """Note that a check holds."""
@@ -102,6 +103,7 @@ class Report:
             "derivedAssurance": _claim(self.assurance),
             "labAcknowledged": self.lab_acknowledged,
             "counts": self.counted,
+            "redactions": self.redactions,
             "claims": _claim(self.predicate) if self.holds else None,
             "limitations": list(self.limitations),
         }

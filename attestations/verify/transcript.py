@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TypeVar
 
-from attestations.digests import sha256
+from attestations.documents.agreement import Party
 from attestations.documents.base import Document, parse_time
 from attestations.documents.engagement import (
     CloseStatement,
@@ -21,25 +21,25 @@ from attestations.documents.engagement import (
 )
 from attestations.envelope import open_document
 from attestations.errors import (
-    AttestationKeyUnbound,
-    AttestationNonceMismatch,
     AttributionFailed,
     CloseStatementMismatch,
     ExchangeOmitted,
     MalformedEnvelope,
     PreRegistrationAltered,
     RegistrationTooLate,
-    RuntimeDowngrade,
     SafeconductError,
 )
 from attestations.keys import EnrolledKey
+from attestations.ledger import Ledger
 from attestations.log_entries import LogEntry, parse_entry
 from attestations.merkle import Frontier, leaf_hash
-from attestations.policy.evaluate import Bounds, Seen
+from attestations.policy.evaluate import Bounds, Seen, State
+from attestations.release_time import made_at_or_never
+from attestations.statements import open_statement
 from attestations.verify.closing import check_close
 from attestations.verify.exchanges import ExchangePass
 from attestations.verify.parties import Parties
-from attestations.verify.stating import open_event
+from attestations.verify.runtimes import check_runtime
 from attestations.verify.steps import Step
 
 D = TypeVar("D", bound=Document)
@@ -55,6 +55,8 @@ class LoggedRelease:
     logged_at: str
     root: bytes  # of the log before this leaf
     events_before: tuple[Seen, ...]
+    permission: State  # of the policy, when the release was made
+    limit: frozenset[int] | None = None  # the only tasks it may open, where nothing but an emergency permits it
 
 
 @dataclass
@@ -62,6 +64,7 @@ class Transcript:
     """What one pass over the log established, and the first error of each step."""
 
     exchanges: ExchangePass
+    ledger: Ledger
     size: int = 0
     root: bytes = b""
     registration: PreRegistration | None = None
@@ -75,11 +78,16 @@ class Transcript:
     manifest_digest: str | None = None
     delivered: bool = False
     releases: list[LoggedRelease] = field(default_factory=list)
-    events: list[Seen] = field(default_factory=list)
     stated: dict[str, str] = field(default_factory=dict)  # role -> when it last signed with its agreement key
+    parties: dict[str, Party] = field(default_factory=dict)  # others than lab and auditor that stated something
     roots: dict[int, bytes] = field(default_factory=dict)  # roots of every size from the close on
     errors: dict[Step, SafeconductError] = field(default_factory=dict)
     broken: bool = False  # the leaves could not be followed to the end
+
+    @property
+    def events(self) -> list[Seen]:
+        """The events that count for the policy, in order."""
+        return self.ledger.events
 
     @property
     def last_time(self) -> str | None:
@@ -106,7 +114,7 @@ class _Reader:
         self._parties = parties
         self._skew = timedelta(seconds=parties.agreement.timing.skew_seconds)
         self._pass = ExchangePass(parties)
-        self.transcript = Transcript(self._pass)
+        self.transcript = Transcript(self._pass, Ledger(parties.agreement))
         self._kinds: dict[str, tuple[Step, _Handler]] = {
             "registration": (Step.REGISTRATION, self._registration),
             "runtime": (Step.RUNTIME, self._runtime),
@@ -118,8 +126,9 @@ class _Reader:
             "grades": (Step.REGISTRATION, self._grades),
             "manifest": (Step.DISCLOSURE, self._manifest),
             "delivery": (Step.DISCLOSURE, self._delivery),
-            "event": (Step.DISCLOSURE, self._event),
+            "event": (Step.DISCLOSURE, self._statement),
             "release": (Step.DISCLOSURE, self._release),
+            "statement": (Step.DISCLOSURE, self._statement),
         }
 
     def step(self, line: bytes, index: int, frontier: Frontier) -> None:
@@ -155,8 +164,8 @@ class _Reader:
 
     def _exchange(self, method: Callable[[LogEntry, int], None]) -> _Handler:
         def handle(entry: LogEntry, index: int, _: Frontier) -> None:
-            if self.transcript.close is not None:
-                raise ExchangeOmitted("the run goes on after its close statement", leaf=str(index))
+            if self.transcript.close is not None or self.transcript.ledger.aborted is not None:
+                raise ExchangeOmitted("the run goes on after its end", leaf=str(index))
             method(entry, index)
 
         return handle
@@ -171,7 +180,7 @@ class _Reader:
             self._note(Step.REGISTRATION, RegistrationTooLate("the suite was registered after the first Promise"))
         transcript.registration, transcript.registration_index = document, index
         transcript.registration_digest = entry.documents[0].digest
-        self._seen("REGISTERED", None, receipt)
+        self._seen("REGISTERED", receipt)
 
     def _runtime(self, entry: LogEntry, index: int, _: Frontier) -> None:
         document = self._own(entry, RuntimeStatement, self._parties.lab_record)
@@ -179,7 +188,7 @@ class _Reader:
         self._pass.runtime(entry.documents[0].digest, document)
         self.transcript.runtimes[entry.documents[0].digest] = document
         try:
-            _check_runtime(document, self._parties)
+            check_runtime(document, self._parties)
         except SafeconductError as error:
             self._note(Step.RUNTIME, error)
 
@@ -201,7 +210,7 @@ class _Reader:
         self._run_ended()
         transcript.close, transcript.close_digest = document, entry.documents[0].digest
         transcript.roots[index] = frontier.root()
-        self._seen("RUN_CLOSED", None, receipt)
+        self._seen("RUN_CLOSED", receipt)
         try:
             check_close(document, self._pass, size=index, root=transcript.roots[index])
         except SafeconductError as error:
@@ -237,23 +246,28 @@ class _Reader:
         if document.manifest != self.transcript.manifest_digest:
             raise AttributionFailed("a delivery of other packages", leaf=str(index))
         self.transcript.delivered = True
-        self._seen("DELIVERED", None, receipt)
+        self._seen("DELIVERED", receipt)
 
-    def _event(self, entry: LogEntry, index: int, _: Frontier) -> None:
-        role, document = open_event(entry.documents[0], self._parties)
-        self._about(document)
+    def _statement(self, entry: LogEntry, index: int, _: Frontier) -> None:
+        stated = open_statement(entry.documents[0], self._parties.agreement, self._parties.digest)
         receipt = self._pass.receipt(entry, index)
-        self.transcript.stated[role] = receipt.logged_at
-        self._seen(document.event, document.argument, receipt)
+        if stated.kind != entry.kind:
+            raise MalformedEnvelope("a statement stands in a leaf of another kind", kind=entry.kind)
+        for party in stated.parties:
+            self.transcript.stated[party.role] = receipt.logged_at
+            if party.role not in ("lab", "auditor"):
+                self.transcript.parties[party.id] = party
+        self.transcript.ledger.take(stated, self._bounds(receipt), index)
 
     def _release(self, entry: LogEntry, index: int, frontier: Frontier) -> None:
         document = self._own(entry, Release, self._parties.auditor_publication)
         receipt = self._pass.receipt(entry, index)
-        transcript = self.transcript
+        transcript, before = self.transcript, tuple(self.transcript.events)
+        at = made_at_or_never(document.after, receipt.logged_at, self._parties.agreement)
+        made = transcript.ledger.released(document, entry.documents[0].digest, at, index)
         transcript.releases.append(
-            LoggedRelease(document, index, receipt.logged_at, frontier.root(), tuple(transcript.events))
+            LoggedRelease(document, index, receipt.logged_at, frontier.root(), before, made.permission, made.limit)
         )
-        self._seen("RELEASED", f"{document.content_class}:{document.recipient}", receipt)
 
     def _own(self, entry: LogEntry, kind: type[D], key: EnrolledKey) -> D:
         if len(entry.documents) != 2:  # noqa: PLR2004 - a document and the lab's receipt
@@ -266,16 +280,9 @@ class _Reader:
         if getattr(document, "agreement", None) != self._parties.digest:
             raise AttributionFailed(f"a {type(document).__name__} of another agreement")
 
-    def _seen(self, name: str, argument: str | None, receipt: LogReceipt) -> None:
+    def _seen(self, name: str, receipt: LogReceipt) -> None:
+        self.transcript.ledger.seen(name, self._bounds(receipt))
+
+    def _bounds(self, receipt: LogReceipt) -> Bounds:
         moment = parse_time(receipt.logged_at)
-        self.transcript.events.append(Seen(name, argument, Bounds(moment - self._skew, moment + self._skew)))
-
-
-def _check_runtime(document: RuntimeStatement, parties: Parties) -> None:
-    agreed = parties.agreement.runtime.level
-    if document.level < agreed:
-        raise RuntimeDowngrade(f"{document.level} was run where {agreed} was agreed", level=document.level)
-    if document.nonce != sha256(bytes.fromhex(parties.digest) + document.boot.encode()):
-        raise AttestationNonceMismatch("the runtime statement answers another challenge")
-    if document.level != "RA0" and (document.report is None or document.report_format is None):
-        raise AttestationKeyUnbound("a runtime level above RA0 without runtime evidence")
+        return Bounds(moment - self._skew, moment + self._skew)

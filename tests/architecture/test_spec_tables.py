@@ -12,7 +12,7 @@ from typing import Any
 
 from attestations import errors
 from attestations.errors import EvidenceError, PeerError, RefusedError, SafeconductError, SetupError, reason_of
-from attestations.states import EXCHANGES, NEGOTIATION, PHASES
+from attestations.states import DISCLOSURE, EXCHANGES, HOLDING, NEGOTIATION, PHASES
 
 ROOT = Path(__file__).resolve().parents[2]
 FAULTS: tuple[tuple[type[SafeconductError], str], ...] = (
@@ -42,7 +42,14 @@ _LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
 def states_page() -> str:
     parts = [_STATES_HEAD]
-    for title, table in (("Negotiation", NEGOTIATION), ("Engagement", PHASES), ("Exchange", EXCHANGES)):
+    tables: tuple[tuple[str, Mapping[Any, Mapping[Any, Any]]], ...] = (
+        ("Negotiation", NEGOTIATION),
+        ("Engagement", PHASES),
+        ("Exchange", EXCHANGES),
+        ("Disclosure of one class to one recipient", DISCLOSURE),
+        ("Holds", HOLDING),
+    )
+    for title, table in tables:
         parts.append(f"\n## {title}\n\n| From | Event | To |\n|---|---|---|\n{_rows(table)}")
     return "".join(parts)
 

@@ -33,6 +33,7 @@ from attestations.documents.engagement import (
 from attestations.envelope import sign
 from attestations.grading import grader_digest
 from attestations.keys import Signer
+from attestations.ledger import Ledger
 from attestations.policy.model import STAGE_CLASSES
 from attestations.trust import Trust
 from attestations.verify.engine import Request, verify_path
@@ -104,6 +105,9 @@ class World:
     forgetful: bool = False
     asked: list[Task] | None = None  # what is really sent, if it is not `tasks`
     attested: dict[tuple[str, str], str] = field(default_factory=dict)
+    only: tuple[str, ...] | None = None  # the classes the file says it shows
+    tlp: str | None = None  # the label of the file
+    trust: Trust | None = None
     _built: bool = False
 
     def __post_init__(self) -> None:
@@ -123,7 +127,7 @@ class World:
         self.log = WorldLog(
             keys=self.keys, hooks=self.hooks, start=start, origin=agreement.origin, skew=skew, stream=self.stream
         )
-        self.log.agreement = digest
+        self.log.agreement, self.log.ledger = digest, Ledger(agreement)
         self.run = Run(
             agreement=agreement,
             digest=digest,
@@ -135,7 +139,7 @@ class World:
             log=self.log,
             forgetful=self.forgetful,
         )
-        self.disclosure = Disclosure(self.run, self.tasks, plan, self.key, self.epochs)
+        self.disclosure = Disclosure(self.run, self.tasks, plan, self.key, self.epochs, self.witnesses)
         for step in self.steps:
             self._step(step)
         return self
@@ -151,8 +155,9 @@ class World:
             self.log.now = rest[0]
         elif name == "register":
             self._register()
-        elif name in {"grade", "seal", "deliver", "release", "event"}:
-            getattr(self.disclosure, name)(*rest)
+        elif name in {"grade", "seal", "deliver", "release", "event", "state"}:
+            changes = rest.pop() if rest and isinstance(rest[-1], dict) else {}
+            getattr(self.disclosure, name)(*rest, **changes)
         else:
             getattr(self.run, name)(*rest)
 
@@ -190,9 +195,18 @@ class World:
         """Return every member of a stage's evidence file but the index."""
         log, disclosure = self.build().log, self.disclosure
         size = self.size_at(stage, recipient) if size is None else size
-        bundle, attested = disclosure.attestation(stage, recipient, size)
+        closed = bool(self.run.close_digest)  # without a close there is nothing to attest
+        bundle, attested = b"", "00" * 32
+        if closed:
+            bundle, attested = disclosure.attestation(stage, recipient, size, limited=self.only is not None)
         self.attested[stage, recipient] = attested
         shown = [cls for wanted in STAGES[: STAGES.index(stage) + 1] for cls in STAGE_CLASSES[wanted]]
+        views = {
+            cls: lines
+            for (cls, to), lines in sorted(disclosure.views.items())
+            if to == recipient and cls in (*shown, "C9") and (self.only is None or cls in self.only)
+        }
+        shown = [cls for cls in shown if cls not in views and (self.only is None or cls in self.only)]
         keys = {cls: self.key.class_key(cls).secret.hex() for cls in shown if cls in disclosure.packages}
         note = log.checkpoint(size, log.roots[size], log.times[size], self.witnesses)
         members = {
@@ -205,6 +219,14 @@ class World:
             **{f"packages/{cls}.sealed": data for cls, data in disclosure.packages.items() if cls != "C9"},
             "acknowledgement.dsse.json": self._acknowledgement(attested),
         }
+        kept = [canonical_bytes(text) + b"\n" for at, text in log.kept if at <= size]
+        for name in ("grade-leaves.jsonl", "attestation.sigstore.json"):
+            if not members[name]:
+                del members[name]
+        if views:
+            members["view.jsonl"] = b"".join(line + b"\n" for lines in views.values() for line in lines)
+        if kept:
+            members["checkpoints.jsonl"] = b"".join(kept)
         if keys:
             members["keys.json"] = canonical_bytes(keys)
         return members
@@ -221,6 +243,8 @@ class World:
             agreement=self.run.digest,
             stage=stage,  # type: ignore[arg-type]
             recipient=recipient,
+            classes=self.only,  # type: ignore[arg-type]
+            tlp=self.tlp,  # type: ignore[arg-type]
             attestation=self.attested[stage, recipient],
             members=tuple(
                 EvidenceMember(name=name, bytes=str(len(members[name])), digest=sha256(members[name]).hexdigest())
@@ -249,7 +273,7 @@ class World:
         self, stage: str = "S5", recipient: str = "REGULATOR", *, request: Request | None = None, **options: Any
     ) -> Report:
         """Verify a stage's evidence file with the usual trust file."""
-        return check(self.evidence(stage, recipient, **options), request=request)
+        return check(self.evidence(stage, recipient, **options), trust=self.trust, request=request)
 
 
 def packed(members: Mapping[str, bytes]) -> bytes:

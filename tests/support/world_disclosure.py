@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ from attestations.bundle import build_bundle
 from attestations.canonical import canonical_bytes, parse_canonical
 from attestations.commitments import SuiteKey, TaskLeaf, commit_task
 from attestations.digests import sha256
-from attestations.documents.base import encode, format_time, parse_time
+from attestations.documents.base import Document, encode, format_time, parse_time
 from attestations.documents.engagement import (
     AnalysisPlan,
     DeliveryReceipt,
@@ -24,7 +24,9 @@ from attestations.documents.engagement import (
     Release,
 )
 from attestations.envelope import Envelope, sign
+from attestations.errors import SafeconductError
 from attestations.grading import grade
+from attestations.keys import Signer
 from attestations.merkle import leaf_hash, merkle_root
 from attestations.packages import seal_package
 from attestations.policy.calendar import business_days_between
@@ -32,8 +34,11 @@ from attestations.policy.evaluate import Bounds, evaluate
 from attestations.predicate import PREDICATE_TYPE, SUBJECT_MANIFEST, SUBJECT_VARIANT, Result, Validity
 from attestations.results import GradeRow, GradeValue, compute_canary, compute_controls, compute_results
 from attestations.statement import PAYLOAD_TYPE, STATEMENT_TYPE
+from attestations.statements import open_statement
+from attestations.views import released_view
 from tests.support.world_run import Run
 from tests.support.world_suite import ANSWERED, Task, task_chunk
+from tests.support.world_views import Closed, view_lines
 
 ORDER = ("C2", "C3", "C5", "C6", "C7", "C8", "C9")
 
@@ -47,6 +52,7 @@ class Disclosure:
     plan: AnalysisPlan
     key: SuiteKey
     epochs: int = 1
+    witnesses: Sequence[tuple[str, Signer]] = ()
     rows: list[GradeRow] = field(default_factory=list)
     leaves: list[TaskLeaf] = field(default_factory=list)
     packages: dict[str, bytes] = field(default_factory=dict)
@@ -57,6 +63,8 @@ class Disclosure:
     registered_at: str = ""
     results: tuple[Result, ...] = ()
     validity: Validity | None = None
+    views: dict[tuple[str, str], list[bytes]] = field(default_factory=dict)
+    released: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def grade(self) -> None:
         """Grade every answer and log the commitment."""
@@ -162,41 +170,74 @@ class Disclosure:
         run.log.receipt("delivery", run.hooks.sign(("delivery",), receipt, run.keys.lab_record))
         run.log.seen("DELIVERED")
 
-    def event(self, name: str, argument: str | None = None) -> None:
-        """Log a party's statement that the policy waits for."""
+    def event(self, name: str, argument: str | None = None, **extra: Any) -> None:
+        """Log a statement of the lab's that the policy waits for."""
         run = self.run
-        document = PolicyEvent(agreement=run.digest, event=name, argument=argument, stated_at=run.log.tick())
-        run.log.receipt("event", run.hooks.sign(("event", f"event:{name}"), document, run.keys.lab_agreement))
-        run.log.seen(name, argument)
+        document = PolicyEvent(agreement=run.digest, event=name, argument=argument, stated_at=run.log.tick(), **extra)
+        self.statement(document, run.keys.lab_agreement, labels=("event", f"event:{name}"))
 
-    def release(self, stage: str, content_class: str, recipient: str) -> None:
-        """Log one release."""
+    def state(self, make: Callable[[str, str], Document], *signers: Signer) -> None:
+        """Log a statement made from the agreement's digest and the time."""
+        document = make(self.run.digest, self.run.log.tick())
+        self.statement(document, *signers, labels=("statement",))
+
+    def statement(self, document: Document, *signers: Signer, labels: Sequence[str]) -> None:
+        """Log a statement; what it then counts for is the ledger's to say."""
+        run, log = self.run, self.run.log
+        envelope = run.hooks.sign(labels, document, *signers)
+        kind = "event" if isinstance(document, PolicyEvent) else "statement"
+        log.receipt(kind, envelope)
+        try:
+            stated = open_statement(envelope, run.agreement, run.digest)
+        except SafeconductError:
+            return
+        log.took(stated)
+
+    def release(
+        self,
+        stage: str,
+        content_class: str,
+        recipient: str,
+        closed: Closed | None = None,
+        **changes: Any,
+    ) -> None:
+        """Log one release; with `closed`, field by field."""
         run, log = self.run, self.run.log
         committed: dict[str, str] = {item.content_class: item.key_commitment for item in self._packages()}
+        view = None
+        if closed is not None:
+            lines = view_lines(self, content_class, closed)
+            self.views[content_class, recipient] = lines
+            view = released_view(lines)
         document = Release(
             agreement=run.digest,
             stage=stage,  # type: ignore[arg-type]
             content_class=content_class,  # type: ignore[arg-type]
             recipient=recipient,
-            manifest=None if content_class == "C1" else self.manifest_digest,
+            manifest=None if content_class == "C1" or self.manifest is None else self.manifest_digest,
             key_commitment=committed.get(content_class),
-            after=log.checkpoint(log.size, log.root(), log.now),
+            after=log.checkpoint(log.size, log.root(), log.now, self.witnesses),
             released_at=log.tick(),
+            **({"view": view} | changes),
         )
         label = f"release:{content_class}:{recipient}"
-        log.receipt("release", run.hooks.sign(("release", label), document, run.keys.publication), label)
+        envelope = run.hooks.sign(("release", label), document, run.keys.publication)
+        log.receipt("release", envelope, label)
         log.seen("RELEASED", f"{content_class}:{recipient}")
+        log.released(document, envelope.digest)
+        self.released[content_class, recipient] = envelope.digest
+        log.keep(self.witnesses)
 
     def _packages(self) -> Sequence[Package]:
         return () if self.manifest is None else self.manifest.packages
 
-    def attestation(self, stage: str, recipient: str, size: int) -> tuple[bytes, str]:
+    def attestation(self, stage: str, recipient: str, size: int, *, limited: bool = False) -> tuple[bytes, str]:
         """Return the bundle of a stage over the first `size` leaves, and the digest of its statement."""
         run, hooks, log, agreement = self.run, self.run.hooks, self.run.log, self.run.agreement
         now = log.times[size]
         events = [event for index, event in log.events if index <= size]
         states = evaluate(agreement.policy, events, Bounds(now, now))
-        shown = {"S1": (), "S2": ("C2",)}.get(stage, ("C2", "C3"))
+        shown = {"S1": (), "S2": ("C2",)}.get(stage, ("C2", "C3")) if not limited else ()
         opened = max(agreement.access.not_before, self.registered_at)
         facts = Facts(
             runtime_level="RA0",
@@ -239,7 +280,7 @@ class Disclosure:
             "disclosure": {
                 "stage": stage,
                 "recipient": recipient,
-                "manifest": self.manifest_digest,
+                "manifest": self.manifest_digest or None,
                 "states": [
                     {"class": cls, "to": to, "state": state.value} for (cls, to), state in sorted(states.items())
                 ],

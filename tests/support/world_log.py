@@ -11,12 +11,14 @@ from typing import Any, BinaryIO
 
 from attestations.checkpoint import Checkpoint, cosign, sign_checkpoint
 from attestations.documents.base import Document, format_time
-from attestations.documents.engagement import LogReceipt
+from attestations.documents.engagement import LogReceipt, Release
 from attestations.envelope import Envelope, pae, sign
 from attestations.keys import Signer
+from attestations.ledger import Ledger
 from attestations.log_entries import LogEntry
 from attestations.merkle import Frontier, leaf_hash
 from attestations.policy.evaluate import Bounds, Seen
+from attestations.statements import Stated
 from tests.support.world_agreement import AUDITOR, Keys
 
 Alter = Callable[[Any], Any]
@@ -71,6 +73,8 @@ class WorldLog:
         self._skew = timedelta(seconds=skew)
         self._frontier = Frontier()
         self.roots: dict[int, bytes] = {}
+        self.kept: list[tuple[int, str]] = []
+        self.ledger: Ledger | None = None
 
     @property
     def size(self) -> int:
@@ -111,7 +115,26 @@ class WorldLog:
         """Note that the last leaf is an event of the policy."""
         moment = datetime.fromisoformat(format_time(self.now))
         bounds = Bounds(moment - self._skew, moment + self._skew)
+        if self.ledger is not None and name in ("REGISTERED", "RUN_CLOSED", "DELIVERED"):
+            self.ledger.seen(name, bounds)
+        if name == "RUN_CLOSED" and any(seen.name == name for _, seen in self.events):
+            return
         self.events.append((self.size, Seen(name, argument, bounds)))
+
+    def took(self, stated: Stated) -> None:
+        """Take a statement in the last leaf into account, as every reader of the log does."""
+        moment = datetime.fromisoformat(format_time(self.now))
+        ledger = self.ledger
+        assert ledger is not None
+        before = len(ledger.events)
+        ledger.take(stated, Bounds(moment - self._skew, moment + self._skew), self.size - 1)
+        self.events += [(self.size, seen) for seen in ledger.events[before:]]
+
+    def released(self, document: Release, digest: str) -> None:
+        """Note a release in the last leaf."""
+        assert self.ledger is not None
+        moment = datetime.fromisoformat(format_time(self.now))
+        self.ledger.released(document, digest, Bounds(moment - self._skew, moment + self._skew), self.size - 1)
 
     def checkpoint(self, size: int, root: bytes, at: datetime, witnesses: Sequence[tuple[str, Signer]] = ()) -> str:
         """Return a checkpoint signed by the lab, cosigned by the auditor and by witnesses."""
@@ -120,6 +143,10 @@ class WorldLog:
         for name, signer in witnesses:
             note = cosign(note, name=name, signer=signer, at=at)
         return note.to_text()
+
+    def keep(self, witnesses: Sequence[tuple[str, Signer]] = ()) -> None:
+        """Keep a cosigned checkpoint of the present log, as an auditor does after each release."""
+        self.kept.append((self.size, self.checkpoint(self.size, self.root(), self.now, witnesses)))
 
     def prefix(self, size: int) -> bytes:
         """Return the first `size` leaves as a member of an evidence file."""

@@ -1,0 +1,213 @@
+"""The conditions under which each statement counts; each refusal has its own error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from attestations.documents.agreement import Agreement, Party
+from attestations.documents.base import parse_time
+from attestations.documents.disclosing import Correction, EmergencyNotice, Order, RecallRequest, Redaction, Verdict
+from attestations.documents.engagement import Release
+from attestations.errors import (
+    AttributionFailed,
+    EmergencyQuorumUnmet,
+    EmergencyScopeExceeded,
+    HoldLimitExceeded,
+    HoldTooLate,
+    OrderInvalid,
+    OrderOutOfScope,
+    PhaseViolation,
+    RecipientNotPermitted,
+    RedactionNotAllowed,
+)
+from attestations.policy.evaluate import Bounds
+from attestations.policy.formula import After, AllOf, AnyOf, Event, Formula, parse_duration
+from attestations.policy.model import Policy, Rule
+from attestations.recipients import recipients_of
+from attestations.states import Holding
+
+# What each role may keep closed. What is the auditor's own, it closes in its releases; nobody closes C2.
+REDACTION_RIGHTS: Mapping[str, frozenset[str]] = {
+    "lab": frozenset({"C10"}),
+    "regulator": frozenset({"C9"}),
+    "auditor": frozenset({"C3", "C5", "C6", "C7", "C8", "C9"}),
+}
+_ALWAYS = ("LAB_SAFETY", "REGULATOR")
+_TWO_KEYS = frozenset({"auditor", "regulator"})
+_HAZARD_TO_ALL = ("PUBLIC", "LAB_ALL")
+
+
+def hold_limit(policy: Policy) -> int:
+    """Return how many business days all holds together may take."""
+    return parse_duration(policy.max_hold).business_days
+
+
+def delayed_rules(policy: Policy) -> list[Rule]:
+    """Return the rules whose permission a hold delays."""
+    return [rule for rule in policy.rules if any(isinstance(a, After) and a.hold for a in _atoms(rule.permits()))]
+
+
+def scope_of(classes: Iterable[str], to: Iterable[str]) -> frozenset[tuple[str, str]]:
+    """Return every (class, recipient) of two lists."""
+    return frozenset((content_class, recipient) for content_class in classes for recipient in to)
+
+
+def check_hold(days: int, holding: Holding, held: int, limit: int) -> None:
+    """Refuse a hold that comes when nothing is left to delay, or that asks for too much.
+
+    Raises:
+        HoldTooLate, HoldLimitExceeded.
+    """
+    if holding is Holding.CLOSED:
+        raise HoldTooLate("a hold was stated when everything it could delay is already permitted")
+    if holding is Holding.SPENT or held + days > limit:
+        raise HoldLimitExceeded(
+            f"a hold of {days} business days, of which {limit - held} are left", days=str(days), left=str(limit - held)
+        )
+
+
+def check_order(order: Order, policy: Policy, at: Bounds) -> None:
+    """Refuse an order without legal basis or time, or for what the policy waits for no order.
+
+    Raises:
+        OrderInvalid, OrderOutOfScope.
+    """
+    issued, expires = parse_time(order.issued_at), parse_time(order.expires_at)
+    if not order.legal_basis.strip():
+        raise OrderInvalid("an order names no legal basis", order=order.id)
+    if expires <= issued or issued > at.upper:
+        raise OrderInvalid("an order expires before it is issued, or is of the future", order=order.id)
+    if at.lower > expires:
+        raise OrderInvalid(f"the order expired at {order.expires_at}", order=order.id)
+    for content_class, recipient in sorted(scope_of(order.classes, order.to)):
+        if not _waits_for(policy, content_class, recipient, "ORDER", order.id):
+            raise OrderOutOfScope(
+                f"the policy lets no order give {content_class} to {recipient}",
+                order=order.id,
+                content_class=content_class,
+                recipient=recipient,
+            )
+
+
+def check_emergency(notice: EmergencyNotice, roles: frozenset[str], policy: Policy, at: Bounds) -> None:
+    """Let every notice to LAB_SAFETY and REGULATOR pass; hold a wider one to two keys, few items and a time.
+
+    Raises:
+        EmergencyQuorumUnmet, EmergencyScopeExceeded.
+    """
+    wider = [recipient for recipient in notice.to if recipient not in _ALWAYS]
+    if not wider:
+        return
+    facts = {"emergency": notice.id}
+    for recipient in wider:
+        if not recipient.startswith("CLEARED(") and recipient != "PEER_AUDITOR":
+            raise EmergencyScopeExceeded(f"an emergency never releases to {recipient}", recipient=recipient, **facts)
+    if not roles >= _TWO_KEYS:
+        raise EmergencyQuorumUnmet("a wider emergency release needs auditor and regulator", **facts)
+    if not notice.items or notice.expires_at is None:
+        raise EmergencyScopeExceeded("a wider emergency release names its items and its end", **facts)
+    if at.lower > parse_time(notice.expires_at):
+        raise EmergencyScopeExceeded(f"the emergency ended at {notice.expires_at}", **facts)
+    for content_class in sorted({item.content_class for item in notice.items}):
+        for recipient in wider:
+            if not _waits_for(policy, content_class, recipient, "EMERGENCY", notice.id):
+                raise EmergencyScopeExceeded(
+                    f"the policy lets no emergency give {content_class} to {recipient}",
+                    content_class=content_class,
+                    recipient=recipient,
+                    **facts,
+                )
+
+
+def check_redaction(redaction: Redaction, roles: frozenset[str]) -> None:
+    """Refuse a redaction of what is not the stating party's.
+
+    Raises:
+        RedactionNotAllowed.
+    """
+    for role in roles:
+        check_right(role, redaction.content_class)
+
+
+def check_right(role: str, content_class: str) -> None:
+    """Refuse a role that may not keep a class closed.
+
+    Raises:
+        RedactionNotAllowed.
+    """
+    if content_class not in REDACTION_RIGHTS.get(role, frozenset()):
+        raise RedactionNotAllowed(
+            f"the {role} may not keep {content_class} closed", role=role, content_class=content_class
+        )
+
+
+def check_verdict(verdict: Verdict, parties: Sequence[Party], agreement: Agreement, release: Release | None) -> None:
+    """Refuse a verdict on nothing, or by somebody who is no recipient of it.
+
+    Raises:
+        AttributionFailed, RecipientNotPermitted.
+    """
+    if release is None:
+        raise AttributionFailed("a verdict on a release that is not in the log", release=verdict.release)
+    if release.recipient == "PUBLIC":
+        return
+    meant = {party.id for party in recipients_of(agreement, release.recipient)}
+    if not {party.id for party in parties} <= meant:
+        raise RecipientNotPermitted("a verdict by somebody the release was not for", recipient=release.recipient)
+
+
+def check_recall(recall: RecallRequest, release: Release | None) -> None:
+    """Refuse a plea about nothing.
+
+    Raises:
+        AttributionFailed.
+    """
+    if release is None:
+        raise AttributionFailed("a recall of a release that is not in the log", release=recall.release)
+
+
+def check_correction(correction: Correction, *, known: Iterable[str]) -> None:
+    """Refuse a correction that corrects itself or says nothing.
+
+    Raises:
+        AttributionFailed.
+    """
+    if not correction.text.strip():
+        raise AttributionFailed("a correction says nothing", corrects=correction.corrects)
+    if correction.by is not None and (correction.by == correction.corrects or correction.by in set(known)):
+        raise AttributionFailed("a correction puts an older document in the place of a newer one", by=correction.by)
+
+
+def check_abort(*, delivered: bool, aborted: bool) -> None:
+    """Refuse to give up what is already delivered.
+
+    Raises:
+        PhaseViolation.
+    """
+    if delivered:
+        raise PhaseViolation("the packages are delivered: there is nothing left to give up", state="PACKAGED")
+    if aborted:
+        raise PhaseViolation("the engagement is given up already", state="ABORTED")
+
+
+def _waits_for(policy: Policy, content_class: str, recipient: str, name: str, argument: str) -> bool:
+    if content_class == "C9" and recipient in _HAZARD_TO_ALL:
+        return False
+    rule = policy.rule(content_class, recipient)
+    return rule is not None and any(
+        isinstance(atom, Event) and atom.name == name and atom.argument in (None, "*", argument)
+        for atom in _atoms(rule.permits())
+    )
+
+
+def _atoms(formula: Formula) -> Iterator[Event | After]:
+    match formula:
+        case AllOf(parts) | AnyOf(parts):
+            for part in parts:
+                yield from _atoms(part)
+        case Event():
+            yield formula
+        case After():
+            yield formula
+            if isinstance(formula.base, Event):
+                yield formula.base
