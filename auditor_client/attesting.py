@@ -79,7 +79,8 @@ def attest(
         PhaseViolation: the run is not closed, or its packages are not sealed.
     """
     agreement, close = engagement.agreement, history.close
-    if close is None or history.close_digest is None or history.manifest_digest is None:
+    sealed = history.manifest_digest is not None or history.ledger.aborted is not None
+    if close is None or history.close_digest is None or not sealed:
         raise PhaseViolation("an attestation needs a closed run and sealed packages")
     if history.registration_digest is None:
         raise PhaseViolation("an attestation needs a registered suite")

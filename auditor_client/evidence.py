@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from attestations.container import MEMBER_NAMES, Source, write_container
 from attestations.documents.base import format_time
-from attestations.documents.engagement import EvidenceIndex, EvidenceMember, Stage
+from attestations.documents.engagement import EvidenceIndex, EvidenceMember, Stage, Tlp
 from attestations.errors import FileUnusable
 from auditor_client.attesting import Attested
 from auditor_client.engagement import Engagement, signed
@@ -32,14 +32,23 @@ class Members:
         return [Source(name, _opener(self.sources[name])) for name in MEMBER_NAMES if name in self.sources]
 
 
+@dataclass(frozen=True)
+class Shown:
+    """What the file is: a stage for a recipient, of some classes `only`, under a label."""
+
+    stage: Stage
+    recipient: str
+    only: tuple[str, ...] | None = None
+    tlp: Tlp | None = None
+
+
 def write_evidence(
     path: Path,
     members: Members,
     *,
     attested: Attested,
     engagement: Engagement,
-    stage: Stage,
-    recipient: str,
+    shown: Shown,
     now: datetime,
 ) -> None:
     """Write the evidence file at `path`; it appears whole or not at all.
@@ -51,8 +60,10 @@ def write_evidence(
     try:
         index = EvidenceIndex(
             agreement=engagement.digest,
-            stage=stage,
-            recipient=recipient,
+            stage=shown.stage,
+            recipient=shown.recipient,
+            classes=shown.only,  # type: ignore[arg-type]
+            tlp=shown.tlp,
             attestation=attested.digest,
             members=tuple(_measured(source) for source in members.ordered()),
             issued_at=format_time(now),

@@ -5,13 +5,15 @@ Leaves were checked when they were mirrored; here they are only read.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 
-from attestations.documents.base import parse_time
-from attestations.documents.engagement import CloseStatement, LogReceipt, PolicyEvent, Release, RuntimeStatement
+from attestations.documents.agreement import Agreement
+from attestations.documents.engagement import CloseStatement, Release, RuntimeStatement
+from attestations.following import follow
+from attestations.ledger import Breach, Ledger
 from attestations.log_entries import LogEntry, parse_entry
-from attestations.policy.evaluate import Bounds, Seen
+from attestations.policy.evaluate import Seen
 from auditor_client.mirror import Mirror
 
 _EXCHANGES = tuple(b'"kind":"%s"}' % kind for kind in (b"promise", b"record", b"session", b"refusal"))
@@ -19,52 +21,55 @@ _EXCHANGES = tuple(b'"kind":"%s"}' % kind for kind in (b"promise", b"record", b"
 
 @dataclass
 class History:
-    """The log's events in order, and the documents an attestation repeats."""
+    """What the log says of disclosure, and the documents an attestation repeats."""
 
-    events: list[Seen] = field(default_factory=list)
+    ledger: Ledger
     runtimes: dict[str, RuntimeStatement] = field(default_factory=dict)
-    releases: set[tuple[str, str]] = field(default_factory=set)
     close: CloseStatement | None = None
     close_digest: str | None = None
     registration_digest: str | None = None
     manifest_digest: str | None = None
     delivered: bool = False
 
+    @property
+    def events(self) -> Sequence[Seen]:
+        """The events that count for the policy, in order."""
+        return self.ledger.events
 
-def read_history(mirror: Mirror, *, skew_seconds: int) -> History:
+    @property
+    def breaches(self) -> Sequence[Breach]:
+        """What stands in the log and counts for nothing, and why."""
+        return self.ledger.breaches
+
+    def releases(self, content_class: str, recipient: str) -> list[Release]:
+        """Return the releases of a class that a recipient may use: its own and those to the public."""
+        made = [item.document for item in self.ledger.releases.values()]
+        return [r for r in made if r.content_class == content_class and r.recipient in (recipient, "PUBLIC")]
+
+
+def read_history(mirror: Mirror, agreement: Agreement, digest: str) -> History:
     """Read every leaf that is no exchange."""
-    history = History()
-    skew = timedelta(seconds=skew_seconds)
+    history = History(Ledger(agreement))
     for leaf in mirror.leaves():
         if not leaf.endswith(_EXCHANGES):
-            _read(parse_entry(leaf), history, skew)
+            entry = parse_entry(leaf)
+            _read(entry, history)
+            follow(history.ledger, entry, digest)
     return history
 
 
-def _read(entry: LogEntry, history: History, skew: timedelta) -> None:
-    first, last = entry.documents[0], entry.documents[-1]
-    at = parse_time(LogReceipt.parse(last.payload).logged_at)
-    name, argument = None, None
+def _read(entry: LogEntry, history: History) -> None:
+    first = entry.documents[0]
     match entry.kind:
         case "registration":
-            name, history.registration_digest = "REGISTERED", first.digest
+            history.registration_digest = first.digest
         case "runtime":
             history.runtimes[first.digest] = RuntimeStatement.parse(first.payload)
         case "close":
-            name, history.close = "RUN_CLOSED", CloseStatement.parse(first.payload)
-            history.close_digest = first.digest
+            history.close, history.close_digest = CloseStatement.parse(first.payload), first.digest
         case "manifest":
             history.manifest_digest = first.digest
         case "delivery":
-            name, history.delivered = "DELIVERED", True
-        case "event":
-            event = PolicyEvent.parse(first.payload)
-            name, argument = event.event, event.argument
-        case "release":
-            release = Release.parse(first.payload)
-            name, argument = "RELEASED", f"{release.content_class}:{release.recipient}"
-            history.releases.add((release.content_class, release.recipient))
+            history.delivered = True
         case _:
             pass
-    if name is not None:
-        history.events.append(Seen(name, argument, Bounds(at - skew, at + skew)))

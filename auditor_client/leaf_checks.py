@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from attestations.documents.base import Document, parse_time
@@ -14,7 +14,6 @@ from attestations.documents.engagement import (
     GradeCommitment,
     LogReceipt,
     PackageManifest,
-    PolicyEvent,
     PreRegistration,
     Release,
     RuntimeStatement,
@@ -25,15 +24,18 @@ from attestations.documents.exchange import Cancel, Intent, Meter, Promise, Reco
 from attestations.envelope import Envelope
 from attestations.errors import (
     AgreementDigestMismatch,
+    EvidenceMissing,
     LogEquivocation,
     MalformedEnvelope,
     RecordEquivocation,
     SequenceEquivocation,
-    SignatureInvalid,
-    SignerRoleMismatch,
+    TimeOrderViolation,
 )
-from attestations.keys import EnrolledKey, KeyUse
+from attestations.keys import KeyUse
 from attestations.log_entries import LogEntry, parse_entry
+from attestations.notes import parse_note
+from attestations.release_time import cosigned_time
+from attestations.statements import open_statement
 from auditor_client.engagement import Engagement
 from auditor_client.ports import Journal
 
@@ -97,10 +99,22 @@ class LeafChecker:
         elif entry.kind == "close":
             self._two(entry)
             self._close(first)
-        elif entry.kind == "event":
+        elif entry.kind in ("event", "statement"):
             self._two(entry)
-            self._event(first)
-        return self._facts(entry.kind, first, last)
+            self._statement(first, entry.kind)
+        facts = self._facts(entry.kind, first, last)
+        if entry.kind == "release":
+            self._not_dated_back(Release.parse(first.payload), facts.at)
+        return facts
+
+    def _not_dated_back(self, release: Release, at: datetime) -> None:
+        # A release logged as of before its own checkpoint was cosigned would look early, and be blamed on us.
+        agreement = self._engagement.agreement
+        skew = timedelta(seconds=agreement.timing.skew_seconds + 1)
+        with suppress(EvidenceMissing):  # a checkpoint that gives no time proves nothing to anybody
+            if cosigned_time(parse_note(release.after.encode()), agreement) <= at + skew:
+                return
+            raise TimeOrderViolation("the lab dated a release before the checkpoint it rests on")
 
     def _facts(self, kind: str, first: Envelope, last: Envelope) -> LeafFacts:
         if kind == "delivery":
@@ -162,18 +176,12 @@ class LeafChecker:
         if self._journal.recall(sent_name(envelope)) is None:
             raise LogEquivocation("the log holds a close statement we never signed", document=envelope.digest)
 
-    def _event(self, envelope: Envelope) -> None:
-        keys: list[EnrolledKey] = [self._engagement.agreement.lab_key(KeyUse.AGREEMENT)]
-        keys += [
-            party.key(KeyUse.AGREEMENT)
-            for party in self._engagement.agreement.parties
-            if party.role != "lab" and any(key.use == "agreement" for key in party.keys)
-        ]
-        for key in keys:
-            with suppress(SignatureInvalid, SignerRoleMismatch):
-                self._same(self._engagement.opened(envelope, PolicyEvent, key))
-                return
-        raise SignatureInvalid("an event that no party of the agreement signed", document=envelope.digest)
+    def _statement(self, envelope: Envelope, kind: str) -> None:
+        stated = open_statement(envelope, self._engagement.agreement, self._engagement.digest)
+        if stated.kind != kind:
+            raise MalformedEnvelope("a statement stands in a leaf of another kind", kind=kind)
+        if "auditor" in stated.roles and self._journal.recall(sent_name(envelope)) is None:
+            raise LogEquivocation("the log holds a statement we never made", document=envelope.digest)
 
     def _same(self, document: Document) -> None:
         if getattr(document, "agreement", None) != self._engagement.digest:

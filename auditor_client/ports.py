@@ -177,7 +177,11 @@ class Lab(Protocol):
         ...
 
     async def state(self, event: Envelope) -> Envelope:
-        """Put an event into the log; returns the receipt."""
+        """Put a statement into the log; returns the receipt."""
+        ...
+
+    async def notify(self, notice: Envelope, content: bytes) -> Envelope:
+        """Give notice of an emergency and hand over what it shows; returns the receipt."""
         ...
 
     async def release(self, release: Envelope) -> Envelope:

@@ -68,7 +68,7 @@ async def seal(
         if content_class == "C2":
             chunks: Iterable[bytes] = [_aggregate(plan, results, validity)]
         elif content_class == "C7":
-            chunks = [_transcript(exchange) for exchange in await _answered(journal)]
+            chunks = [_transcript(exchange) for exchange in await answered(journal)]
         else:
             chunks = _tasks(suite, graded, content_class)
         packages.append(_seal_one(content_class, list(chunks), key, folder))
@@ -154,7 +154,8 @@ def _tasks(suite: FrozenSuite, graded: Graded, content_class: ContentClass) -> I
         yield canonical_bytes({"fields": values, "i": number})
 
 
-async def _answered(journal: Journal) -> list[Exchange]:
+async def answered(journal: Journal) -> list[Exchange]:
+    """Return every answered exchange in the order of the log, which is that of the transcripts."""
     found = [exchange async for exchange in journal.exchanges() if exchange.result is not None]
     return sorted(found, key=lambda exchange: int(Record.parse(parse_envelope(exchange.document).payload).log_index))
 

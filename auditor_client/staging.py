@@ -2,24 +2,49 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from attestations.canonical import canonical_bytes
 from attestations.commitments import SuiteKey, TaskLeaf
-from attestations.documents.engagement import Acknowledgement, AnalysisPlan, PackageManifest, PreRegistration, Stage
+from attestations.documents.engagement import (
+    Acknowledgement,
+    AnalysisPlan,
+    PackageManifest,
+    PreRegistration,
+    Stage,
+    Tlp,
+)
 from attestations.envelope import open_document, parse_envelope
 from attestations.errors import PhaseViolation, SafeconductError
 from attestations.keys import KeyUse
+from attestations.views import MEMBER
 from auditor_client.attesting import Attested, Reported, attest
-from auditor_client.evidence import Members, write_evidence
+from auditor_client.closed_fields import Closing
+from auditor_client.evidence import Members, Shown, write_evidence
 from auditor_client.frozen_suite import FrozenSuite
-from auditor_client.grading_run import grade_all
-from auditor_client.releasing import Releaser, released_keys
+from auditor_client.grading_run import Graded, grade_all
+from auditor_client.history import History
+from auditor_client.redacting import Closed
+from auditor_client.releasing import KEPT, Releaser, Wanted, file_label, released_keys
 from auditor_client.sealing_packages import package_path, results_of
+from auditor_client.viewing import Source
 
 _CLASSES = ("C2", "C3", "C5", "C6", "C7", "C8")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a person wants released, and what of it stays closed."""
+
+    stage: Stage
+    recipient: str
+    only: tuple[str, ...] = ()
+    redact: Sequence[Closed] = ()
+    tlp: Tlp | None = None
 
 
 @dataclass(frozen=True)
@@ -35,60 +60,82 @@ class Staging:
     packages: Path
 
     async def release(self, stage: Stage, recipient: str, out: Path) -> Attested:
-        """Release `stage` to `recipient` and write its evidence file to `out`; safe to repeat.
+        """Release the whole of `stage` to `recipient` and write its evidence file to `out`; safe to repeat.
 
         Raises:
             DisclosureForbidden: the policy does not permit it now.
         """
-        classes = await self.releaser.release(stage, recipient)
-        journal, engagement = self.releaser.journal, self.releaser.engagement
-        manifest = _kept(journal.recall("manifest"))
+        return await self.release_asked(Asked(stage, recipient), out)
+
+    async def release_asked(self, asked: Asked, out: Path) -> Attested:
+        """Release what is asked, some of it field by field, and write its evidence file; safe to repeat.
+
+        Raises:
+            DisclosureForbidden, HazardFieldExposed, TlpDowngrade, RedactionNotAllowed: it may not be released so.
+        """
+        releaser, journal = self.releaser, self.releaser.journal
         graded = await grade_all(self.suite, self.key, journal=journal)
-        results, validity = results_of(self.plan, graded.rows, self.registration.arms)
-        shown = [result for result in results if result.content_class in classes]
-        history = self.releaser.history()
-        name = f"attestation/{recipient}"
+        closing = Closing(releaser, Source(self.suite, self.key, graded.rows, journal))
+        views = await closing.views(asked.stage, asked.recipient, only=asked.only, redact=asked.redact)
+        documents = {name: view.document for name, view in views.items()}
+        wanted = Wanted(asked.stage, asked.recipient, asked.only, documents, asked.tlp)
+        classes = await releaser.release(wanted)
+        await closing.keep(asked.recipient, views)
+        history, now = releaser.history(), releaser.clock.now()
+        name = f"attestation/{asked.recipient}"
         previous = journal.recall(name)
-        now = self.releaser.clock.now()
         attested = attest(
-            engagement=engagement,
+            engagement=releaser.engagement,
             registration=self.registration,
             history=history,
-            reported=Reported(shown, validity if "C2" in classes else None),
-            stage=stage,
-            recipient=recipient,
+            reported=self._reported(graded, history, () if asked.only else classes),
+            stage=asked.stage,
+            recipient=asked.recipient,
             supersedes=None if previous is None else previous.decode(),
             now=now,
         )
-        keys = released_keys(self.key, classes, PackageManifest.parse(parse_envelope(manifest).payload))
+        sources = await asyncio.to_thread(self._sources, graded, history)
+        sources["attestation.sigstore.json"] = attested.bundle
+        if views:
+            sources[MEMBER] = b"".join(views[cls].lines for cls in sorted(views))
+        whole = [cls for cls in classes if cls not in views]
+        if history.manifest_digest is not None:
+            manifest = PackageManifest.parse(parse_envelope(_kept(journal.recall("manifest"))).payload)
+            if keys := released_keys(self.key, whole, manifest):
+                sources["keys.json"] = canonical_bytes(keys)
+        acknowledged = await self._acknowledgement(attested)
+        if acknowledged is not None:
+            sources["acknowledgement.dsse.json"] = acknowledged
+        shown = Shown(asked.stage, asked.recipient, asked.only or None, file_label(history, classes, asked.recipient))
+        write_evidence(out, Members(sources), attested=attested, engagement=releaser.engagement, shown=shown, now=now)
+        await journal.remember(name, attested.digest.encode())
+        return attested
+
+    def _reported(self, graded: Graded, history: History, classes: Sequence[str]) -> Reported:
+        if history.manifest_digest is None or "C2" not in classes:
+            return Reported((), None)
+        results, validity = results_of(self.plan, graded.rows, self.registration.arms)
+        return Reported([result for result in results if result.content_class in classes], validity)
+
+    def _sources(self, graded: Graded, history: History) -> dict[str, bytes | Path]:
+        journal = self.releaser.journal
         sources: dict[str, bytes | Path] = {
-            "attestation.sigstore.json": attested.bundle,
-            "agreement.dsse.json": engagement.envelope.to_bytes(),
+            "agreement.dsse.json": self.releaser.engagement.envelope.to_bytes(),
             "checkpoint.txt": self.releaser.cosigner.last().encode(),
             "log.jsonl": self.log,
             "suite-leaves.jsonl": _lines(self.suite.leaves(self.key)),
-            "grade-leaves.jsonl": _lines(graded.leaves),
         }
+        kept = [journal.recall(name) or b"" for name in journal.names(KEPT)]
+        if kept:
+            sources["checkpoints.jsonl"] = b"".join(canonical_bytes(text.decode()) + b"\n" for text in kept)
+        if history.manifest_digest is None:
+            return sources
+        sources["grade-leaves.jsonl"] = _lines(graded.leaves)
         for content_class in _CLASSES:
             path = package_path(self.packages, content_class)
             if path.exists():
                 sources[f"packages/{content_class}.sealed"] = path
-        if keys:
-            sources["keys.json"] = canonical_bytes(keys)
-        acknowledged = await self._acknowledgement(attested)
-        if acknowledged is not None:
-            sources["acknowledgement.dsse.json"] = acknowledged
-        write_evidence(
-            out,
-            Members(sources),
-            attested=attested,
-            engagement=engagement,
-            stage=stage,
-            recipient=recipient,
-            now=now,
-        )
-        await journal.remember(name, attested.digest.encode())
-        return attested
+        return sources
 
     async def _acknowledgement(self, attested: Attested) -> bytes | None:
         engagement = self.releaser.engagement

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 
+from attestations.digests import sha256
 from attestations.documents.base import format_time
+from attestations.documents.disclosing import Abort, EmergencyNotice
 from attestations.documents.engagement import (
     Acknowledgement,
     DeliveryReceipt,
@@ -16,13 +18,16 @@ from attestations.documents.engagement import (
 )
 from attestations.envelope import Envelope, sign_document
 from attestations.errors import (
+    CommitmentMismatch,
     KeyCommitmentMismatch,
     PackageManifestMismatch,
     PhaseViolation,
     RecipientNotPermitted,
     SizeLimitExceeded,
 )
+from attestations.labels import check_label
 from attestations.packages import check_package
+from attestations.statements import Stated
 from attestations.states import PHASES, Phase, PhaseEvent, advance
 from lab_server.engagement import Engagement
 from lab_server.keyring import LabKeys
@@ -70,7 +75,7 @@ class Disclosing:
     async def _sign_for(self, engagement: Engagement, envelope: Envelope) -> Envelope:
         async with engagement.change:
             if engagement.manifest is None:
-                engagement.receipts[envelope.digest] = await engagement.log.append_receipted("manifest", envelope)
+                engagement.logged("manifest", envelope, await engagement.log.append_receipted("manifest", envelope))
                 engagement.manifest = envelope
             receipt = DeliveryReceipt(
                 agreement=engagement.digest,
@@ -78,19 +83,52 @@ class Disclosing:
                 delivered_at=format_time(engagement.log.time()),
             )
             delivery = sign_document(receipt, self._keys.record)
-            await engagement.log.append_receipted("delivery", delivery)
+            engagement.logged("delivery", delivery, await engagement.log.append_receipted("delivery", delivery))
             engagement.move(PhaseEvent.DELIVER)
             engagement.delivery = delivery
             return delivery
 
     @carried_through
-    async def state(self, engagement: Engagement, envelope: Envelope) -> Envelope:
-        """Log an event that a party states and return the receipt."""
+    async def state(self, engagement: Engagement, envelope: Envelope, stated: Stated) -> Envelope:
+        """Log what a party states and return the receipt; what would count for nothing is not logged.
+
+        Raises:
+            HoldTooLate, HoldLimitExceeded, OrderInvalid, OrderOutOfScope, EmergencyQuorumUnmet, EmergencyScopeExceeded,
+            RedactionNotAllowed, IrrevocableRelease, RecipientNotPermitted, AttributionFailed.
+            PhaseViolation: exchanges are running, or everything is delivered, and the auditor wants to give up.
+        """
         async with engagement.change:
-            if envelope.digest not in engagement.receipts:
-                receipt = await engagement.log.append_receipted("event", envelope)
-                engagement.receipts[envelope.digest] = receipt
-            return engagement.receipts[envelope.digest]
+            if envelope.digest in engagement.receipts:
+                return engagement.receipts[envelope.digest]
+            engagement.ledger.check(stated, engagement.now())
+            abort = isinstance(stated.document, Abort)
+            if abort:
+                advance(PHASES, engagement.phase, PhaseEvent.ABORT)
+                if engagement.open_exchanges:
+                    raise PhaseViolation("exchanges are still running", state=engagement.phase.value)
+                await engagement.log.settled()
+            receipt = await engagement.log.append_receipted(stated.kind, envelope)
+            engagement.logged(stated.kind, envelope, receipt)
+            if abort:
+                engagement.move(PhaseEvent.ABORT)
+            return receipt
+
+    async def notify(self, engagement: Engagement, envelope: Envelope, stated: Stated, content: bytes) -> Envelope:
+        """Keep what an emergency notice shows us, then log the notice and return the receipt.
+
+        Raises:
+            CommitmentMismatch: the content is not the one the notice names.
+            EmergencyQuorumUnmet, EmergencyScopeExceeded.
+        """
+        notice = stated.document
+        if not isinstance(notice, EmergencyNotice) or notice.content != sha256(content):
+            raise CommitmentMismatch("the content is not the one the notice names")
+
+        async def once() -> AsyncIterator[bytes]:
+            yield content
+
+        await self._store.save_package(engagement.digest, notice_name(envelope), once())
+        return await self.state(engagement, envelope, stated)
 
     @carried_through
     async def release(self, engagement: Engagement, envelope: Envelope, document: Release) -> Envelope:
@@ -99,23 +137,26 @@ class Disclosing:
         Raises:
             RecipientNotPermitted: no rule names the recipient.
             KeyCommitmentMismatch: it names another key than the manifest.
+            TlpDowngrade: its label is looser than the class allows.
             PhaseViolation: the packages are not delivered.
         """
         async with engagement.change:
             if envelope.digest in engagement.receipts:
                 return engagement.receipts[envelope.digest]
-            if engagement.phase not in (Phase.PACKAGED, Phase.DISCLOSING) or engagement.manifest is None:
-                raise PhaseViolation("the packages are not delivered", state=engagement.phase.value)
+            _check_phase(engagement, document)
             if engagement.agreement.policy.rule(document.content_class, document.recipient) is None:
                 raise RecipientNotPermitted(
                     "no rule lets this recipient have this class",
                     content_class=document.content_class,
                     recipient=document.recipient,
                 )
-            _check_release(engagement.manifest, document)
+            if engagement.manifest is not None:
+                _check_release(engagement.manifest, document)
+            public = document.recipient == "PUBLIC" or engagement.ledger.is_public(document.content_class)
+            check_label(document.tlp, document.content_class, public=public)
             receipt = await engagement.log.append_receipted("release", envelope)
             engagement.move(PhaseEvent.RELEASE)
-            engagement.receipts[envelope.digest] = receipt
+            engagement.logged("release", envelope, receipt)
             return receipt
 
     def acknowledge(self, engagement: Engagement, attestation: str) -> Envelope:
@@ -126,6 +167,18 @@ class Disclosing:
             acknowledged_at=format_time(engagement.log.time()),
         )
         return sign_document(document, self._keys.agreement)
+
+
+def notice_name(envelope: Envelope) -> str:
+    """Return the name under which what came with an emergency notice is kept."""
+    return f"notice-{envelope.digest[:32]}.jsonl"
+
+
+def _check_phase(engagement: Engagement, document: Release) -> None:
+    if engagement.phase is Phase.ABORT_CLOSED and document.content_class in ("C0", "C1"):
+        return
+    if engagement.phase not in (Phase.PACKAGED, Phase.DISCLOSING) or engagement.manifest is None:
+        raise PhaseViolation("the packages are not delivered", state=engagement.phase.value)
 
 
 def _delivered(engagement: Engagement, envelope: Envelope) -> Envelope | None:

@@ -9,13 +9,17 @@ from dataclasses import dataclass, field
 from attestations.canonical import parse_canonical
 from attestations.digests import sha256
 from attestations.documents.agreement import Agreement
-from attestations.documents.base import decode
+from attestations.documents.base import decode, format_time
+from attestations.documents.disclosing import Abort
 from attestations.documents.engagement import RuntimeStatement, SessionGrant, StatusCounts
 from attestations.documents.exchange import Intent, Promise, Record
 from attestations.envelope import Envelope
 from attestations.errors import LogRollback, PhaseViolation, SessionUnknown
+from attestations.following import around, follow
 from attestations.keys import EnrolledKey, KeyUse
-from attestations.log_entries import LogEntry, parse_entry
+from attestations.ledger import Ledger
+from attestations.log_entries import Kind, LogEntry, parse_entry
+from attestations.policy.evaluate import Bounds
 from attestations.states import PHASES, Exchange, Phase, PhaseEvent, advance
 from lab_server.budget import BudgetBook
 from lab_server.log import EngagementLog
@@ -96,6 +100,7 @@ class Engagement:
         self.close: Envelope | None = None  # our statement, until both have signed it
         self.manifest: Envelope | None = None
         self.delivery: Envelope | None = None
+        self.ledger = Ledger(agreement)
         self.delivering = asyncio.Lock()  # one delivery at a time
         self.change = asyncio.Lock()  # one step of phase, session or runtime at a time
         self.auditor_keys: dict[KeyUse, EnrolledKey] = {use: agreement.auditor_key(use) for use in _AUDITOR_USES}
@@ -117,7 +122,16 @@ class Engagement:
     def move(self, event: PhaseEvent) -> None:
         """Go to the phase that follows, or raise `PhaseViolation`."""
         self.phase = advance(PHASES, self.phase, event)
-        self.log.only = "close" if self.phase is Phase.CLOSING else None
+        self.log.only = "close" if self.phase in (Phase.CLOSING, Phase.ABORT_CLOSING) else None
+
+    def logged(self, kind: Kind, document: Envelope, receipt: Envelope) -> None:
+        """Keep the receipt of a document that now stands in the log, and what the document says of disclosure."""
+        self.receipts[document.digest] = receipt
+        follow(self.ledger, LogEntry(kind, (document, receipt)), self.digest)
+
+    def now(self) -> Bounds:
+        """Return the bounds of the present."""
+        return around(format_time(self.log.time()), self.ledger)
 
     def check_open(self) -> None:
         """Raise `PhaseViolation` where no session and no exchange may begin."""
@@ -188,7 +202,7 @@ class Engagement:
 
     def _restore_step(self, entry: LogEntry) -> None:
         first, last = entry.documents[0], entry.documents[-1]
-        self.receipts[first.digest] = last
+        self.logged(entry.kind, first, last)
         if entry.kind == "registration":
             self.registration = first
             self.move(PhaseEvent.REGISTER)
@@ -207,6 +221,8 @@ class Engagement:
             self.move(PhaseEvent.DELIVER)
         elif entry.kind == "release":
             self.move(PhaseEvent.RELEASE)
+        elif entry.kind == "statement" and first.payload_type == Abort.payload_type:
+            self.move(PhaseEvent.ABORT)
 
 
 _TIMES = ("loggedAt", "grantedAt", "promisedAt", "refusedAt", "finishedAt")

@@ -16,6 +16,7 @@ from attestations.errors import (
     StoreFailed,
 )
 from attestations.keys import KeyUse
+from attestations.statements import Stated, open_statement
 from lab_server.engagement import Engagement
 from lab_server.keyring import LabKeys
 from lab_server.log import EngagementLog
@@ -108,6 +109,22 @@ class Engagements:
             if engagement.agreement.transport.auditor == peer and ours is not None and ours.digest == envelope.digest:
                 return engagement
         raise CloseStatementMismatch("this is not a close statement we signed")
+
+    def stated(self, envelope: Envelope, *, peer: str | None) -> tuple[Engagement, Stated]:
+        """Return a statement and the engagement it is about, of the peer's own, or of all for ourselves.
+
+        Raises:
+            EngagementUnknown, SignatureInvalid, SignerRoleMismatch, AttributionFailed and what parsing raises.
+        """
+        failure: SafeconductError = EngagementUnknown("no agreement with this auditor is in force here")
+        for engagement in self._by_digest.values():
+            if peer is not None and engagement.agreement.transport.auditor != peer:
+                continue
+            try:
+                return engagement, open_statement(envelope, engagement.ledger.agreement, engagement.digest)
+            except SafeconductError as error:
+                failure = error
+        raise failure
 
     def open(self, envelope: Envelope, kind: type[D], *, use: KeyUse, peer: str) -> tuple[Engagement, D]:
         """Return a document signed by the calling auditor, and the engagement it is about.

@@ -113,7 +113,7 @@ class Transcribing:
         advance(PHASES, engagement.phase, event)
         receipt = await engagement.log.append_receipted(kind, envelope)
         engagement.move(event)
-        engagement.receipts[envelope.digest] = receipt
+        engagement.logged(kind, envelope, receipt)
         if kind == "registration":
             engagement.registration = envelope
         if kind == "close":

@@ -164,9 +164,14 @@ class GrpcLab:
         return _opened(answer, "delivery")
 
     async def state(self, event: Envelope) -> Envelope:
-        """Put an event into the log; returns the receipt."""
+        """Put a statement into the log; returns the receipt."""
         request = disclosure.StateRequest(event=_wire(event))
         return _opened(await self._ask("State", self._disclosure.State, request), "receipt")
+
+    async def notify(self, notice: Envelope, content: bytes) -> Envelope:
+        """Give notice of an emergency and hand over what it shows; returns the receipt."""
+        request = disclosure.NotifyRequest(notice=_wire(notice), content=content)
+        return _opened(await self._ask("Notify", self._disclosure.Notify, request), "receipt")
 
     async def release(self, release: Envelope) -> Envelope:
         """Log a release; returns the receipt."""

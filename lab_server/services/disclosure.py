@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from attestations.documents.engagement import PackageManifest, PolicyEvent, Release
+from attestations.documents.engagement import PackageManifest, Release
 from attestations.errors import MalformedEnvelope
 from attestations.keys import KeyUse
 from lab_server.calling import caller
@@ -40,10 +40,18 @@ class DisclosureServicer(grpc_pb.DisclosureServiceServicer):
         return pb.DeliverResponse(delivery=envelope_to_wire(delivery))
 
     async def State(self, request: pb.StateRequest, context: Context) -> pb.StateResponse:
-        """Log an event the auditor states."""
+        """Log what a party states, whoever hands it over."""
         envelope = envelope_from_wire(request.event)
-        engagement, _ = self._engagements.open(envelope, PolicyEvent, use=KeyUse.AGREEMENT, peer=caller())
-        return pb.StateResponse(receipt=envelope_to_wire(await self._disclosing.state(engagement, envelope)))
+        engagement, stated = self._engagements.stated(envelope, peer=caller())
+        receipt = await self._disclosing.state(engagement, envelope, stated)
+        return pb.StateResponse(receipt=envelope_to_wire(receipt))
+
+    async def Notify(self, request: pb.NotifyRequest, context: Context) -> pb.NotifyResponse:
+        """Receive an emergency notice and what it shows."""
+        envelope = envelope_from_wire(request.notice)
+        engagement, stated = self._engagements.stated(envelope, peer=caller())
+        receipt = await self._disclosing.notify(engagement, envelope, stated, request.content)
+        return pb.NotifyResponse(receipt=envelope_to_wire(receipt))
 
     async def Release(self, request: pb.ReleaseRequest, context: Context) -> pb.ReleaseResponse:
         """Log a release."""

@@ -151,6 +151,10 @@ class _Disclosure(disclosure_service_pb2_grpc.DisclosureServiceServicer):
     async def State(self, request: Any, context: Any) -> Any:  # noqa: N802
         return disclosure.StateResponse(receipt=_wire(await self._lab.state(_read(request.event))))
 
+    async def Notify(self, request: Any, context: Any) -> Any:  # noqa: N802
+        receipt = await self._lab.notify(_read(request.notice), request.content)
+        return disclosure.NotifyResponse(receipt=_wire(receipt))
+
     async def Release(self, request: Any, context: Any) -> Any:  # noqa: N802
         return disclosure.ReleaseResponse(receipt=_wire(await self._lab.release(_read(request.release))))
 

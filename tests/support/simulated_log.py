@@ -15,6 +15,7 @@ from attestations.documents.engagement import (
     CloseStatement,
     DeliveryReceipt,
     LogReceipt,
+    PolicyEvent,
     SessionEnd,
     StatusCounts,
 )
@@ -40,6 +41,7 @@ class SimulatedLog:
         self.leaves_: list[bytes] = []
         self.tree = Tree()
         self.note: str = ""
+        self.shown: list[bytes] = []
         self.delivered = b""
         self._receipts: dict[str, Envelope] = {}
         self._close: Envelope | None = None
@@ -198,7 +200,12 @@ class SimulatedLog:
         return delivery
 
     async def state(self, event: Envelope) -> Envelope:
-        return self.receipt("event", event)
+        kind = "event" if event.payload_type == PolicyEvent.payload_type else "statement"
+        return self.receipt(kind, event)
+
+    async def notify(self, notice: Envelope, content: bytes) -> Envelope:
+        self.shown.append(content)
+        return await self.state(notice)
 
     async def release(self, release: Envelope) -> Envelope:
         return self.receipt("release", release)

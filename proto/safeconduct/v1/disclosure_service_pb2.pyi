@@ -73,14 +73,17 @@ Global___DeliverResponse: _TypeAlias = DeliverResponse  # noqa: Y015
 
 @_typing.final
 class StateRequest(_message.Message):
-    """States an event."""
+    """States something about disclosure."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     EVENT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def event(self) -> _envelope_pb2.SignedEnvelope:
-        """A `policy-event` document signed by the agreement key of the party it is by."""
+        """A `policy-event`, `order`, `emergency`, `redaction`, `verdict` or `recall-request` document signed by the
+        agreement key of the party it is by (a wider emergency by two), or a `correction` or `abort` document
+        signed by the auditor's publication key.
+        """
 
     def __init__(
         self,
@@ -97,7 +100,7 @@ Global___StateRequest: _TypeAlias = StateRequest  # noqa: Y015
 
 @_typing.final
 class StateResponse(_message.Message):
-    """Says where the event stands in the log."""
+    """Says where the statement stands in the log."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -118,6 +121,58 @@ class StateResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StateResponse: _TypeAlias = StateResponse  # noqa: Y015
+
+@_typing.final
+class NotifyRequest(_message.Message):
+    """Gives notice of an emergency."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NOTICE_FIELD_NUMBER: _builtins.int
+    CONTENT_FIELD_NUMBER: _builtins.int
+    content: _builtins.bytes
+    """What the notice shows: lines of a view, at most 1 MiB; their digest is the notice's `content`."""
+    @_builtins.property
+    def notice(self) -> _envelope_pb2.SignedEnvelope:
+        """An `emergency` document signed by the agreement key of whoever gives notice."""
+
+    def __init__(
+        self,
+        *,
+        notice: _envelope_pb2.SignedEnvelope | None = ...,
+        content: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["notice", b"notice"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "notice", b"notice"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NotifyRequest: _TypeAlias = NotifyRequest  # noqa: Y015
+
+@_typing.final
+class NotifyResponse(_message.Message):
+    """Says where the notice stands in the log."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def receipt(self) -> _envelope_pb2.SignedEnvelope:
+        """A `log-receipt` document signed by the lab's record key."""
+
+    def __init__(
+        self,
+        *,
+        receipt: _envelope_pb2.SignedEnvelope | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NotifyResponse: _TypeAlias = NotifyResponse  # noqa: Y015
 
 @_typing.final
 class ReleaseRequest(_message.Message):

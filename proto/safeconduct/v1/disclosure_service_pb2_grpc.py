@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class DisclosureServiceStub:
-    """Receives sealed packages, the events a policy waits for, and releases.
+    """Receives sealed packages, what the parties state about disclosure, and releases.
     """
 
     def __init__(self, channel):
@@ -45,6 +45,11 @@ class DisclosureServiceStub:
                 request_serializer=safeconduct_dot_v1_dot_disclosure__service__pb2.StateRequest.SerializeToString,
                 response_deserializer=safeconduct_dot_v1_dot_disclosure__service__pb2.StateResponse.FromString,
                 _registered_method=True)
+        self.Notify = channel.unary_unary(
+                '/safeconduct.v1.DisclosureService/Notify',
+                request_serializer=safeconduct_dot_v1_dot_disclosure__service__pb2.NotifyRequest.SerializeToString,
+                response_deserializer=safeconduct_dot_v1_dot_disclosure__service__pb2.NotifyResponse.FromString,
+                _registered_method=True)
         self.Release = channel.unary_unary(
                 '/safeconduct.v1.DisclosureService/Release',
                 request_serializer=safeconduct_dot_v1_dot_disclosure__service__pb2.ReleaseRequest.SerializeToString,
@@ -58,7 +63,7 @@ class DisclosureServiceStub:
 
 
 class DisclosureServiceServicer:
-    """Receives sealed packages, the events a policy waits for, and releases.
+    """Receives sealed packages, what the parties state about disclosure, and releases.
     """
 
     def Deliver(self, request_iterator, context):
@@ -74,9 +79,24 @@ class DisclosureServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def State(self, request, context):
-        """Puts an event the policy waits for into the log, e.g. a consent.
+        """Puts a statement into the log: a consent, a hold, a regulator's order, an emergency notice, a redaction,
+        a verdict, a recall request, a correction or an abort. The caller need not be the one who signed it: a
+        regulator's order comes as a file. What would count for nothing is refused and not logged.
 
-        Fails with `SIGNER_ROLE_MISMATCH`, `ENGAGEMENT_UNKNOWN`.
+        Fails with `ATTRIBUTION_FAILED` where it is not for its signer to state, `HOLD_TOO_LATE`,
+        `HOLD_LIMIT_EXCEEDED`, `ORDER_INVALID`, `ORDER_OUT_OF_SCOPE`, `EMERGENCY_QUORUM_UNMET`,
+        `EMERGENCY_SCOPE_EXCEEDED`, `REDACTION_NOT_ALLOWED`, `IRREVOCABLE_RELEASE`, `RECIPIENT_NOT_PERMITTED`,
+        `PHASE_VIOLATION`, `SIGNER_ROLE_MISMATCH`, `ENGAGEMENT_UNKNOWN`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Notify(self, request, context):
+        """Puts an emergency notice into the log and hands the lab's safety team what it shows. A notice to
+        `LAB_SAFETY` and `REGULATOR` is never refused for what it says.
+
+        Fails with `COMMITMENT_MISMATCH` if the content is not the one the notice names, and as `State` does.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -87,7 +107,8 @@ class DisclosureServiceServicer:
         log says what happened; it is then a breach that every verifier sees.
 
         Fails with `RECIPIENT_NOT_PERMITTED` if no rule names the recipient, `KEY_COMMITMENT_MISMATCH`,
-        `PHASE_VIOLATION` before the packages are delivered.
+        `TLP_DOWNGRADE` for a label looser than the class allows, `PHASE_VIOLATION` before the packages are
+        delivered, or after an abort for anything but `C0` and `C1`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -116,6 +137,11 @@ def add_DisclosureServiceServicer_to_server(servicer, server):
                     request_deserializer=safeconduct_dot_v1_dot_disclosure__service__pb2.StateRequest.FromString,
                     response_serializer=safeconduct_dot_v1_dot_disclosure__service__pb2.StateResponse.SerializeToString,
             ),
+            'Notify': grpc.unary_unary_rpc_method_handler(
+                    servicer.Notify,
+                    request_deserializer=safeconduct_dot_v1_dot_disclosure__service__pb2.NotifyRequest.FromString,
+                    response_serializer=safeconduct_dot_v1_dot_disclosure__service__pb2.NotifyResponse.SerializeToString,
+            ),
             'Release': grpc.unary_unary_rpc_method_handler(
                     servicer.Release,
                     request_deserializer=safeconduct_dot_v1_dot_disclosure__service__pb2.ReleaseRequest.FromString,
@@ -135,7 +161,7 @@ def add_DisclosureServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class DisclosureService:
-    """Receives sealed packages, the events a policy waits for, and releases.
+    """Receives sealed packages, what the parties state about disclosure, and releases.
     """
 
     @staticmethod
@@ -182,6 +208,33 @@ class DisclosureService:
             '/safeconduct.v1.DisclosureService/State',
             safeconduct_dot_v1_dot_disclosure__service__pb2.StateRequest.SerializeToString,
             safeconduct_dot_v1_dot_disclosure__service__pb2.StateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Notify(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safeconduct.v1.DisclosureService/Notify',
+            safeconduct_dot_v1_dot_disclosure__service__pb2.NotifyRequest.SerializeToString,
+            safeconduct_dot_v1_dot_disclosure__service__pb2.NotifyResponse.FromString,
             options,
             channel_credentials,
             insecure,

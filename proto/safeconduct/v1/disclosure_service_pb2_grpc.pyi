@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class DisclosureServiceStub:
-    """Receives sealed packages, the events a policy waits for, and releases."""
+    """Receives sealed packages, what the parties state about disclosure, and releases."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -42,16 +42,28 @@ class DisclosureServiceStub:
     `SIZE_LIMIT_EXCEEDED`.
     """
     State: _grpc.UnaryUnaryMultiCallable[_disclosure_service_pb2.StateRequest, _disclosure_service_pb2.StateResponse]
-    """Puts an event the policy waits for into the log, e.g. a consent.
+    """Puts a statement into the log: a consent, a hold, a regulator's order, an emergency notice, a redaction,
+    a verdict, a recall request, a correction or an abort. The caller need not be the one who signed it: a
+    regulator's order comes as a file. What would count for nothing is refused and not logged.
 
-    Fails with `SIGNER_ROLE_MISMATCH`, `ENGAGEMENT_UNKNOWN`.
+    Fails with `ATTRIBUTION_FAILED` where it is not for its signer to state, `HOLD_TOO_LATE`,
+    `HOLD_LIMIT_EXCEEDED`, `ORDER_INVALID`, `ORDER_OUT_OF_SCOPE`, `EMERGENCY_QUORUM_UNMET`,
+    `EMERGENCY_SCOPE_EXCEEDED`, `REDACTION_NOT_ALLOWED`, `IRREVOCABLE_RELEASE`, `RECIPIENT_NOT_PERMITTED`,
+    `PHASE_VIOLATION`, `SIGNER_ROLE_MISMATCH`, `ENGAGEMENT_UNKNOWN`.
+    """
+    Notify: _grpc.UnaryUnaryMultiCallable[_disclosure_service_pb2.NotifyRequest, _disclosure_service_pb2.NotifyResponse]
+    """Puts an emergency notice into the log and hands the lab's safety team what it shows. A notice to
+    `LAB_SAFETY` and `REGULATOR` is never refused for what it says.
+
+    Fails with `COMMITMENT_MISMATCH` if the content is not the one the notice names, and as `State` does.
     """
     Release: _grpc.UnaryUnaryMultiCallable[_disclosure_service_pb2.ReleaseRequest, _disclosure_service_pb2.ReleaseResponse]
     """Logs the release of one class to one recipient. The lab logs an early release as well, because the
     log says what happened; it is then a breach that every verifier sees.
 
     Fails with `RECIPIENT_NOT_PERMITTED` if no rule names the recipient, `KEY_COMMITMENT_MISMATCH`,
-    `PHASE_VIOLATION` before the packages are delivered.
+    `TLP_DOWNGRADE` for a label looser than the class allows, `PHASE_VIOLATION` before the packages are
+    delivered, or after an abort for anything but `C0` and `C1`.
     """
     Acknowledge: _grpc.UnaryUnaryMultiCallable[_disclosure_service_pb2.AcknowledgeRequest, _disclosure_service_pb2.AcknowledgeResponse]
     """Asks the lab to acknowledge the transcript facts of an attestation. A lab may decline; the
@@ -62,7 +74,7 @@ class DisclosureServiceStub:
 
 @_typing.type_check_only
 class DisclosureServiceAsyncStub(DisclosureServiceStub):
-    """Receives sealed packages, the events a policy waits for, and releases."""
+    """Receives sealed packages, what the parties state about disclosure, and releases."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Deliver: _aio.StreamUnaryMultiCallable[_disclosure_service_pb2.DeliverRequest, _disclosure_service_pb2.DeliverResponse]  # type: ignore[assignment]
@@ -74,16 +86,28 @@ class DisclosureServiceAsyncStub(DisclosureServiceStub):
     `SIZE_LIMIT_EXCEEDED`.
     """
     State: _aio.UnaryUnaryMultiCallable[_disclosure_service_pb2.StateRequest, _disclosure_service_pb2.StateResponse]  # type: ignore[assignment]
-    """Puts an event the policy waits for into the log, e.g. a consent.
+    """Puts a statement into the log: a consent, a hold, a regulator's order, an emergency notice, a redaction,
+    a verdict, a recall request, a correction or an abort. The caller need not be the one who signed it: a
+    regulator's order comes as a file. What would count for nothing is refused and not logged.
 
-    Fails with `SIGNER_ROLE_MISMATCH`, `ENGAGEMENT_UNKNOWN`.
+    Fails with `ATTRIBUTION_FAILED` where it is not for its signer to state, `HOLD_TOO_LATE`,
+    `HOLD_LIMIT_EXCEEDED`, `ORDER_INVALID`, `ORDER_OUT_OF_SCOPE`, `EMERGENCY_QUORUM_UNMET`,
+    `EMERGENCY_SCOPE_EXCEEDED`, `REDACTION_NOT_ALLOWED`, `IRREVOCABLE_RELEASE`, `RECIPIENT_NOT_PERMITTED`,
+    `PHASE_VIOLATION`, `SIGNER_ROLE_MISMATCH`, `ENGAGEMENT_UNKNOWN`.
+    """
+    Notify: _aio.UnaryUnaryMultiCallable[_disclosure_service_pb2.NotifyRequest, _disclosure_service_pb2.NotifyResponse]  # type: ignore[assignment]
+    """Puts an emergency notice into the log and hands the lab's safety team what it shows. A notice to
+    `LAB_SAFETY` and `REGULATOR` is never refused for what it says.
+
+    Fails with `COMMITMENT_MISMATCH` if the content is not the one the notice names, and as `State` does.
     """
     Release: _aio.UnaryUnaryMultiCallable[_disclosure_service_pb2.ReleaseRequest, _disclosure_service_pb2.ReleaseResponse]  # type: ignore[assignment]
     """Logs the release of one class to one recipient. The lab logs an early release as well, because the
     log says what happened; it is then a breach that every verifier sees.
 
     Fails with `RECIPIENT_NOT_PERMITTED` if no rule names the recipient, `KEY_COMMITMENT_MISMATCH`,
-    `PHASE_VIOLATION` before the packages are delivered.
+    `TLP_DOWNGRADE` for a label looser than the class allows, `PHASE_VIOLATION` before the packages are
+    delivered, or after an abort for anything but `C0` and `C1`.
     """
     Acknowledge: _aio.UnaryUnaryMultiCallable[_disclosure_service_pb2.AcknowledgeRequest, _disclosure_service_pb2.AcknowledgeResponse]  # type: ignore[assignment]
     """Asks the lab to acknowledge the transcript facts of an attestation. A lab may decline; the
@@ -93,7 +117,7 @@ class DisclosureServiceAsyncStub(DisclosureServiceStub):
     """
 
 class DisclosureServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Receives sealed packages, the events a policy waits for, and releases."""
+    """Receives sealed packages, what the parties state about disclosure, and releases."""
 
     @_abc_1.abstractmethod
     def Deliver(
@@ -115,9 +139,26 @@ class DisclosureServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _disclosure_service_pb2.StateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_disclosure_service_pb2.StateResponse, _abc.Awaitable[_disclosure_service_pb2.StateResponse]]:
-        """Puts an event the policy waits for into the log, e.g. a consent.
+        """Puts a statement into the log: a consent, a hold, a regulator's order, an emergency notice, a redaction,
+        a verdict, a recall request, a correction or an abort. The caller need not be the one who signed it: a
+        regulator's order comes as a file. What would count for nothing is refused and not logged.
 
-        Fails with `SIGNER_ROLE_MISMATCH`, `ENGAGEMENT_UNKNOWN`.
+        Fails with `ATTRIBUTION_FAILED` where it is not for its signer to state, `HOLD_TOO_LATE`,
+        `HOLD_LIMIT_EXCEEDED`, `ORDER_INVALID`, `ORDER_OUT_OF_SCOPE`, `EMERGENCY_QUORUM_UNMET`,
+        `EMERGENCY_SCOPE_EXCEEDED`, `REDACTION_NOT_ALLOWED`, `IRREVOCABLE_RELEASE`, `RECIPIENT_NOT_PERMITTED`,
+        `PHASE_VIOLATION`, `SIGNER_ROLE_MISMATCH`, `ENGAGEMENT_UNKNOWN`.
+        """
+
+    @_abc_1.abstractmethod
+    def Notify(
+        self,
+        request: _disclosure_service_pb2.NotifyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_disclosure_service_pb2.NotifyResponse, _abc.Awaitable[_disclosure_service_pb2.NotifyResponse]]:
+        """Puts an emergency notice into the log and hands the lab's safety team what it shows. A notice to
+        `LAB_SAFETY` and `REGULATOR` is never refused for what it says.
+
+        Fails with `COMMITMENT_MISMATCH` if the content is not the one the notice names, and as `State` does.
         """
 
     @_abc_1.abstractmethod
@@ -130,7 +171,8 @@ class DisclosureServiceServicer(metaclass=_abc_1.ABCMeta):
         log says what happened; it is then a breach that every verifier sees.
 
         Fails with `RECIPIENT_NOT_PERMITTED` if no rule names the recipient, `KEY_COMMITMENT_MISMATCH`,
-        `PHASE_VIOLATION` before the packages are delivered.
+        `TLP_DOWNGRADE` for a label looser than the class allows, `PHASE_VIOLATION` before the packages are
+        delivered, or after an abort for anything but `C0` and `C1`.
         """
 
     @_abc_1.abstractmethod

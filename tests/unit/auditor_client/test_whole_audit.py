@@ -14,7 +14,7 @@ from attestations.verify.engine import Request, verify_path
 from attestations.verify.report import Report
 from auditor_client.closing import close_run
 from auditor_client.grading_run import commit_grades, grade_all
-from auditor_client.releasing import STAGES, Releaser
+from auditor_client.releasing import STAGES, Releaser, Wanted
 from auditor_client.sealing_packages import deliver, seal
 from auditor_client.staging import Staging
 from tests.support.audit_world import design, suite_key
@@ -118,7 +118,7 @@ async def test_nothing_is_released_before_the_packages_are_delivered(audit: Audi
     await _close(audit)
 
     with pytest.raises(PhaseViolation):
-        await _staging(audit).releaser.release("S1", "REGULATOR")
+        await _staging(audit).releaser.release(Wanted("S1", "REGULATOR"))
 
 
 async def test_a_stage_is_not_skipped(audit: Audit) -> None:
@@ -127,7 +127,7 @@ async def test_a_stage_is_not_skipped(audit: Audit) -> None:
     await _seal(audit)
 
     with pytest.raises(DisclosureForbidden):
-        await _staging(audit).releaser.release("S2", "REGULATOR")
+        await _staging(audit).releaser.release(Wanted("S2", "REGULATOR"))
 
 
 async def test_a_recipient_without_a_rule_gets_nothing(audit: Audit) -> None:
@@ -138,5 +138,5 @@ async def test_a_recipient_without_a_rule_gets_nothing(audit: Audit) -> None:
     size = audit.lab.tree.size
 
     with pytest.raises(DisclosureForbidden):
-        await _staging(audit).releaser.release(stage, "PUBLIC")
+        await _staging(audit).releaser.release(Wanted(stage, "PUBLIC"))
     assert size == audit.lab.tree.size

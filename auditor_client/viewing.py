@@ -1,0 +1,78 @@
+"""Builds a view line by line from the committed fields; a full copy is never made and never filtered."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from attestations.canonical import parse_canonical
+from attestations.commitments import ClassKey, SuiteKey, commit_field
+from attestations.documents.base import Part, validated
+from attestations.documents.dialogue import ModelRequest, ModelResult, request_commitment, result_commitment
+from attestations.frames import response_salt
+from attestations.results import GradeRow
+from attestations.views import TRANSCRIPTS, Hole, Opening
+from auditor_client.campaign_state import Exchange
+from auditor_client.frozen_suite import FrozenSuite
+from auditor_client.grading_run import grade_path
+from auditor_client.ports import Journal
+from auditor_client.redacting import Closed, reason_for
+from auditor_client.sealing_packages import answered
+
+
+class _Request(Part):
+    value: ModelRequest
+
+
+class _Result(Part):
+    value: ModelResult
+
+
+class Source(NamedTuple):
+    """Where the fields are: the frozen suite, its key, every grade, and the journal with the exchanges."""
+
+    suite: FrozenSuite
+    key: SuiteKey
+    rows: Sequence[GradeRow]
+    journal: Journal
+
+
+async def view_lines(source: Source, content_class: str, closed: Sequence[Closed]) -> AsyncIterator[bytes]:
+    """Give one class's lines, without line feeds: a field that is closed is not even read into its line."""
+    if content_class == TRANSCRIPTS:
+        for number, exchange in enumerate(await answered(source.journal)):
+            for line in _dialogue(number, exchange, closed):
+                yield line
+        return
+    key = source.key.class_key(content_class)
+    grades: dict[int, dict[str, Any]] = {}
+    if content_class == "C3":
+        for row in source.rows:
+            grades.setdefault(row.task, {})[grade_path(row.arm, row.epoch)] = row.value.json_value()
+    for task in source.suite.tasks:
+        for path, value in sorted((task.of_class(content_class) | grades.get(task.i, {})).items()):
+            yield _field(key, task.i, path, value, closed)
+
+
+def _field(key: ClassKey, i: int, path: str, value: Any, closed: Sequence[Closed]) -> bytes:
+    why = reason_for(closed, i, path)
+    if why is None:
+        return Opening(key.cls, i, path, key.salt(i, path), value).to_line()
+    return Hole(key.cls, i, path, commit_field(key, i, path, value), *why).to_line()
+
+
+def _dialogue(number: int, exchange: Exchange, closed: Sequence[Closed]) -> Iterator[bytes]:
+    request, salt = parse_canonical(exchange.request), exchange.request_salt
+    why = reason_for(closed, number, "request")
+    if why is None:
+        yield Opening(TRANSCRIPTS, number, "request", salt, request).to_line()
+    else:
+        commitment = request_commitment(validated(_Request, {"value": request}).value, salt)
+        yield Hole(TRANSCRIPTS, number, "request", commitment, *why).to_line()
+    result, salt = parse_canonical(exchange.result or b""), response_salt(exchange.response_key)
+    why = reason_for(closed, number, "result")
+    if why is None:
+        yield Opening(TRANSCRIPTS, number, "result", salt, result).to_line()
+    else:
+        commitment = result_commitment(validated(_Result, {"value": result}).value, salt)
+        yield Hole(TRANSCRIPTS, number, "result", commitment, *why).to_line()
