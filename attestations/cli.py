@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
@@ -127,6 +128,29 @@ def open_(
             typer.echo(f"{into / name}")
 
 
+@app.command()
+def provenance(
+    file: Annotated[Path, typer.Argument(help="An evidence file that opens what is searched.")],
+    leak: Annotated[Path, typer.Argument(help="The leaked text, or openings that somebody shows.")],
+    trust: Annotated[Path, typer.Option(help="Whose keys you trust.")],
+    out: Annotated[Path | None, typer.Option(help="Write the openings that prove it to others.")] = None,
+) -> None:
+    """Say whether, and where, a leaked text was committed to before the run."""
+    from attestations.trust import parse_trust  # noqa: PLC0415
+    from attestations.verify.provenance import find  # noqa: PLC0415
+
+    trusted, text = parse_trust(_read(trust)), _read(leak)
+    with _open(file) as stream:
+        found = find(stream, trusted, text)
+    for item in found:
+        where = f"{'transcript' if item.opening.cls == 'C7' else 'task'} {item.opening.i}, field {item.opening.path}"
+        typer.echo(f"{'is' if item.whole else 'shares text with'} {where} ({item.opening.cls})")
+        typer.echo(f"  commitment {item.commitment}, registered at {item.registered_at}")
+    if out is not None:
+        _write(out, (item.opening.to_line() + b"\n" for item in found))
+        typer.echo(f"{out}: with these anybody can compute the commitments again; they show the fields themselves")
+
+
 @app.command("version")
 def version_() -> None:
     """Print the version."""
@@ -141,6 +165,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _run(given: list[str]) -> int:
     try:
+        if given and given[0] in _OWN_GROUPS:
+            app.add_typer(_own_group(given[0]), name=given[0])
+        else:
+            for name, summary in _OWN_GROUPS.items():
+                app.add_typer(_listed_only(), name=name, help=summary)
         for entry in entry_points(group=GROUP):
             wanted = bool(given) and given[0] == entry.name
             app.add_typer(_load(entry) if wanted else _listed_only(), name=entry.name, help=_SUMMARIES.get(entry.name))
@@ -170,11 +199,21 @@ def _run(given: list[str]) -> int:
     return result if isinstance(result, int) else 0
 
 
+# Groups that need neither side's software, in attestations/commands; imported when used.
+_OWN_GROUPS = {
+    "regulator": "Order, hold, countersign and confirm, as signed files.",
+}
 _SUMMARIES = {
     "lab": "Serve a model to auditors.",
     "auditor": "Audit a model with a hidden suite.",
     "demo": "Run a whole audit of a real language model on this machine.",
 }
+
+
+def _own_group(name: str) -> typer.Typer:
+    loaded = import_module(f"attestations.commands.{name}").app
+    assert isinstance(loaded, typer.Typer)  # noqa: S101 - our own module
+    return loaded
 
 
 def _load(entry: EntryPoint) -> typer.Typer:

@@ -40,6 +40,7 @@ from lab_server.services.transcript import TranscriptServicer
 from lab_server.services.worker import MAX_MESSAGE_BYTES
 from lab_server.services.worker_client import WorkerClient
 from lab_server.settings import AuditorSettings, Settings
+from lab_server.stating import LOOK_SECONDS, carry_out
 from lab_server.steps import Steps
 from lab_server.storage.sqlite import SqliteStore
 from lab_server.supervisor import SupervisedWorker
@@ -165,6 +166,7 @@ async def lab(home: Home, settings: Settings) -> AsyncIterator[Running]:
         chores = [
             asyncio.create_task(_purge(store, clock)),
             asyncio.create_task(_mend(engagements, exchanging)),
+            asyncio.create_task(_state_own(home, engagements, disclosing)),
         ]
         try:
             yield Running(f"{settings.listen.address.rpartition(':')[0]}:{port}", aborted)
@@ -256,6 +258,16 @@ async def _purge(store: SqliteStore, clock: SystemClock) -> None:
         except StoreFailed as error:
             log.warning("frames_not_purged", why=error.message)
         await asyncio.sleep(PURGE_SECONDS)
+
+
+async def _state_own(home: Home, engagements: Engagements, disclosing: Disclosing) -> None:
+    # What the lab's own commands state while the gateway serves: one process alone writes to a log.
+    while True:
+        try:
+            await carry_out(home, engagements, disclosing)
+        except (SafeconductError, OSError) as error:
+            log.warning("outbox_not_read", why=type(error).__name__)
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 async def _mend(engagements: Engagements, exchanging: Exchanging) -> None:

@@ -29,5 +29,13 @@ async def describe(home: Home) -> list[str]:
                 + f"; {len(item.open_exchanges)} open, {item.refusals} refused",
                 f"  left: {left.requests} requests, {left.input_tokens} input and {left.output_tokens} output tokens",
                 f"  log: {item.log.size} leaves, {size} of them cosigned",
+                *(
+                    f"  released: {made.document.content_class} to {made.document.recipient}, release {digest}"
+                    for digest, made in item.ledger.releases.items()
+                ),
+                *(
+                    f"  counts for nothing: leaf {breach.leaf}, {breach.error.message} [{breach.error.reason}]"
+                    for breach in item.ledger.breaches
+                ),
             ]
     return lines or ["no agreement is in force"]

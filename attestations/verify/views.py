@@ -139,7 +139,7 @@ def _check(item: Item, commitment: str, transcript: Transcript) -> None:
             raise CommitmentMismatch("a closed field names another commitment than its own", **facts)
         _check_closer(item, transcript.ledger)
         return
-    if _commitment(item, transcript) != commitment:
+    if opened_commitment(item, transcript) != commitment:
         if item.cls == TRANSCRIPTS:
             raise ReleasedContentMismatch("an open transcript is not the one both sides signed", **facts)
         raise CommitmentMismatch("an opened field is not what was committed to", **facts)
@@ -153,7 +153,8 @@ def _check_closer(item: Hole, ledger: Ledger) -> None:
         )
 
 
-def _commitment(item: Opening, transcript: Transcript) -> str:
+def opened_commitment(item: Opening, transcript: Transcript) -> str:
+    """Return the commitment that an open field gives, whether or not it is the registered one."""
     if item.cls != TRANSCRIPTS:
         suite = transcript.registration.suite.id if transcript.registration is not None else ""
         return field_commitment(

@@ -8,14 +8,17 @@ from typing import Annotated
 
 import typer
 
+from attestations.labels import LABELS
 from auditor_client import closing, grading_run, sealing_packages
 from auditor_client.app import Auditor, auditor
 from auditor_client.commands.options import DEFAULT_HOME, HomeOption
+from auditor_client.history import read_history
 from auditor_client.mirror import Mirror
 from auditor_client.proposing import AGREEMENT
+from auditor_client.redacting import parse_redaction
 from auditor_client.registering import REGISTRATION
 from auditor_client.releasing import STAGES, Releaser
-from auditor_client.staging import Staging
+from auditor_client.staging import Asked, Staging
 
 
 def seal(home: HomeOption = DEFAULT_HOME) -> None:
@@ -50,17 +53,31 @@ def release(
     home: HomeOption = DEFAULT_HOME,
     to: Annotated[str, typer.Option(help="A recipient of the policy, e.g. REGULATOR or PUBLIC.")] = "REGULATOR",
     out: Annotated[Path | None, typer.Option(help="Where to write the evidence file.")] = None,
+    redact: Annotated[
+        list[str] | None, typer.Option(help="What stays closed, e.g. C6/target=SECURITY; repeatable.")
+    ] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Release these classes only, e.g. C7; repeatable.")] = None,
+    tlp: Annotated[str | None, typer.Option(help="A stricter label than the classes' own, e.g. RED.")] = None,
 ) -> None:
     """Release one stage to one recipient, if the policy permits it now, and write the evidence file."""
     if stage not in STAGES:
         raise typer.BadParameter("a stage is S1, S2, S3, S4 or S5", param_hint="STAGE")
+    if tlp is not None and tlp not in LABELS:
+        raise typer.BadParameter(", ".join(LABELS), param_hint="--tlp")
+    asked = Asked(
+        STAGES[STAGES.index(stage)],
+        to,
+        only=tuple(only or ()),
+        redact=[parse_redaction(text) for text in redact or ()],
+        tlp=tlp,
+    )
 
     async def go() -> None:
         async with auditor(home) as us:
             mirror = us.mirror()
             path = out or us.home.evidence / f"evidence-{stage}.zip"
             try:
-                attested = await _staging(us, mirror).release(STAGES[STAGES.index(stage)], to, path)
+                attested = await _staging(us, mirror).release_asked(asked, path)
             finally:
                 mirror.close()
             us.log.info("stage_released", stage=stage, recipient=to, digest=attested.digest)
@@ -89,6 +106,20 @@ def _staging(us: Auditor, mirror: Mirror) -> Staging:
     )
 
 
+def _print_statements(us: Auditor) -> None:
+    engagement, mirror = us.engagement(), us.mirror()
+    try:
+        history = read_history(mirror, engagement.agreement, engagement.digest)
+    finally:
+        mirror.close()
+    if history.ledger.aborted is not None:
+        typer.echo(f"  given up: {history.ledger.aborted.reason}")
+    if history.ledger.held:
+        typer.echo(f"  held back: {history.ledger.held} business days")
+    for breach in history.breaches:
+        typer.echo(f"  counts for nothing: leaf {breach.leaf}, {breach.error.message} [{breach.error.reason}]")
+
+
 def status(home: HomeOption = DEFAULT_HOME) -> None:
     """Say how far the audit is, from this folder alone."""
 
@@ -110,7 +141,9 @@ def status(home: HomeOption = DEFAULT_HOME) -> None:
                 f"  items: {progress.done} answered, {progress.failed} without an answer, {progress.total} in all"
             )
             for name in us.journal.names("release/"):
-                _, content_class, recipient = name.split("/", 2)
-                typer.echo(f"  released: {content_class} to {recipient}")
+                _, content_class, recipient, *view = name.split("/")
+                typer.echo(f"  released: {content_class} to {recipient}{', in part' if view else ''}")
+            if recall(AGREEMENT) is not None:
+                _print_statements(us)
 
     asyncio.run(go())

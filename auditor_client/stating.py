@@ -1,0 +1,158 @@
+"""What the auditor states about disclosure, and what others give it to put into the log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from attestations.digests import sha256
+from attestations.documents.base import Document, format_time, validated
+from attestations.documents.disclosing import Abort, Correction, EmergencyNotice
+from attestations.documents.engagement import LogReceipt, PolicyEvent
+from attestations.envelope import Envelope
+from attestations.errors import LogEquivocation
+from attestations.keys import Signer
+from attestations.statements import open_statement
+from auditor_client.cosigning import Cosigner
+from auditor_client.engagement import Engagement, signed
+from auditor_client.leaf_checks import sent_name
+from auditor_client.ports import Clock, Journal, Lab
+from auditor_client.redacting import only_tasks
+from auditor_client.viewing import Source, view_lines
+
+ALWAYS_TOLD = ("LAB_SAFETY", "REGULATOR")
+
+
+class Notified(NamedTuple):
+    """A notice that lab and log have, what it shows, and the wider one that still needs the regulator's key."""
+
+    notice: Envelope
+    content: bytes
+    wider: Envelope | None
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """States things under one agreement; every statement is kept before it is sent and safe to send again."""
+
+    engagement: Engagement
+    lab: Lab
+    journal: Journal
+    cosigner: Cosigner
+    clock: Clock
+
+    async def event(
+        self, event: str, argument: str | None, *, reason: str | None = None, evidence: str | None = None
+    ) -> LogReceipt:
+        """State an event that the policy waits for."""
+        return await self._say(
+            PolicyEvent(
+                agreement=self.engagement.digest,
+                event=event,
+                argument=argument,
+                reason=reason,
+                evidence=evidence,
+                stated_at=self._now(),
+            ),
+            self.engagement.keys.agreement,
+        )
+
+    async def correct(self, corrects: str, text: str, by: str | None) -> LogReceipt:
+        """Correct a signed document by a new one."""
+        value = {"agreement": self.engagement.digest, "corrects": corrects, "by": by, "text": text}
+        document = validated(Correction, value | {"statedAt": self._now()})
+        return await self._say(document, self.engagement.keys.publication)
+
+    async def abort(self, reason: str) -> LogReceipt:
+        """Give the engagement up.
+
+        Raises:
+            PhaseViolation: exchanges are running, or the packages are delivered.
+        """
+        document = Abort(agreement=self.engagement.digest, reason=reason, stated_at=self._now())
+        return await self._say(document, self.engagement.keys.publication)
+
+    async def notify(
+        self,
+        name: str,
+        severity: str,
+        items: Sequence[tuple[str, int]],
+        wider: Sequence[str],
+        expires_at: str | None,
+        source: Source,
+    ) -> Notified:
+        """Tell the lab's safety team and the regulator at once; sign what others may see if the regulator agrees.
+
+        The notice is sent first and stands whatever becomes of the wider release.
+        """
+        content = await _shown(source, items)
+        notice = await self._kept(self._notice(name, severity, items, ALWAYS_TOLD, expires_at, sha256(content)))
+        self._check(await self.lab.notify(notice, content), "statement", notice)
+        other = None
+        if wider:
+            other = await self._kept(self._notice(f"{name}-wider", severity, items, wider, expires_at, sha256(content)))
+        await self.cosigner.cosign()
+        return Notified(notice, content, other)
+
+    async def submit(self, envelope: Envelope) -> LogReceipt:
+        """Put a signed statement, ours or another party's, into the log.
+
+        Raises:
+            OrderInvalid, OrderOutOfScope, EmergencyQuorumUnmet and whatever else the lab refuses it for.
+        """
+        stated = open_statement(envelope, self.engagement.agreement, self.engagement.digest)
+        if "auditor" in stated.roles:
+            await self.journal.remember(sent_name(envelope), envelope.to_bytes())
+        receipt = self._check(await self.lab.state(envelope), stated.kind, envelope)
+        await self.cosigner.cosign()
+        return receipt
+
+    async def _say(self, document: Document, signer: Signer) -> LogReceipt:
+        return await self.submit(await self._kept(document, signer))
+
+    async def _kept(self, document: Document, signer: Signer | None = None) -> Envelope:
+        envelope = signed(document, signer or self.engagement.keys.agreement)
+        await self.journal.remember(sent_name(envelope), envelope.to_bytes())
+        return envelope
+
+    def _notice(
+        self,
+        name: str,
+        severity: str,
+        items: Sequence[tuple[str, int]],
+        to: Sequence[str],
+        expires_at: str | None,
+        content: str,
+    ) -> EmergencyNotice:
+        value = {
+            "agreement": self.engagement.digest,
+            "id": name,
+            "severity": severity,
+            "to": list(to),
+            "items": [{"contentClass": content_class, "i": i} for content_class, i in items],
+            "content": content,
+            "statedAt": self._now(),
+            "expiresAt": expires_at,
+        }
+        return validated(EmergencyNotice, value)
+
+    def _check(self, answer: Envelope, kind: str, envelope: Envelope) -> LogReceipt:
+        receipt = self.engagement.opened(answer, LogReceipt)
+        if (receipt.kind, receipt.document) != (kind, envelope.digest):
+            raise LogEquivocation("the lab's receipt is for another document", kind=receipt.kind)
+        return receipt
+
+    def _now(self) -> str:
+        return format_time(self.clock.now())
+
+
+async def _shown(source: Source, items: Sequence[tuple[str, int]]) -> bytes:
+    """Return the openings of the named items alone."""
+    shown = bytearray()
+    for content_class in sorted({name for name, _ in items}):
+        closed = [only_tasks(content_class, [i for name, i in items if name == content_class])]
+        async for line in view_lines(source, content_class, closed):
+            if b'"salt":' in line:
+                shown += line + b"\n"
+    return bytes(shown)

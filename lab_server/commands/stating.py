@@ -1,0 +1,145 @@
+"""`hold`, `consent`, `placed`, `published`, `redact`, `recall`, `submit`: what a lab may say about disclosure."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, get_args
+
+import typer
+
+from attestations.digests import sha256
+from attestations.documents.base import Document, format_time, validated
+from attestations.documents.disclosing import ReasonCode, RecallRequest, Redaction
+from attestations.documents.engagement import PolicyEvent
+from attestations.envelope import Envelope, parse_envelope, sign_document
+from attestations.errors import EngagementUnknown, FileUnusable
+from lab_server.engagement import Engagement
+from lab_server.engagements import Engagements
+from lab_server.home import Home
+
+HomeOption = Annotated[Path, typer.Option("--home", help="The lab's folder.")]
+AgreementOption = Annotated[
+    str | None, typer.Option(help="The agreement's digest or the engagement's name, where there are several.")
+]
+_HOME = Path("lab")
+
+
+class _Clock:
+    def now(self) -> datetime:
+        moment = datetime.now(UTC)
+        return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def hold(
+    days: Annotated[int, typer.Argument(min=1, max=9999, help="Business days to hold disclosure back.")],
+    reason: Annotated[str, typer.Option(help="Why; everybody who gets the log reads it.")],
+    home: HomeOption = _HOME,
+    agreement: AgreementOption = None,
+) -> None:
+    """Hold disclosure back once more, within what was agreed and before anything it delays is permitted."""
+    _event(home, agreement, "HOLD", str(days), reason=reason)
+
+
+def consent(
+    content_class: Annotated[str, typer.Argument(metavar="CLASS", help="A class, e.g. C2.")],
+    home: HomeOption = _HOME,
+    agreement: AgreementOption = None,
+) -> None:
+    """Consent to the release of a class before its time."""
+    _event(home, agreement, "LAB_CONSENT", content_class)
+
+
+def placed(home: HomeOption = _HOME, agreement: AgreementOption = None) -> None:
+    """State that the model is on the market."""
+    _event(home, agreement, "MARKET_PLACEMENT", None)
+
+
+def published(
+    content_class: Annotated[str, typer.Argument(metavar="CLASS", help="A class, e.g. C5.")],
+    evidence: Annotated[Path, typer.Option(help="A file that shows it, e.g. a saved page; its digest is stated.")],
+    home: HomeOption = _HOME,
+    agreement: AgreementOption = None,
+) -> None:
+    """State that a class is public already; it counts once the auditor, or a regulator alone, says so too."""
+    _event(home, agreement, "ALREADY_PUBLIC", content_class, evidence=sha256(_read(evidence)))
+
+
+def redact(
+    content_class: Annotated[str, typer.Argument(metavar="CLASS", help="C10, the only class a lab may keep closed.")],
+    paths: Annotated[list[str], typer.Argument(help="Field paths, e.g. scaffold.")],
+    reason: Annotated[str, typer.Option(help=", ".join(get_args(ReasonCode)))] = "LAB_CONFIDENTIAL",
+    home: HomeOption = _HOME,
+    agreement: AgreementOption = None,
+) -> None:
+    """Ask that fields of yours stay closed in every release."""
+
+    def make(engagement: Engagement, now: str) -> Document:
+        value = {"contentClass": content_class, "paths": paths, "reason": reason}
+        return validated(Redaction, value | {"agreement": engagement.digest, "statedAt": now})
+
+    _state(home, agreement, make)
+
+
+def recall(
+    release: Annotated[str, typer.Argument(help="The digest of a release, as `lab status` shows it.")],
+    reason: Annotated[str, typer.Option(help="Why; everybody who gets the log reads it.")],
+    home: HomeOption = _HOME,
+    agreement: AgreementOption = None,
+) -> None:
+    """Ask recipients not to pass a release on. What was released stays released."""
+
+    def make(engagement: Engagement, now: str) -> Document:
+        value = {"agreement": engagement.digest, "release": release, "reason": reason, "statedAt": now}
+        return validated(RecallRequest, value)
+
+    _state(home, agreement, make)
+
+
+def submit(
+    file: Annotated[Path, typer.Argument(help="A signed statement, e.g. a regulator's order.")],
+    home: HomeOption = _HOME,
+    agreement: AgreementOption = None,
+) -> None:
+    """Put another party's signed statement into the log."""
+    _log(home, agreement, lambda _: parse_envelope(_read(file)))
+
+
+COMMANDS = (hold, consent, placed, published, redact, recall, submit)
+
+
+def _event(home: Path, agreement: str | None, event: str, argument: str | None, **extra: str) -> None:
+    def make(engagement: Engagement, now: str) -> Document:
+        value = {"agreement": engagement.digest, "event": event, "argument": argument, "statedAt": now}
+        return validated(PolicyEvent, value | extra)
+
+    _state(home, agreement, make)
+
+
+def _state(home: Path, agreement: str | None, make: Callable[[Engagement, str], Document]) -> None:
+    signer = Home(home).read_keys().agreement
+    _log(home, agreement, lambda engagement: sign_document(make(engagement, format_time(_Clock().now())), signer))
+
+
+def _log(home: Path, agreement: str | None, make: Callable[[Engagement], Envelope]) -> None:
+    from lab_server.stating import state  # noqa: PLC0415 - other commands start faster without the store
+
+    receipt = asyncio.run(state(Home(home), _Clock(), lambda engagements: _find(engagements, agreement), make))
+    typer.echo(f"logged as leaf {receipt.log_index} at {receipt.logged_at}")
+
+
+def _find(engagements: Engagements, wanted: str | None) -> Engagement:
+    found = [item for item in engagements.all if wanted in (None, item.digest, item.agreement.engagement)]
+    if len(found) != 1:
+        names = ", ".join(item.agreement.engagement for item in engagements.all) or "none"
+        raise EngagementUnknown(f"say which agreement with --agreement; in force: {names}")
+    return found[0]
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise FileUnusable(f"{path} cannot be read: {error.strerror}", path=str(path)) from None
