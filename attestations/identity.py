@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from attestations.documents.agreement import Party, PartyKey, PartyRole
+from attestations.documents.agreement import Group, Party, PartyKey, PartyRole
 from attestations.documents.base import Name, Part, decode
 from attestations.errors import ConfigurationInvalid
 from attestations.keys import KeyUse, enrol
@@ -23,10 +23,11 @@ class Identity(Part):
     id: Name
     keys: tuple[PartyKey, ...] = Field(max_length=16)
     tls: str | None = Field(default=None, max_length=16_384)
+    group: Group | None = None
 
     def party(self) -> Party:
         """Return this identity as a party of an agreement."""
-        return Party(role=self.role, id=self.id, keys=self.keys)
+        return Party(role=self.role, id=self.id, keys=self.keys, group=self.group)
 
     def to_bytes(self) -> bytes:
         """Return the file's text."""

@@ -110,7 +110,7 @@ class Ledger:
             case RecallRequest() as recall:
                 check_recall(recall, self._release(recall.release))
             case Correction() as correction:
-                check_correction(correction, known=(*self.releases, *self.corrections))
+                check_correction(correction)
             case Abort():
                 check_abort(delivered=self._happened("DELIVERED"), aborted=self.aborted is not None)
 

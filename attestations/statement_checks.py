@@ -166,16 +166,14 @@ def check_recall(recall: RecallRequest, release: Release | None) -> None:
         raise AttributionFailed("a recall of a release that is not in the log", release=recall.release)
 
 
-def check_correction(correction: Correction, *, known: Iterable[str]) -> None:
-    """Refuse a correction that corrects itself or says nothing.
+def check_correction(correction: Correction) -> None:
+    """Refuse a correction that says nothing, or that puts a document in its own place.
 
     Raises:
         AttributionFailed.
     """
-    if not correction.text.strip():
-        raise AttributionFailed("a correction says nothing", corrects=correction.corrects)
-    if correction.by is not None and (correction.by == correction.corrects or correction.by in set(known)):
-        raise AttributionFailed("a correction puts an older document in the place of a newer one", by=correction.by)
+    if not correction.text.strip() or correction.by == correction.corrects:
+        raise AttributionFailed("a correction corrects nothing", corrects=correction.corrects)
 
 
 def check_abort(*, delivered: bool, aborted: bool) -> None:

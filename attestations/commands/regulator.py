@@ -89,9 +89,7 @@ def redact(
     agreement: Source,
     paths: Annotated[list[str], typer.Argument(help="Field paths, e.g. hazardExcerpt.")],
     out: Out,
-    content_class: Annotated[
-        str, typer.Option("--class", help="C9, the only class a regulator may keep closed.")
-    ] = "C9",
+    content_class: Annotated[str, typer.Option("--class", help="C9, the only class a regulator may close.")] = "C9",
     reason: Annotated[str, typer.Option(help="A reason code.")] = "HAZARD",
     home: Folder = _HOME,
 ) -> None:
@@ -181,9 +179,7 @@ def _signer(home: Path) -> Signer:
     party = parse_identity(_read(home / "identity.json")).party()
     signer = signer_from_pem(_read(home / "keys" / "agreement.pem"), party=party.id, use=KeyUse.AGREEMENT)
     if signer.key.public != party.key(KeyUse.AGREEMENT).public:
-        raise ConfigurationInvalid(
-            f"keys/agreement.pem is not the key that {home / 'identity.json'} names", field="keys"
-        )
+        raise ConfigurationInvalid("keys/agreement.pem is not the key that identity.json names", field="keys")
     return signer
 
 

@@ -57,5 +57,8 @@ def _disclosed(transcript: Transcript, content: Content | None) -> Iterator[str]
         yield f"Document {correction.corrects[:12]} was corrected: {correction.text}"
     for recall in ledger.recalls:
         yield f"A party asks not to pass on release {recall.release[:12]}: {recall.reason}"
+    orders = sum(event.name == "ORDER" for event in ledger.events)
+    if orders or ledger.notices:
+        yield f"In the log stand {orders} orders by regulators and {len(ledger.notices)} emergency notices."
     if ledger.held:
         yield f"Disclosure was held back by {ledger.held} business days in all."

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any, BinaryIO, NamedTuple
 
 from attestations.canonical import canonical_bytes
@@ -65,17 +66,15 @@ def find(stream: BinaryIO, trust: Trust, leak: bytes) -> list[Found]:
     ]
     if not found:
         raise EvidenceMissing("nothing that this file opens is, or holds, this text")
-    return found
+    return [item for item in found if item.whole] or found  # a whole field says more than words it shares with others
 
 
 class _Text:
     def __init__(self, leak: bytes) -> None:
         self._text = " ".join(leak.decode("utf-8", errors="replace").split())
         self._whole = {canonical_bytes(self._text), canonical_bytes(leak.decode("utf-8", errors="replace"))}
-        try:
+        with suppress(ValueError, RecursionError, SafeconductError):  # a leak need not be JSON
             self._whole.add(canonical_bytes(json.loads(leak)))
-        except (ValueError, RecursionError, SafeconductError):
-            pass  # a leak need not be JSON
 
     def matches(self, value: Any) -> bool | None:
         """Return True if the value is the text, False if it holds it or is held by it, None if neither."""
