@@ -29,6 +29,7 @@ from attestations.notes import parse_note
 from attestations.packages import iter_package
 from attestations.statement import parse_statement
 from attestations.trust import parse_trust
+from attestations.views import parse_line
 from tests.support.world import World, check, packed
 from tests.support.world_agreement import trust
 from tests.support.world_suite import make_tasks
@@ -74,6 +75,7 @@ def parsers() -> dict[str, Parser]:
         "checkpoint": lambda data: parse_checkpoint(parse_note(data)),
         "trust": parse_trust,
         "identity": parse_identity,
+        "view": parse_line,
         "container": _container,
         "package": lambda data: list(iter_package([data])),
         **{kind.__name__: kind.parse for kind in documents()},

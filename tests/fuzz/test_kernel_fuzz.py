@@ -26,6 +26,7 @@ from attestations.notes import parse_note
 from attestations.packages import iter_package
 from attestations.statement import parse_statement
 from attestations.trust import parse_trust
+from attestations.views import parse_line
 
 
 def documents() -> list[type[Document]]:
@@ -46,6 +47,7 @@ PARSERS: dict[str, Callable[[bytes], Any]] = {
     "leaf": parse_task_leaf,
     "trust": parse_trust,
     "identity": parse_identity,
+    "view": parse_line,
     "container": lambda data: Container(io.BytesIO(data)),
     "package": lambda data: list(iter_package([data])),
     **{f"enrol-{use.value}": partial(enrol, "someone", use) for use in KeyUse},
@@ -58,7 +60,8 @@ JSON = st.recursive(
 )
 FIELDS = st.sampled_from(
     ["payload", "payloadType", "signatures", "keyid", "sig", "v", "docs", "kind", "i", "fields", "agreement", "session",
-     "seq", "_type", "subject", "predicate", "predicateType", "mediaType", "dsseEnvelope", "parties", "keys"]
+     "seq", "_type", "subject", "predicate", "predicateType", "mediaType", "dsseEnvelope", "parties", "keys",
+     "class", "path", "salt", "value", "by", "commitment", "reason"]
 )  # fmt: skip
 SHAPED = st.dictionaries(FIELDS, JSON, max_size=8).map(lambda value: json.dumps(value).encode())
 

@@ -96,6 +96,7 @@ class World:
     auditor: AuditorKeys = field(default_factory=auditor_keys)
     sessions: int = 4
     rules: Policy = field(default_factory=policy)
+    others: tuple[Party, ...] = ()
 
     def agreement(self) -> Agreement:
         ours, theirs = self.auditor, self.lab
@@ -104,6 +105,7 @@ class World:
             parties=(
                 party("lab", LAB, (theirs.agreement, theirs.record, theirs.log)),
                 party("auditor", AUDITOR, (ours.agreement, ours.exchange, ours.cosign, ours.publication)),
+                *self.others,
             ),
             transport=Transport(gateway="33" * 32, auditor="44" * 32),
             variants=(Variant(id="deployed", kind="deployed", manifest=MANIFEST, template=TEMPLATE),),

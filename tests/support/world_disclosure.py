@@ -209,17 +209,18 @@ class Disclosure:
             lines = view_lines(self, content_class, closed)
             self.views[content_class, recipient] = lines
             view = released_view(lines)
-        document = Release(
-            agreement=run.digest,
-            stage=stage,  # type: ignore[arg-type]
-            content_class=content_class,  # type: ignore[arg-type]
-            recipient=recipient,
-            manifest=None if content_class == "C1" or self.manifest is None else self.manifest_digest,
-            key_commitment=committed.get(content_class),
-            after=log.checkpoint(log.size, log.root(), log.now, self.witnesses),
-            released_at=log.tick(),
-            **({"view": view} | changes),
-        )
+        values: dict[str, Any] = {
+            "agreement": run.digest,
+            "stage": stage,
+            "content_class": content_class,
+            "recipient": recipient,
+            "manifest": None if content_class == "C1" or self.manifest is None else self.manifest_digest,
+            "key_commitment": committed.get(content_class),
+            "view": view,
+            "after": log.checkpoint(log.size, log.root(), log.now, self.witnesses),
+            "released_at": log.tick(),
+        }
+        document = Release(**(values | changes))
         label = f"release:{content_class}:{recipient}"
         envelope = run.hooks.sign(("release", label), document, run.keys.publication)
         log.receipt("release", envelope, label)

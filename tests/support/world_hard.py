@@ -86,10 +86,10 @@ def order(**changes: Any) -> Statement:
     return lambda digest, _: Order(agreement=digest, **value)
 
 
-def emergency(*to: str, items: tuple[tuple[str, int], ...] = (("C7", 3),), **changes: Any) -> Statement:
+def emergency(*to: str, items: Any = (("C7", 3),), **changes: Any) -> Statement:
     """Return a notice about one transcript."""
     value = {"id": "emergency-1", "severity": "other", "expires_at": "2026-12-05T00:00:00Z"} | changes
-    named = tuple(EmergencyItem(content_class=cls, i=i) for cls, i in items)  # type: ignore[arg-type]
+    named = tuple(EmergencyItem(content_class=cls, i=i) for cls, i in items)
     return lambda digest, now: EmergencyNotice(agreement=digest, to=to, items=named, stated_at=now, **value)
 
 
