@@ -34,6 +34,7 @@ from lab_server.keyring import LabKeys
 from lab_server.ports import Store
 from lab_server.steps import Steps, carried_through
 
+MAX_NOTICE_BYTES = 1 << 20
 MAX_PACKAGES_BYTES = 8 << 30  # of one delivery, so that an auditor cannot fill the lab's disk
 
 
@@ -118,11 +119,16 @@ class Disclosing:
 
         Raises:
             CommitmentMismatch: the content is not the one the notice names.
+            SizeLimitExceeded: it is larger than an emergency needs.
             EmergencyQuorumUnmet, EmergencyScopeExceeded.
         """
         notice = stated.document
+        if len(content) > MAX_NOTICE_BYTES:
+            raise SizeLimitExceeded("what comes with an emergency notice is at most 1 MiB")
         if not isinstance(notice, EmergencyNotice) or notice.content != sha256(content):
             raise CommitmentMismatch("the content is not the one the notice names")
+
+        engagement.ledger.check(stated, engagement.now())
 
         async def once() -> AsyncIterator[bytes]:
             yield content

@@ -96,7 +96,8 @@ class DisclosureServiceServicer:
         """Puts an emergency notice into the log and hands the lab's safety team what it shows. A notice to
         `LAB_SAFETY` and `REGULATOR` is never refused for what it says.
 
-        Fails with `COMMITMENT_MISMATCH` if the content is not the one the notice names, and as `State` does.
+        Fails with `COMMITMENT_MISMATCH` if the content is not the one the notice names, `SIZE_LIMIT_EXCEEDED` over
+        1 MiB, and as `State` does.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

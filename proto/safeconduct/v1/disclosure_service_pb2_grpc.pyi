@@ -55,7 +55,8 @@ class DisclosureServiceStub:
     """Puts an emergency notice into the log and hands the lab's safety team what it shows. A notice to
     `LAB_SAFETY` and `REGULATOR` is never refused for what it says.
 
-    Fails with `COMMITMENT_MISMATCH` if the content is not the one the notice names, and as `State` does.
+    Fails with `COMMITMENT_MISMATCH` if the content is not the one the notice names, `SIZE_LIMIT_EXCEEDED` over
+    1 MiB, and as `State` does.
     """
     Release: _grpc.UnaryUnaryMultiCallable[_disclosure_service_pb2.ReleaseRequest, _disclosure_service_pb2.ReleaseResponse]
     """Logs the release of one class to one recipient. The lab logs an early release as well, because the
@@ -99,7 +100,8 @@ class DisclosureServiceAsyncStub(DisclosureServiceStub):
     """Puts an emergency notice into the log and hands the lab's safety team what it shows. A notice to
     `LAB_SAFETY` and `REGULATOR` is never refused for what it says.
 
-    Fails with `COMMITMENT_MISMATCH` if the content is not the one the notice names, and as `State` does.
+    Fails with `COMMITMENT_MISMATCH` if the content is not the one the notice names, `SIZE_LIMIT_EXCEEDED` over
+    1 MiB, and as `State` does.
     """
     Release: _aio.UnaryUnaryMultiCallable[_disclosure_service_pb2.ReleaseRequest, _disclosure_service_pb2.ReleaseResponse]  # type: ignore[assignment]
     """Logs the release of one class to one recipient. The lab logs an early release as well, because the
@@ -158,7 +160,8 @@ class DisclosureServiceServicer(metaclass=_abc_1.ABCMeta):
         """Puts an emergency notice into the log and hands the lab's safety team what it shows. A notice to
         `LAB_SAFETY` and `REGULATOR` is never refused for what it says.
 
-        Fails with `COMMITMENT_MISMATCH` if the content is not the one the notice names, and as `State` does.
+        Fails with `COMMITMENT_MISMATCH` if the content is not the one the notice names, `SIZE_LIMIT_EXCEEDED` over
+        1 MiB, and as `State` does.
         """
 
     @_abc_1.abstractmethod
