@@ -33,6 +33,7 @@ from attestations.views import parse_line
 from tests.support.world import World, check, packed
 from tests.support.world_agreement import trust
 from tests.support.world_suite import make_tasks
+from tests.support.world_views import all_but
 
 Parser = Callable[[bytes], object]
 _INTERESTING = (
@@ -86,6 +87,8 @@ def parsers() -> dict[str, Parser]:
 def evidence() -> Mapping[str, bytes]:
     """Return the members of a small evidence file of the last stage."""
     world = World(tasks=make_tasks(10, size=12))
+    place = world.steps.index(("release", "S5", "C8", "REGULATOR"))
+    world.steps[place] = ("release", "S5", "C8", "REGULATOR", all_but(1, 2))
     members = world.members("S5", "REGULATOR")
     return {"index.dsse.json": world.index(members, "S5", "REGULATOR"), **members}
 
@@ -101,6 +104,7 @@ def corpus() -> tuple[bytes, ...]:
         *log[:8],
         *log[-3:],
         *members["suite-leaves.jsonl"].splitlines()[:2],
+        *members["view.jsonl"].splitlines()[:3],
         *{document.payload_type: document.payload for document in entries}.values(),
         parse_envelope(members["agreement.dsse.json"]).payload,
         parse_bundle(members["attestation.sigstore.json"]).payload,
