@@ -28,6 +28,8 @@ Kind = Literal[
     "delivery",
     "event",
     "release",
+    "amendment",
+    "termination",
 ]
 KINDS = frozenset(get_args(Kind))
 

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from auditor_client.commands import disclosing, publishing, running, setup, suites
+from auditor_client.commands import disclosing, negotiating, publishing, running, setup, suites
 
 app = typer.Typer(
     name="auditor",
@@ -18,7 +18,18 @@ app = typer.Typer(
 )
 app.command("init")(setup.init)
 app.add_typer(suites.app, name="suite")
-app.command("propose")(running.propose)
+for _command in (
+    negotiating.propose,
+    negotiating.review,
+    negotiating.counter,
+    negotiating.accept,
+    negotiating.reject,
+    negotiating.withdraw,
+    negotiating.conclude,
+    negotiating.amend,
+    negotiating.terminate,
+):
+    app.command(_command.__name__)(_command)
 app.command("run")(running.run)
 app.command("grade")(running.grade)
 app.command("close")(running.close)

@@ -27,6 +27,7 @@ class History:
     close: CloseStatement | None = None
     close_digest: str | None = None
     registration_digest: str | None = None
+    registration_index: str = "0"
     manifest_digest: str | None = None
     delivered: bool = False
 
@@ -43,11 +44,13 @@ def read_history(mirror: Mirror, *, skew_seconds: int) -> History:
 
 def _read(entry: LogEntry, history: History, skew: timedelta) -> None:
     first, last = entry.documents[0], entry.documents[-1]
-    at = parse_time(LogReceipt.parse(last.payload).logged_at)
+    receipt = LogReceipt.parse(last.payload)
+    at = parse_time(receipt.logged_at)
     name, argument = None, None
     match entry.kind:
         case "registration":
             name, history.registration_digest = "REGISTERED", first.digest
+            history.registration_index = receipt.log_index
         case "runtime":
             history.runtimes[first.digest] = RuntimeStatement.parse(first.payload)
         case "close":

@@ -34,6 +34,8 @@ from attestations.errors import (
 )
 from attestations.keys import EnrolledKey, KeyUse
 from attestations.log_entries import LogEntry, parse_entry
+from attestations.negotiation.ending import check_grounds
+from attestations.negotiation.messages import Concluded, Sides, Terminated, open_message
 from auditor_client.engagement import Engagement
 from auditor_client.ports import Journal
 
@@ -75,6 +77,8 @@ class LeafChecker:
     def __init__(self, engagement: Engagement, journal: Journal) -> None:
         self._engagement = engagement
         self._journal = journal
+        self.amended: Envelope | None = None
+        """The amendment in force, if one was seen in the log."""
 
     def check(self, leaf: bytes) -> LeafFacts:
         """Return what the leaf says.
@@ -97,6 +101,9 @@ class LeafChecker:
         elif entry.kind == "close":
             self._two(entry)
             self._close(first)
+        elif entry.kind in ("amendment", "termination"):
+            self._two(entry)
+            self._revision(first)
         elif entry.kind == "event":
             self._two(entry)
             self._event(first)
@@ -161,6 +168,19 @@ class LeafChecker:
         self._same(self._engagement.opened(envelope, CloseStatement, *keys))
         if self._journal.recall(sent_name(envelope)) is None:
             raise LogEquivocation("the log holds a close statement we never signed", document=envelope.digest)
+
+    def _revision(self, envelope: Envelope) -> None:
+        agreement = self._engagement.agreement
+        lab, auditor = agreement.lab_key(KeyUse.AGREEMENT), agreement.auditor_key(KeyUse.AGREEMENT)
+        # Our own signature under it says that we agreed; what it may change is for the rules of negotiation.
+        message = open_message("lab", [envelope], Sides(lab, auditor, tuple(self._engagement.known)))
+        if isinstance(message, Concluded):
+            self.amended = envelope
+        elif isinstance(message, Terminated):
+            check_grounds(agreement, message)
+            self._same(message.document)
+        else:
+            raise MalformedEnvelope("a leaf holds another document than its kind", document=envelope.digest)
 
     def _event(self, envelope: Envelope) -> None:
         keys: list[EnrolledKey] = [self._engagement.agreement.lab_key(KeyUse.AGREEMENT)]

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from attestations.errors import FileUnusable
+from lab_server.commands import negotiating
 from lab_server.home import Home, admit, create_home
 from lab_server.settings import load_settings
 
@@ -93,6 +94,20 @@ def fsck(home: HomeOption = _HOME) -> None:
 
     for line in asyncio.run(check_store(Home(home))):
         typer.echo(line)
+
+
+for _command in (
+    negotiating.offers,
+    negotiating.review,
+    negotiating.counter,
+    negotiating.accept,
+    negotiating.reject,
+    negotiating.withdraw,
+    negotiating.conclude,
+    negotiating.amend,
+    negotiating.terminate,
+):
+    app.command(_command.__name__)(_command)
 
 
 def _write_ready(path: Path, address: str) -> None:

@@ -29,7 +29,7 @@ def classes_up_to(stage: str) -> tuple[str, ...]:
 
 
 def check_releases(parties: Parties, transcript: Transcript) -> None:
-    """Check every release of the log against the policy and the registered key.
+    """Check every release of the log against the policy in force at its leaf and the registered key.
 
     Raises:
         RecipientNotPermitted, DisclosureEarly, DisclosureOverdue, HazardFieldExposed, KeyCommitmentMismatch.
@@ -37,7 +37,7 @@ def check_releases(parties: Parties, transcript: Transcript) -> None:
     """
     for release in transcript.releases:
         check_release_checkpoint(release, parties, transcript)
-        _check_rule(parties.agreement.policy, release)
+        _check_rule(release.agreement.policy, release)
         _check_key(release, transcript)
         _check_time(parties, release)
 
@@ -128,7 +128,7 @@ def _check_key(release: LoggedRelease, transcript: Transcript) -> None:
 
 
 def _check_time(parties: Parties, release: LoggedRelease) -> None:
-    policy = parties.agreement.policy
+    policy = release.agreement.policy
     skew = timedelta(seconds=parties.agreement.timing.skew_seconds)
     logged = parse_time(release.logged_at)
     document = release.document

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TypeVar
 
-from attestations.digests import sha256
+from attestations.documents.agreement import Agreement
 from attestations.documents.base import Document, parse_time
 from attestations.documents.engagement import (
     CloseStatement,
@@ -21,15 +21,12 @@ from attestations.documents.engagement import (
 )
 from attestations.envelope import open_document
 from attestations.errors import (
-    AttestationKeyUnbound,
-    AttestationNonceMismatch,
     AttributionFailed,
     CloseStatementMismatch,
     ExchangeOmitted,
     MalformedEnvelope,
     PreRegistrationAltered,
     RegistrationTooLate,
-    RuntimeDowngrade,
     SafeconductError,
 )
 from attestations.keys import EnrolledKey
@@ -39,6 +36,8 @@ from attestations.policy.evaluate import Bounds, Seen
 from attestations.verify.closing import check_close
 from attestations.verify.exchanges import ExchangePass
 from attestations.verify.parties import Parties
+from attestations.verify.revising import Revisions
+from attestations.verify.runtime import check_runtime
 from attestations.verify.stating import open_event
 from attestations.verify.steps import Step
 
@@ -55,6 +54,7 @@ class LoggedRelease:
     logged_at: str
     root: bytes  # of the log before this leaf
     events_before: tuple[Seen, ...]
+    agreement: Agreement  # in force at this leaf
 
 
 @dataclass
@@ -62,6 +62,7 @@ class Transcript:
     """What one pass over the log established, and the first error of each step."""
 
     exchanges: ExchangePass
+    revisions: Revisions
     size: int = 0
     root: bytes = b""
     registration: PreRegistration | None = None
@@ -86,6 +87,11 @@ class Transcript:
         """The lab's time of the last leaf that was followed."""
         return self.exchanges.last_time
 
+    @property
+    def agreement(self) -> Agreement:
+        """The agreement in force where the reading has come to: as last amended."""
+        return self.revisions.in_force.agreement
+
 
 def read_log(lines: Iterable[bytes], parties: Parties) -> Transcript:
     """Read every leaf. Errors are kept by step; the Merkle root is computed to the end in any case."""
@@ -106,7 +112,7 @@ class _Reader:
         self._parties = parties
         self._skew = timedelta(seconds=parties.agreement.timing.skew_seconds)
         self._pass = ExchangePass(parties)
-        self.transcript = Transcript(self._pass)
+        self.transcript = Transcript(self._pass, Revisions(parties))
         self._kinds: dict[str, tuple[Step, _Handler]] = {
             "registration": (Step.REGISTRATION, self._registration),
             "runtime": (Step.RUNTIME, self._runtime),
@@ -120,6 +126,8 @@ class _Reader:
             "delivery": (Step.DISCLOSURE, self._delivery),
             "event": (Step.DISCLOSURE, self._event),
             "release": (Step.DISCLOSURE, self._release),
+            "amendment": (Step.AGREEMENT, self._revision),
+            "termination": (Step.AGREEMENT, self._revision),
         }
 
     def step(self, line: bytes, index: int, frontier: Frontier) -> None:
@@ -158,6 +166,7 @@ class _Reader:
             if self.transcript.close is not None:
                 raise ExchangeOmitted("the run goes on after its close statement", leaf=str(index))
             method(entry, index)
+            self.transcript.revisions.check_begins(entry.kind, self._pass.last_time)
 
         return handle
 
@@ -179,7 +188,7 @@ class _Reader:
         self._pass.runtime(entry.documents[0].digest, document)
         self.transcript.runtimes[entry.documents[0].digest] = document
         try:
-            _check_runtime(document, self._parties)
+            check_runtime(document, self._parties)
         except SafeconductError as error:
             self._note(Step.RUNTIME, error)
 
@@ -251,9 +260,26 @@ class _Reader:
         receipt = self._pass.receipt(entry, index)
         transcript = self.transcript
         transcript.releases.append(
-            LoggedRelease(document, index, receipt.logged_at, frontier.root(), tuple(transcript.events))
+            LoggedRelease(
+                document,
+                index,
+                receipt.logged_at,
+                frontier.root(),
+                tuple(transcript.events),
+                transcript.agreement,
+            )
         )
         self._seen("RELEASED", f"{document.content_class}:{document.recipient}", receipt)
+
+    def _revision(self, entry: LogEntry, index: int, _: Frontier) -> None:
+        receipt, transcript = self._pass.receipt(entry, index), self.transcript
+        try:
+            transcript.revisions.take(entry, receipt, events=transcript.events, used=self._pass.tally.meter)
+        except SafeconductError as error:
+            self._note(Step.AGREEMENT, error)
+            return
+        self._pass.amend(transcript.agreement)
+        transcript.stated |= {"lab": receipt.logged_at, "auditor": receipt.logged_at}
 
     def _own(self, entry: LogEntry, kind: type[D], key: EnrolledKey) -> D:
         if len(entry.documents) != 2:  # noqa: PLR2004 - a document and the lab's receipt
@@ -269,13 +295,3 @@ class _Reader:
     def _seen(self, name: str, argument: str | None, receipt: LogReceipt) -> None:
         moment = parse_time(receipt.logged_at)
         self.transcript.events.append(Seen(name, argument, Bounds(moment - self._skew, moment + self._skew)))
-
-
-def _check_runtime(document: RuntimeStatement, parties: Parties) -> None:
-    agreed = parties.agreement.runtime.level
-    if document.level < agreed:
-        raise RuntimeDowngrade(f"{document.level} was run where {agreed} was agreed", level=document.level)
-    if document.nonce != sha256(bytes.fromhex(parties.digest) + document.boot.encode()):
-        raise AttestationNonceMismatch("the runtime statement answers another challenge")
-    if document.level != "RA0" and (document.report is None or document.report_format is None):
-        raise AttestationKeyUnbound("a runtime level above RA0 without runtime evidence")

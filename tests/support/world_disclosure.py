@@ -55,6 +55,7 @@ class Disclosure:
     registration_digest: str = ""
     suite_root: str = ""
     registered_at: str = ""
+    registered_index: str = "0"
     results: tuple[Result, ...] = ()
     validity: Validity | None = None
 
@@ -219,7 +220,7 @@ class Disclosure:
                 "digest": self.registration_digest,
                 "suiteRoot": self.suite_root,
                 "tasks": len(self.tasks),
-                "logIndex": "0",
+                "logIndex": self.registered_index,
             },
             "arms": ["as_shipped"],
             "runtime": {"level": "RA0", "evidence": [run.evidence]},
