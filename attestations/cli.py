@@ -89,6 +89,19 @@ def verify(
 
 
 @app.command()
+def consent(
+    amendment: Annotated[Path, typer.Argument(help="An amendment as lab or auditor wrote it with `amend --unsigned`.")],
+    identity: Annotated[Path, typer.Option(help="Your folder with identity.json and keys/.")],
+    agreement: Annotated[Path | None, typer.Option(help="The agreement it supersedes, to see what changes.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Sign it and write it here; without, it is only shown.")] = None,
+) -> None:
+    """Read an amendment that touches a rule protecting you, and sign it if you agree."""
+    from attestations.commands.consenting import consent as read_and_sign  # noqa: PLC0415
+
+    read_and_sign(amendment, identity, agreement, out)
+
+
+@app.command()
 def trust(
     identities: Annotated[list[Path], typer.Argument(help="identity.json files, obtained out of band.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Where to write the trust file.")] = Path("trust.json"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from attestations.documents.agreement import Agreement
 from attestations.documents.base import parse_time
 from attestations.documents.engagement import LogReceipt, Release
 from attestations.ledger import Ledger
@@ -13,7 +14,7 @@ from attestations.release_time import made_at_or_never
 from attestations.statements import open_statement
 
 _SHOWN = {"registration": "REGISTERED", "close": "RUN_CLOSED", "delivery": "DELIVERED"}
-FOLLOWED = (*_SHOWN, "event", "statement", "release")
+FOLLOWED = (*_SHOWN, "event", "statement", "release", "amendment")
 
 
 def follow(ledger: Ledger, entry: LogEntry, agreement: str) -> None:
@@ -30,6 +31,8 @@ def follow(ledger: Ledger, entry: LogEntry, agreement: str) -> None:
     leaf = int(receipt.log_index)
     if entry.kind in _SHOWN:
         ledger.seen(_SHOWN[entry.kind], around(receipt.logged_at, ledger))
+    elif entry.kind == "amendment":
+        ledger.agreement = Agreement.parse(first.payload)
     elif entry.kind == "release":
         document = Release.parse(first.payload)
         at = made_at_or_never(document.after, receipt.logged_at, ledger.agreement)

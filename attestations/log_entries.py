@@ -29,6 +29,8 @@ Kind = Literal[
     "event",
     "release",
     "statement",
+    "amendment",
+    "termination",
 ]
 KINDS = frozenset(get_args(Kind))
 

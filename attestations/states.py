@@ -17,21 +17,27 @@ E = TypeVar("E", bound=StrEnum)
 
 
 class Negotiation(StrEnum):
-    """Where one engagement's negotiation stands."""
+    """Where one engagement's negotiation stands; the last four keep an agreement in force or its obligations alive."""
 
     NONE = "NONE"
     OFFERED = "OFFERED"
     ACCEPTED = "ACCEPTED"
     CONCLUDED = "CONCLUDED"
+    REVISING = "REVISING"
+    REVISION_ACCEPTED = "REVISION_ACCEPTED"
+    TERMINATED = "TERMINATED"
 
 
 class NegotiationEvent(StrEnum):
-    """What can happen in a negotiation."""
+    """What can happen in a negotiation, whichever side does it."""
 
     OFFER = "OFFER"
+    WITHDRAW = "WITHDRAW"
+    REJECT = "REJECT"
     ACCEPT = "ACCEPT"
     CONCLUDE = "CONCLUDE"
     EXPIRE = "EXPIRE"
+    TERMINATE = "TERMINATE"
 
 
 class Phase(StrEnum):
@@ -134,6 +140,8 @@ NEGOTIATION: Mapping[Negotiation, Mapping[NegotiationEvent, Negotiation]] = {
     Negotiation.NONE: {NegotiationEvent.OFFER: Negotiation.OFFERED},
     Negotiation.OFFERED: {
         NegotiationEvent.OFFER: Negotiation.OFFERED,
+        NegotiationEvent.WITHDRAW: Negotiation.NONE,
+        NegotiationEvent.REJECT: Negotiation.NONE,
         NegotiationEvent.ACCEPT: Negotiation.ACCEPTED,
         NegotiationEvent.EXPIRE: Negotiation.NONE,
     },
@@ -141,7 +149,23 @@ NEGOTIATION: Mapping[Negotiation, Mapping[NegotiationEvent, Negotiation]] = {
         NegotiationEvent.CONCLUDE: Negotiation.CONCLUDED,
         NegotiationEvent.EXPIRE: Negotiation.NONE,
     },
-    Negotiation.CONCLUDED: {},
+    Negotiation.CONCLUDED: {
+        NegotiationEvent.OFFER: Negotiation.REVISING,
+        NegotiationEvent.TERMINATE: Negotiation.TERMINATED,
+    },
+    Negotiation.REVISING: {
+        NegotiationEvent.OFFER: Negotiation.REVISING,
+        NegotiationEvent.WITHDRAW: Negotiation.CONCLUDED,
+        NegotiationEvent.REJECT: Negotiation.CONCLUDED,
+        NegotiationEvent.ACCEPT: Negotiation.REVISION_ACCEPTED,
+        NegotiationEvent.EXPIRE: Negotiation.CONCLUDED,
+        NegotiationEvent.TERMINATE: Negotiation.TERMINATED,
+    },
+    Negotiation.REVISION_ACCEPTED: {
+        NegotiationEvent.CONCLUDE: Negotiation.CONCLUDED,
+        NegotiationEvent.EXPIRE: Negotiation.CONCLUDED,
+    },
+    Negotiation.TERMINATED: {},
 }
 
 PHASES: Mapping[Phase, Mapping[PhaseEvent, Phase]] = {

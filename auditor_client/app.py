@@ -29,9 +29,10 @@ from auditor_client.intending import Question
 from auditor_client.journal.sqlite import SqliteJournal
 from auditor_client.mirror import Mirror
 from auditor_client.observing import open_log
-from auditor_client.proposing import AGREEMENT, Proposal, open_engagement
+from auditor_client.proposing import Proposal, open_current
 from auditor_client.registering import REGISTRATION, Design
 from auditor_client.settings import Settings, load_settings
+from auditor_client.talking import Negotiator, negotiator
 from auditor_client.transport.channel import Credentials, check_pin, open_channel, spki_digest
 from auditor_client.transport.lab import GrpcLab
 
@@ -58,8 +59,20 @@ class Auditor:
     clock: SystemClock
     log: structlog.typing.FilteringBoundLogger
 
-    def proposal(self) -> Proposal:
-        """Return what we propose to the lab."""
+    def negotiator(self, mirror: Mirror | None = None) -> Negotiator:
+        """Return the negotiation over our engagement; with a copy of the log, amendments are held against it."""
+        return negotiator(
+            self.settings.engagement,
+            lab_identity=self.lab_identity,
+            keys=self.keys,
+            lab=self.lab,
+            journal=self.journal,
+            clock=self.clock,
+            mirror=mirror,
+        )
+
+    def proposal(self, hours: float) -> Proposal:
+        """Return what we propose to the lab, in offers that are valid for so many hours."""
         home, lab_tls, our_tls = self.home, self.lab_identity.tls, self.identity.tls
         if lab_tls is None or our_tls is None:
             raise ConfigurationInvalid("an identity file lacks its TLS certificate", field="tls")
@@ -70,6 +83,7 @@ class Auditor:
             recipients=[parse_identity(home.read(home.path / path)) for path in self.settings.recipients],
             auditor_tls=spki_digest(our_tls.encode()),
             lab_tls=spki_digest(lab_tls.encode()),
+            hours=hours,
         )
 
     def engagement(self) -> Engagement:
@@ -78,10 +92,9 @@ class Auditor:
         Raises:
             PhaseViolation: there is none yet.
         """
-        kept = self.journal.recall(AGREEMENT)
-        if kept is None:
+        engagement = open_current(self.journal, self.keys)
+        if engagement is None:
             raise PhaseViolation("there is no agreement yet: run `safeconduct auditor propose`")
-        engagement = open_engagement(kept, self.keys)
         pins = engagement.agreement.transport
         check_pin((self.lab_identity.tls or "").encode(), pins.gateway, whose="lab")
         check_pin((self.identity.tls or "").encode(), pins.auditor, whose="auditor")

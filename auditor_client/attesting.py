@@ -99,7 +99,7 @@ def attest(
             digest=history.registration_digest,
             suite_root=registration.suite.root,
             tasks=registration.suite.tasks,
-            log_index="0",
+            log_index=history.registration_index,
         ),
         arms=registration.arms,
         runtime=RuntimeClaim(level=min(levels, default="RA0"), evidence=tuple(sorted(history.runtimes))),

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from auditor_client.commands import disclosing, publishing, running, setup, stating, suites
+from auditor_client.commands import disclosing, negotiating, publishing, running, setup, stating, suites
 
 app = typer.Typer(
     name="auditor",
@@ -18,7 +18,18 @@ app = typer.Typer(
 )
 app.command("init")(setup.init)
 app.add_typer(suites.app, name="suite")
-app.command("propose")(running.propose)
+for _command in (
+    negotiating.propose,
+    negotiating.review,
+    negotiating.counter,
+    negotiating.accept,
+    negotiating.reject,
+    negotiating.withdraw,
+    negotiating.conclude,
+    negotiating.amend,
+    negotiating.terminate,
+):
+    app.command(_command.__name__)(_command)
 app.command("run")(running.run)
 app.command("grade")(running.grade)
 app.command("close")(running.close)
@@ -26,8 +37,8 @@ app.command("seal")(disclosing.seal)
 app.command("release")(disclosing.release)
 app.command("publish")(publishing.publish)
 app.command("status")(disclosing.status)
-for _command in stating.COMMANDS:
-    app.command(_command.__name__)(_command)
+for _stating in stating.COMMANDS:
+    app.command(_stating.__name__)(_stating)
 
 
 def main() -> None:

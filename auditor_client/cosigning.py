@@ -26,6 +26,7 @@ from auditor_client.mirror import Mirror
 from auditor_client.ports import Clock, Journal, Lab
 
 COSIGNED = "checkpoint"
+IN_FORCE = "agreement-in-force"  # as last amended; absent until there is an amendment
 
 
 class _Expected(NamedTuple):
@@ -82,6 +83,8 @@ class Cosigner:
             note = parse_note(await self._lab.checkpoint(self._engagement.digest))
             checkpoint = self._open(note)
             await self._follow(checkpoint)
+            if self._checker.amended is not None:
+                await self._journal.remember(IN_FORCE, self._checker.amended.to_bytes())
             at = self._clock.now()
             signed = cosign(note, name=self._engagement.cosigner, signer=self._engagement.keys.cosign, at=at).to_text()
             await self._journal.remember(COSIGNED, signed.encode())

@@ -40,6 +40,11 @@ class Engagement:
         return self.envelope.digest
 
     @cached_property
+    def first(self) -> Agreement:
+        """The agreement as first concluded; what happened before an amendment is judged by it."""
+        return Agreement.parse(self.envelope.payload)
+
+    @cached_property
     def known(self) -> Sequence[EnrolledKey]:
         """Every signing key of both sides."""
         return self.agreement.signing_keys()

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from attestations.documents.agreement import Agreement
-from attestations.documents.engagement import CloseStatement, Release, RuntimeStatement
+from attestations.documents.engagement import CloseStatement, LogReceipt, Release, RuntimeStatement
 from attestations.following import follow
 from attestations.ledger import Breach, Ledger
 from attestations.log_entries import LogEntry, parse_entry
@@ -28,6 +28,7 @@ class History:
     close: CloseStatement | None = None
     close_digest: str | None = None
     registration_digest: str | None = None
+    registration_index: str = "0"
     manifest_digest: str | None = None
     delivered: bool = False
 
@@ -63,6 +64,7 @@ def _read(entry: LogEntry, history: History) -> None:
     match entry.kind:
         case "registration":
             history.registration_digest = first.digest
+            history.registration_index = LogReceipt.parse(entry.documents[-1].payload).log_index
         case "runtime":
             history.runtimes[first.digest] = RuntimeStatement.parse(first.payload)
         case "close":

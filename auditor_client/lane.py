@@ -25,6 +25,7 @@ from attestations.errors import (
     SealedOpenFailed,
     WorkerUnavailable,
 )
+from attestations.reasons import BY_REASON
 from auditor_client.answering import ReceivedAnswer
 from auditor_client.campaign_state import Ending, Pending, Session
 from auditor_client.checking import CheckedPromise, CheckedRecord, check_promise, check_record, check_refusal
@@ -32,7 +33,6 @@ from auditor_client.desk import Desk
 from auditor_client.intending import Prepared, intend, restored
 from auditor_client.opening import SessionKeeper
 from auditor_client.ports import Promised, Recorded, Refused, SealedFrame, Stream
-from auditor_client.reasons import BY_REASON
 from auditor_client.runtime_evidence import Runtime
 
 

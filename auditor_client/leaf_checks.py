@@ -33,6 +33,8 @@ from attestations.errors import (
 )
 from attestations.keys import KeyUse
 from attestations.log_entries import LogEntry, parse_entry
+from attestations.negotiation.ending import check_grounds
+from attestations.negotiation.messages import Concluded, Sides, Terminated, open_message
 from attestations.notes import parse_note
 from attestations.release_time import cosigned_time
 from attestations.statements import open_statement
@@ -77,6 +79,8 @@ class LeafChecker:
     def __init__(self, engagement: Engagement, journal: Journal) -> None:
         self._engagement = engagement
         self._journal = journal
+        self.amended: Envelope | None = None
+        """The amendment in force, if one was seen in the log."""
 
     def check(self, leaf: bytes) -> LeafFacts:
         """Return what the leaf says.
@@ -99,6 +103,9 @@ class LeafChecker:
         elif entry.kind == "close":
             self._two(entry)
             self._close(first)
+        elif entry.kind in ("amendment", "termination"):
+            self._two(entry)
+            self._revision(first)
         elif entry.kind in ("event", "statement"):
             self._two(entry)
             self._statement(first, entry.kind)
@@ -182,6 +189,19 @@ class LeafChecker:
             raise MalformedEnvelope("a statement stands in a leaf of another kind", kind=kind)
         if "auditor" in stated.roles and self._journal.recall(sent_name(envelope)) is None:
             raise LogEquivocation("the log holds a statement we never made", document=envelope.digest)
+
+    def _revision(self, envelope: Envelope) -> None:
+        agreement = self._engagement.agreement
+        lab, auditor = agreement.lab_key(KeyUse.AGREEMENT), agreement.auditor_key(KeyUse.AGREEMENT)
+        # Our own signature under it says that we agreed; what it may change is for the rules of negotiation.
+        message = open_message("lab", [envelope], Sides(lab, auditor, tuple(self._engagement.known)))
+        if isinstance(message, Concluded):
+            self.amended = envelope
+        elif isinstance(message, Terminated):
+            check_grounds(agreement, message)
+            self._same(message.document)
+        else:
+            raise MalformedEnvelope("a leaf holds another document than its kind", document=envelope.digest)
 
     def _same(self, document: Document) -> None:
         if getattr(document, "agreement", None) != self._engagement.digest:

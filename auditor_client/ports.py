@@ -6,7 +6,7 @@ Envelopes cross the `Lab` port unopened: whoever asked checks what came back. Ev
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,6 +29,13 @@ class OfferAnswer(NamedTuple):
 
     accept: Envelope
     agreement: Envelope
+
+
+class LabMessage(NamedTuple):
+    """What the lab has said in a negotiation, and when by its clock."""
+
+    documents: tuple[Envelope, ...]
+    made_at: str
 
 
 class OpenedSession(NamedTuple):
@@ -112,12 +119,32 @@ class Lab(Protocol):
         """Return what the lab would agree to."""
         ...
 
-    async def offer(self, offer: Envelope) -> OfferAnswer:
-        """Propose an agreement."""
+    async def offer(self, offer: Envelope, consents: Envelope | None = None) -> OfferAnswer | None:
+        """Propose an agreement or an amendment; None while a person at the lab decides."""
         ...
 
-    async def conclude(self, agreement: Envelope) -> None:
-        """Bring the agreement into force."""
+    async def accept(self, accept: Envelope, agreement: Envelope) -> Envelope | None:
+        """Accept the lab's offer; returns the agreement with both signatures if the lab concludes at once."""
+        ...
+
+    async def conclude(self, agreement: Envelope) -> Envelope | None:
+        """Bring the agreement into force; returns the receipt of an amendment."""
+        ...
+
+    async def withdraw(self, withdrawal: Envelope) -> None:
+        """Take our offer off the table."""
+        ...
+
+    async def reject(self, rejection: Envelope) -> None:
+        """Decline the lab's offer."""
+        ...
+
+    async def terminate(self, termination: Envelope) -> Envelope | None:
+        """End the agreement; returns the receipt once it stands in the log."""
+        ...
+
+    async def negotiation(self, engagement: str, *, start: int) -> Sequence[LabMessage]:
+        """Return what the lab has said in a negotiation from its `start`-th message on, at most 8 messages."""
         ...
 
     async def register(self, registration: Envelope) -> Envelope:
@@ -198,6 +225,10 @@ class Journal(Protocol):
 
     async def remember(self, name: str, value: bytes) -> None:
         """Keep a value under a name; a later one replaces it."""
+        ...
+
+    async def remember_new(self, values: Mapping[str, bytes]) -> bool:
+        """Keep values under new names in one step, or return False and keep none if one is taken."""
         ...
 
     def recall(self, name: str) -> bytes | None:

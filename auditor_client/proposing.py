@@ -1,34 +1,39 @@
-"""Comes to an agreement with a lab: its terms, our offer, its signature lock, both signatures."""
+"""Comes to an agreement with a lab: its terms, our offer, a signature lock, both signatures."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
 
-from attestations.documents.agreement import Accept, Agreement, Offer, Party, Terms, Transport
+from attestations.documents.agreement import Agreement, Terms, Transport
 from attestations.documents.base import format_time, parse_time
 from attestations.envelope import Envelope, open_document, parse_envelope
 from attestations.errors import (
-    AgreementDigestMismatch,
-    OfferExpired,
     PeerBindingMismatch,
     SignerRoleMismatch,
 )
 from attestations.identity import Identity
 from attestations.keys import KeyUse
-from attestations.policy.lint import lint
-from auditor_client.engagement import AuditorKeys, Engagement, signed
+from attestations.negotiation.ledger import Stand
+from attestations.negotiation.messages import Concluded, Message, Sides, open_signed
+from attestations.negotiation.speaking import until
+from attestations.negotiation.thread import Thread
+from auditor_client.cosigning import IN_FORCE
+from auditor_client.engagement import AuditorKeys, Engagement
 from auditor_client.ports import Clock, Journal, Lab
+from auditor_client.talking import Negotiator, negotiator
 
 AGREEMENT = "agreement"
-_OFFER = "offer"
-_VALID = timedelta(minutes=10)  # the lab's signature lock holds as long, so it is kept short
+TERMS = "terms"
+_VALID_HOURS = 1 / 6  # the lab's signature lock holds as long, so it is kept short where no person has to read
+_MARGIN = timedelta(seconds=5)
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """What we bring to the table besides the lab's terms."""
+    """What we bring to the table besides the lab's terms; our offer is valid for `hours`."""
 
     engagement: str
     lab: Identity
@@ -36,10 +41,27 @@ class Proposal:
     recipients: Sequence[Identity]
     auditor_tls: str
     lab_tls: str
+    hours: float = _VALID_HOURS
 
 
-async def propose(proposal: Proposal, *, lab: Lab, journal: Journal, keys: AuditorKeys, clock: Clock) -> Engagement:
-    """Bring an agreement into force on the lab's own terms, or return the one already in force.
+async def propose(
+    proposal: Proposal,
+    *,
+    lab: Lab,
+    journal: Journal,
+    keys: AuditorKeys,
+    clock: Clock,
+    changes: dict[str, Any] | None = None,
+) -> Engagement | None:
+    """Bring an agreement into force, or take up where we stand; None while a person at the lab decides.
+
+    Args:
+        proposal: who we are and what we are to agree on.
+        lab: the lab.
+        journal: where everything we say is kept before the lab hears it.
+        keys: our signers.
+        clock: tells the time.
+        changes: parts of the agreement in which we ask for something else than the lab's terms.
 
     Raises:
         PeerBindingMismatch: the terms pin another TLS key than the lab's identity file.
@@ -47,28 +69,38 @@ async def propose(proposal: Proposal, *, lab: Lab, journal: Journal, keys: Audit
         TermsRefused, SignatureLocked, OfferExpired: as the lab says.
         AgreementDigestMismatch: the lab signed something else than what was offered.
     """
-    concluded = journal.recall(AGREEMENT)
-    if concluded is not None:
-        engagement = open_engagement(concluded, keys)
-        await lab.conclude(engagement.envelope)
-        return engagement
-    offer = await _offer(proposal, lab=lab, journal=journal, keys=keys, clock=clock)
-    document = Offer.parse(offer.payload)
-    answer = await lab.offer(offer)
-    lab_key = proposal.lab.party().key(KeyUse.AGREEMENT)
-    accept = open_document(answer.accept, Accept, required=(lab_key,))
-    body = document.body.to_bytes()
-    if accept.offer != offer.digest or answer.agreement.payload != body or accept.agreement != answer.agreement.digest:
-        raise AgreementDigestMismatch("the lab accepted something else than was offered", offer=offer.digest)
-    open_document(answer.agreement, Agreement, required=(lab_key,))
-    if clock.now() > parse_time(accept.valid_until):
-        raise OfferExpired("the lab's acceptance has expired", valid_until=accept.valid_until)
-    ours = signed(document.body, keys.agreement)
-    both = Envelope(ours.payload_type, ours.payload, (*answer.agreement.signatures, *ours.signatures))
-    engagement = open_engagement(both.to_bytes(), keys)
-    await journal.remember(AGREEMENT, both.to_bytes())
-    await lab.conclude(both)
-    return engagement
+    kept = journal.recall(AGREEMENT)
+    if kept is not None:
+        await lab.conclude(open_engagement(kept, keys).envelope)
+        return open_current(journal, keys)
+    talks = negotiator(proposal.engagement, lab_identity=proposal.lab, keys=keys, lab=lab, journal=journal, clock=clock)
+    stood = await talks.sync()
+    if stood.thread.in_force is None and stood.thread.lock is None:
+        stood = await _offer(proposal, talks, stood, changes)
+    return await settle(talks, stood, keys)
+
+
+async def settle(talks: Negotiator, stood: Stand, keys: AuditorKeys) -> Engagement | None:
+    """Conclude what the lab has accepted, and return the agreement in force; None while none is.
+
+    What we conclude counts for this folder once the lab has it.
+
+    Raises:
+        ProtectedClauseViolation, AmendmentRetroactive, PhaseViolation: the lab may not log this amendment; what it
+            was to supersede stays in force.
+        OfferExpired: our signature came too late for a first agreement; it takes another engagement's name.
+    """
+    if stood.thread.lock is not None and stood.thread.lock.by == "lab":
+        stood = await talks.step(lambda thread, _: [talks.voice.conclude(thread)])
+        await talks.deliver()
+    for entry in reversed(stood.entries):
+        message = entry.message(talks.talk.sides) if entry.documents else None
+        in_force = stood.thread.in_force
+        if isinstance(message, Concluded) and in_force is not None and message.envelope.digest == in_force.digest:
+            name = AGREEMENT if message.agreement.supersedes is None else IN_FORCE
+            await talks.journal.remember(name, message.envelope.to_bytes())
+            break
+    return open_current(talks.journal, keys)
 
 
 def open_engagement(data: bytes, keys: AuditorKeys) -> Engagement:
@@ -95,21 +127,41 @@ def open_engagement(data: bytes, keys: AuditorKeys) -> Engagement:
     return Engagement(agreement, envelope, keys)
 
 
-async def _offer(proposal: Proposal, *, lab: Lab, journal: Journal, keys: AuditorKeys, clock: Clock) -> Envelope:
-    kept = journal.recall(_OFFER)
-    n, previous = 0, None
-    if kept is not None:
-        envelope = parse_envelope(kept)
-        earlier = Offer.parse(envelope.payload)
-        if parse_time(earlier.valid_until) > clock.now() + timedelta(seconds=5):
-            return envelope  # a crash lost the answer: the same offer gives the same answer
-        n, previous = earlier.n + 1, envelope.digest
-    terms = _terms(await lab.terms(), proposal)
-    lint(terms.policy)
-    now = clock.now()
+def open_current(journal: Journal, keys: AuditorKeys) -> Engagement | None:
+    """Return the engagement under its agreement as last amended, or None while there is no agreement.
+
+    Its digest stays that of the first agreement: it is the engagement's name in every document.
+    """
+    first, amended = journal.recall(AGREEMENT), journal.recall(IN_FORCE)
+    if first is None:
+        return None
+    engagement = open_engagement(first, keys)
+    if amended is None:
+        return engagement
+    sides = (engagement.agreement.lab_key(KeyUse.AGREEMENT), keys.agreement.key)
+    current, _ = open_signed(parse_envelope(amended), sides, Sides(*sides, tuple(engagement.known)))
+    return replace(engagement, agreement=current)
+
+
+async def fetch_terms(proposal: Proposal, lab: Lab, journal: Journal) -> Terms:
+    """Return the lab's terms, checked against its identity file, and keep them for reviews."""
+    envelope = await lab.terms()
+    terms = _terms(envelope, proposal)
+    await journal.remember(TERMS, envelope.to_bytes())
+    return terms
+
+
+def kept_terms(journal: Journal) -> Terms | None:
+    """Return the terms that were last fetched."""
+    kept = journal.recall(TERMS)
+    return None if kept is None else Terms.parse(parse_envelope(kept).payload)
+
+
+def proposed(proposal: Proposal, terms: Terms, now: datetime, changes: dict[str, Any] | None = None) -> Agreement:
+    """Return the agreement the lab's terms give us, with our changes."""
     agreement = Agreement(
         engagement=proposal.engagement,
-        parties=(terms.lab, proposal.auditor.party(), *(_reader(recipient) for recipient in proposal.recipients)),
+        parties=(terms.lab, proposal.auditor.party(), *(recipient.party() for recipient in proposal.recipients)),
         transport=Transport(gateway=terms.gateway, auditor=proposal.auditor_tls),
         variants=terms.variants,
         scope=terms.scope,
@@ -121,10 +173,27 @@ async def _offer(proposal: Proposal, *, lab: Lab, journal: Journal, keys: Audito
         policy=terms.policy,
         created_at=format_time(now),
     )
-    offer = Offer(n=n, previous=previous, valid_until=format_time(now + _VALID), body=agreement)
-    envelope = signed(offer, keys.agreement)
-    await journal.remember(_OFFER, envelope.to_bytes())
-    return envelope
+    return agreement.model_copy(update=changes or {})
+
+
+async def _offer(proposal: Proposal, talks: Negotiator, stood: Stand, changes: dict[str, Any] | None) -> Stand:
+    table = stood.thread.table
+    # An offer of ours that is still good stays: whoever sends it again gets the same answer.
+    again = table is not None and table.by == "auditor" and _good(table.offer.valid_until, talks.clock.now())
+    if not again or changes is not None:
+        terms = await fetch_terms(proposal, talks.lab, talks.journal)
+
+        def decide(thread: Thread, now: datetime) -> list[Message]:
+            body = proposed(proposal, terms, now, changes)
+            return [talks.voice.offer(thread, body, until(now, proposal.hours))]
+
+        await talks.step(decide)
+    await talks.deliver()
+    return await talks.stand()
+
+
+def _good(valid_until: str, now: datetime) -> bool:
+    return parse_time(valid_until) > now + _MARGIN
 
 
 def _terms(envelope: Envelope, proposal: Proposal) -> Terms:
@@ -139,7 +208,3 @@ def _terms(envelope: Envelope, proposal: Proposal) -> Terms:
     if terms.auditor != proposal.auditor.id:
         raise PeerBindingMismatch("the terms are for another auditor", auditor=proposal.auditor.id)
     return terms
-
-
-def _reader(identity: Identity) -> Party:
-    return identity.party()

@@ -21,6 +21,7 @@ from attestations.envelope import Envelope, parse_envelope
 from attestations.errors import PreRegistrationAltered
 from attestations.grading import grader_digest
 from auditor_client.campaign_state import Item
+from auditor_client.cosigning import IN_FORCE
 from auditor_client.engagement import Engagement, signed
 from auditor_client.frozen_suite import FrozenSuite
 from auditor_client.leaf_checks import sent_name
@@ -58,7 +59,8 @@ async def register(
     """
     envelope = await _registration(suite, design, key=key, engagement=engagement, journal=journal, clock=clock)
     receipt = engagement.opened(await lab.register(envelope), LogReceipt)
-    if (receipt.kind, receipt.document, receipt.log_index) != ("registration", envelope.digest, "0"):
+    first = receipt.log_index == "0" or journal.recall(IN_FORCE) is not None  # only amendments may come before
+    if (receipt.kind, receipt.document, first) != ("registration", envelope.digest, True):
         raise PreRegistrationAltered("the lab did not register our suite as the first leaf", index=receipt.log_index)
     await journal.schedule(schedule(suite, design, key))
     return envelope

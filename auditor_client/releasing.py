@@ -62,7 +62,7 @@ class Releaser:
 
     def history(self) -> History:
         """Return what the log says so far."""
-        return read_history(self.mirror, self.engagement.agreement, self.engagement.digest)
+        return read_history(self.mirror, self.engagement.first, self.engagement.digest)
 
     async def release(self, wanted: Wanted) -> tuple[str, ...]:
         """Release what is wanted and cosign the log with the releases in it.

@@ -8,7 +8,6 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import grpc
@@ -16,10 +15,15 @@ import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from attestations.digests import sha256
 from attestations.documents.agreement import Terms
 from attestations.documents.base import format_time
+from attestations.envelope import sign_document
 from attestations.errors import ConfigurationInvalid, PortInUse, SafeconductError, StoreFailed
 from attestations.identity import Identity, parse_identity
+from lab_server.admitted import Admitted
+from lab_server.carrying import Carrying
+from lab_server.clock import SystemClock
 from lab_server.disclosing import Disclosing
 from lab_server.engagements import Engagements
 from lab_server.exchanging import Exchanging
@@ -28,7 +32,7 @@ from lab_server.interceptors.errors import TranslateErrors
 from lab_server.interceptors.identity import IdentifyCaller
 from lab_server.interceptors.limits import LimitCalls
 from lab_server.interceptors.logs import LogCalls
-from lab_server.negotiating import Admitted, Negotiating
+from lab_server.negotiating import Negotiating
 from lab_server.offering import terms_for
 from lab_server.opening import Opening
 from lab_server.ports import Clock, ServedVariant
@@ -62,6 +66,7 @@ GRACE_SECONDS = 5.0
 DRAIN_SECONDS = 20.0
 PURGE_SECONDS = 300.0
 MEND_SECONDS = 1.0
+WISH_SECONDS = 0.3
 _OPTIONS = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.so_reuseport", 0),
@@ -79,15 +84,6 @@ _SERVICES = {
     )
 }
 log = structlog.get_logger()
-
-
-class SystemClock:
-    """The machine's clock, in whole milliseconds."""
-
-    def now(self) -> datetime:
-        """Return the present instant in UTC."""
-        moment = datetime.now(UTC)
-        return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 @dataclass(frozen=True)
@@ -131,7 +127,9 @@ async def lab(home: Home, settings: Settings) -> AsyncIterator[Running]:
         served = await worker.start()
         terms = [_admitted(home, settings, grant, identity, auditor, served, clock) for grant, auditor in auditors]
         for auditor in terms:
-            await auditor.terms()  # what cannot be offered is said now, not to the first auditor who asks
+            # What cannot be offered is said now, not to the first auditor who asks; commands beside us read it.
+            offered = sign_document(await auditor.terms(), keys.agreement)
+            await store.save_terms(auditor.identity.id, offered.to_bytes())
 
         steps = Steps()
         engagements = Engagements(keys=keys, store=store, clock=clock)
@@ -167,6 +165,7 @@ async def lab(home: Home, settings: Settings) -> AsyncIterator[Running]:
             asyncio.create_task(_purge(store, clock)),
             asyncio.create_task(_mend(engagements, exchanging)),
             asyncio.create_task(_state_own(home, engagements, disclosing)),
+            asyncio.create_task(_carry_out(Carrying(store=store, negotiating=negotiating))),
         ]
         try:
             yield Running(f"{settings.listen.address.rpartition(':')[0]}:{port}", aborted)
@@ -190,7 +189,7 @@ def _admitted(
     async def terms() -> Terms:
         return terms_for(home, settings, grant, identity, auditor, served, clock.now())
 
-    return Admitted(auditor, spki_pin(auditor.tls or ""), terms)
+    return Admitted(auditor, spki_pin(auditor.tls or ""), terms, grant.review, grant.offer_hours)
 
 
 async def _restored(engagements: Engagements, exchanging: Exchanging) -> int:
@@ -268,6 +267,17 @@ async def _state_own(home: Home, engagements: Engagements, disclosing: Disclosin
         except (SafeconductError, OSError) as error:
             log.warning("outbox_not_read", why=type(error).__name__)
         await asyncio.sleep(LOOK_SECONDS)
+
+
+async def _carry_out(carrying: Carrying) -> None:
+    # What people decided with `lab conclude` and `lab terminate` beside us.
+    while True:
+        await asyncio.sleep(WISH_SECONDS)
+        try:
+            for name in await carrying.carry_out():
+                log.info("decision_carried_out", negotiation=sha256(name.encode()))
+        except StoreFailed as error:
+            log.warning("decision_not_carried_out", why=error.message)
 
 
 async def _mend(engagements: Engagements, exchanging: Exchanging) -> None:

@@ -54,6 +54,15 @@ class BudgetBook:
             requests=str(self.requests), input_tokens=str(self.input_tokens), output_tokens=str(self.output_tokens)
         )
 
+    def committed(self) -> Meter:
+        """Return the running totals with everything that open Promises may still use."""
+        reserved = self._reserved.values()
+        return Meter(
+            requests=str(self.requests + len(self._reserved)),
+            input_tokens=str(self.input_tokens + sum(item.input_tokens for item in reserved)),
+            output_tokens=str(self.output_tokens + sum(item.output_tokens for item in reserved)),
+        )
+
     def left(self) -> Quota:
         """Return what can still be promised."""
         reserved = self._reserved.values()

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from attestations.errors import FileUnusable
-from lab_server.commands import stating
+from lab_server.commands import negotiating, stating
 from lab_server.home import Home, admit, create_home
 from lab_server.settings import load_settings
 
@@ -96,7 +96,18 @@ def fsck(home: HomeOption = _HOME) -> None:
         typer.echo(line)
 
 
-for _command in stating.COMMANDS:
+for _command in (
+    negotiating.offers,
+    negotiating.review,
+    negotiating.counter,
+    negotiating.accept,
+    negotiating.reject,
+    negotiating.withdraw,
+    negotiating.conclude,
+    negotiating.amend,
+    negotiating.terminate,
+    *stating.COMMANDS,
+):
     app.command(_command.__name__)(_command)
 
 

@@ -9,16 +9,18 @@ from dataclasses import dataclass, field
 from attestations.canonical import parse_canonical
 from attestations.digests import sha256
 from attestations.documents.agreement import Agreement
-from attestations.documents.base import decode, format_time
+from attestations.documents.base import decode, format_time, parse_time
 from attestations.documents.disclosing import Abort
 from attestations.documents.engagement import RuntimeStatement, SessionGrant, StatusCounts
 from attestations.documents.exchange import Intent, Promise, Record
+from attestations.documents.negotiation import Termination
 from attestations.envelope import Envelope
 from attestations.errors import LogRollback, PhaseViolation, SessionUnknown
 from attestations.following import around, follow
 from attestations.keys import EnrolledKey, KeyUse
 from attestations.ledger import Ledger
 from attestations.log_entries import Kind, LogEntry, parse_entry
+from attestations.negotiation.thread import InForce
 from attestations.policy.evaluate import Bounds
 from attestations.states import PHASES, Exchange, Phase, PhaseEvent, advance
 from lab_server.budget import BudgetBook
@@ -85,6 +87,8 @@ class Engagement:
         self.digest = envelope.digest
         self.log = log
         log.only = "registration"
+        self.in_force = InForce(envelope.digest, agreement)
+        self.ending: Termination | None = None
         self.book = BudgetBook(agreement.budget)
         self.phase = Phase.AGREED
         self.sessions: dict[str, Session] = {}
@@ -137,6 +141,14 @@ class Engagement:
         """Raise `PhaseViolation` where no session and no exchange may begin."""
         if self.phase not in (Phase.PREREGISTERED, Phase.RUNNING):
             raise PhaseViolation(f"nothing begins in {self.phase.value}", state=self.phase.value)
+        if self.ending is not None and parse_time(self.ending.effective_at) <= self.log.time():
+            raise PhaseViolation("the agreement has ended", state="TERMINATED")
+
+    def amend(self, envelope: Envelope) -> None:
+        """Go on under an amendment that stands in the log; the engagement keeps its name, keys, models and log."""
+        self.agreement = Agreement.parse(envelope.payload)
+        self.in_force = InForce(envelope.digest, self.agreement)
+        self.book.budget = self.agreement.budget
 
     def status_counts(self) -> StatusCounts:
         """Return how the Promises ended."""
@@ -223,6 +235,10 @@ class Engagement:
             self.move(PhaseEvent.RELEASE)
         elif entry.kind == "statement" and first.payload_type == Abort.payload_type:
             self.move(PhaseEvent.ABORT)
+        elif entry.kind == "amendment":
+            self.amend(first)
+        elif entry.kind == "termination":
+            self.ending = Termination.parse(first.payload)
 
 
 _TIMES = ("loggedAt", "grantedAt", "promisedAt", "refusedAt", "finishedAt")

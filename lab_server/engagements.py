@@ -76,6 +76,16 @@ class Engagements:
         self._by_digest[engagement.digest] = engagement
         return engagement
 
+    async def refresh(self) -> None:
+        """Take in agreements that another process has concluded."""
+        for stored in await self._store.agreements():
+            if stored.digest not in self._by_digest:
+                self.add(parse_envelope(stored.envelope))
+
+    def named(self, digest: str) -> Engagement | None:
+        """Return the engagement of this agreement, whoever asks."""
+        return self._by_digest.get(digest)
+
     def add(self, envelope: Envelope) -> Engagement:
         """Add an agreement that both sides have signed; again changes nothing."""
         return self._by_digest.get(envelope.digest) or self._by_digest.setdefault(envelope.digest, self._made(envelope))

@@ -62,7 +62,7 @@ async def _check_engagement(store: SqliteStore, stored: StoredAgreement) -> str:
     await _check_cosigned(store, parties, [leaf.data for leaf in leaves])
     frames = await _check_frames(store, stored.digest, [leaf.data for leaf in leaves if leaf.kind == "record"])
     assert log.exchanges is not None  # noqa: S101 - read_log sets it
-    meter, budget = log.exchanges.tally.meter, parties.agreement.budget
+    meter, budget = log.exchanges.tally.meter, log.agreement.budget
     for name in ("requests", "input_tokens", "output_tokens"):
         if int(getattr(meter, name)) > int(getattr(budget, name)):
             raise BudgetExhausted(f"more {name} were used than agreed", rule=name)

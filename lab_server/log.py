@@ -27,6 +27,7 @@ from lab_server.keyring import LabKeys
 from lab_server.ports import Clock, NewFrames, Store, StoredLeaf
 
 MAX_LEAVES_ANSWERED = 256
+BESIDE: frozenset[Kind] = frozenset({"amendment", "termination"})  # may come before the suite is registered
 
 
 class EngagementLog:
@@ -115,7 +116,7 @@ class EngagementLog:
             LogRollback: the log does not extend what was cosigned.
         """
         self.check_whole()
-        if self.only not in (None, kind):
+        if self.only not in (None, kind) and not (self.only == "registration" and kind in BESIDE):
             raise PhaseViolation(f"the next leaf of this log is its {self.only}", kind=kind)
         index, now = self._tree.size, self.time()
         stated = format_time(now)
@@ -140,10 +141,17 @@ class EngagementLog:
                 self._settled.set()
         return documents
 
-    async def append_receipted(self, kind: Kind, document: Envelope) -> Envelope:
-        """Log a document with the lab's receipt and return the receipt."""
+    async def append_receipted(
+        self, kind: Kind, document: Envelope, *, check: Callable[[datetime], None] | None = None
+    ) -> Envelope:
+        """Log a document with the lab's receipt and return the receipt.
+
+        `check` may refuse at the very time the leaf would get; then nothing is logged.
+        """
 
         def build(index: str, now: str) -> list[Envelope]:
+            if check is not None:
+                check(parse_time(now))
             receipt = LogReceipt(
                 agreement=self._agreement, kind=kind, document=document.digest, log_index=index, logged_at=now
             )

@@ -1,47 +1,50 @@
-"""How an agreement comes into force: terms for one auditor, a full offer, a signature lock, both signatures."""
+"""What the gateway does with an auditor's messages: takes them by the common rules, and answers where it may itself."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from decimal import Decimal
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
 
-from attestations.documents.agreement import Accept, Access, Agreement, Budget, Offer, Terms
 from attestations.documents.base import parse_time
-from attestations.envelope import Envelope, open_document, parse_envelope, sign_document
-from attestations.errors import (
-    AgreementDigestMismatch,
-    OfferExpired,
-    OfferSuperseded,
-    PeerBindingMismatch,
-    SignatureLocked,
-    TermsRefused,
+from attestations.documents.negotiation import Offer, Reject, Termination, Withdraw
+from attestations.envelope import Envelope, parse_envelope, sign_document
+from attestations.errors import ConfigurationInvalid, PeerBindingMismatch, PhaseViolation, RateLimited, TermsRefused
+from attestations.negotiation.ledger import Entry, Stand, Talk, judge, stand, step
+from attestations.negotiation.messages import (
+    Accepted,
+    Concluded,
+    Message,
+    Offered,
+    Sides,
+    Terminated,
+    open_message,
+    open_signed,
 )
-from attestations.identity import Identity
-from attestations.keys import KeyUse
-from attestations.policy.lint import lint
-from attestations.states import NEGOTIATION, Negotiation, NegotiationEvent, advance
+from attestations.negotiation.thread import Thread, apply
+from lab_server.admitted import Admitted
+from lab_server.amending import Amending
 from lab_server.engagement import Engagement
 from lab_server.engagements import Engagements
 from lab_server.keyring import LabKeys
-from lab_server.ports import Clock, Store, StoredAgreement, StoredOffer
+from lab_server.ports import Clock, Store
 from lab_server.steps import Steps, carried_through
+from lab_server.talking import Talks
+from lab_server.within_terms import check_fixed, check_terms
 
-LATEST_OFFER_HOURS = 24  # a longer lock would let an offeror hold the lab's signature (protocol study 4.3)
+MESSAGES_AT_ONCE = 8  # each may hold an agreement of a megabyte, and a message of the wire holds sixteen
+MOST_OFFERS = 200  # over one engagement; more is a flood, not a negotiation
 
 
-@dataclass(frozen=True)
-class Admitted:
-    """An auditor this lab deals with: who it is, its TLS key, and the terms for it."""
+class Answer(NamedTuple):
+    """The lab's acceptance, and the agreement with its signature."""
 
-    identity: Identity
-    tls: str
-    terms: Callable[[], Awaitable[Terms]]
+    accept: Envelope
+    agreement: Envelope
 
 
 class Negotiating:
-    """Answers offers; the lab agrees to everything within its terms and to nothing else."""
+    """Answers auditors; a lab that reviews by hand answers later, from another process."""
 
     def __init__(
         self,
@@ -54,97 +57,184 @@ class Negotiating:
         steps: Steps,
     ) -> None:
         self._by_tls = {auditor.tls: auditor for auditor in admitted}
+        self._by_id = {auditor.identity.id: auditor for auditor in admitted}
         self._engagements = engagements
         self._keys = keys
         self._store = store
         self._clock = clock
         self._steps = steps
-        self._lock = asyncio.Lock()
+        self._talks = Talks(keys=keys, store=store)
+        self._amending = Amending(store=store)
 
     async def terms(self, peer: str) -> Envelope:
         """Return the signed terms for the calling auditor."""
         return sign_document(await self._auditor(peer).terms(), self._keys.agreement)
 
     @carried_through
-    async def offer(self, envelope: Envelope, *, peer: str) -> tuple[Envelope, Envelope]:
-        """Return our acceptance and the agreement with our signature; the same for the same offer.
+    async def offer(self, envelope: Envelope, consents: Envelope | None, *, peer: str) -> Answer | None:
+        """Take an offer and return our acceptance, or None while a person decides; the same for the same offer.
 
         Raises:
-            TermsRefused: it asks for more than our terms; the fact `field` says where.
-            PolicyUnsatisfiable, OfferExpired, OfferSuperseded, SignatureLocked.
+            TermsRefused: it asks for what we do not give; the fact `field` says where.
+            PolicyUnsatisfiable and what `apply` and `judge` raise.
         """
         auditor = self._auditor(peer)
-        key = auditor.identity.party().key(KeyUse.AGREEMENT)
-        offer = open_document(envelope, Offer, required=(key,))
-        body = offer.body
-        name = _name(auditor, body.engagement)
-        async with self._lock:
-            kept = await self._store.offer(name)
-            if kept is not None:
-                if kept.offer == envelope.digest:
-                    return _read(kept)
-                state = self._state(kept)
-                if state is Negotiation.ACCEPTED:
-                    raise SignatureLocked(
-                        "another offer is accepted until it expires", engagement=body.engagement, until=kept.valid_until
-                    )
-                if state is Negotiation.CONCLUDED:
-                    raise OfferSuperseded("an agreement is in force for this engagement", engagement=body.engagement)
-            self._check_time(offer)
-            lint(body.policy)
-            _compare(body, await auditor.terms(), auditor)
-            advance(NEGOTIATION, Negotiation.OFFERED, NegotiationEvent.ACCEPT)
-            agreement = sign_document(body, self._keys.agreement)
-            accept = sign_document(
-                Accept(
-                    engagement=body.engagement,
-                    offer=envelope.digest,
-                    agreement=agreement.digest,
-                    valid_until=offer.valid_until,
-                ),
-                self._keys.agreement,
-            )
-            await self._store.save_offer(
-                StoredOffer(
-                    name,
-                    Negotiation.ACCEPTED.value,
-                    envelope.digest,
-                    agreement.digest,
-                    accept.to_bytes() + b"\n" + agreement.to_bytes(),
-                    offer.valid_until,
-                )
-            )
-            return accept, agreement
+        documents = [envelope, *([] if consents is None else [consents])]
+        message = open_message("auditor", documents, self._talks.sides(auditor.identity))
+        if not isinstance(message, Offered):
+            raise PhaseViolation("this is not an offer")
+        terms = await auditor.terms()
+        voice = self._talks.voice(auditor.identity)
+
+        def decide(thread: Thread, now: datetime) -> Sequence[Message]:
+            after = apply(thread, message, now)
+            if message.envelope.digest in thread.seen:
+                return []
+            body = message.offer.body
+            if len(thread.known) >= MOST_OFFERS:
+                raise RateLimited("too many offers over one engagement", rule="offers", limit=str(MOST_OFFERS))
+            judge(thread, message, None, now)
+            _check_length(message.offer, now, auditor.offer_hours)
+            if thread.in_force is None:
+                check_fixed(body, terms, auditor.identity, auditor.tls)
+            if auditor.review == "manual":
+                return [message]
+            try:
+                check_terms(body, terms)
+            except TermsRefused:
+                if auditor.review == "outside_terms":
+                    return [message]
+                raise
+            return [message, voice.accept(after)]
+
+        talk = await self._ready(auditor, message.offer.body.engagement)
+        return _answer(await step(talk, decide, self._clock.now()), envelope.digest, talk)
 
     @carried_through
-    async def conclude(self, envelope: Envelope, *, peer: str) -> Engagement:
+    async def accept(self, accept: Envelope, agreement: Envelope, *, peer: str) -> Envelope | None:
+        """Take the auditor's acceptance of our offer; returns the agreement with both signatures if we conclude."""
+        auditor = self._auditor(peer)
+        message = open_message("auditor", [accept, agreement], self._talks.sides(auditor.identity))
+        if not isinstance(message, Accepted):
+            raise PhaseViolation("this is not an acceptance")
+        talk = await self._ready(auditor, message.document.engagement)
+        stood = await step(talk, lambda *_: [message], self._clock.now())
+        in_force = stood.thread.in_force
+        if in_force is not None and in_force.digest == message.agreement.digest:
+            return _concluded(stood, in_force.digest, talk)
+        if auditor.review == "manual":
+            return None
+        return await self._conclude(auditor, talk)
+
+    @carried_through
+    async def conclude(self, envelope: Envelope, *, peer: str) -> tuple[Engagement, Envelope | None]:
         """Put an agreement with both signatures in force; again changes nothing.
+
+        Returns:
+            The engagement, and for an amendment the receipt of its leaf.
 
         Raises:
             AgreementDigestMismatch: it is not the one we accepted.
             OfferExpired: our acceptance has expired.
             MissingRoleSignature, SignatureInvalid: not both sides signed it.
+            ProtectedClauseViolation, AmendmentRetroactive, PhaseViolation: it may not enter the log.
         """
         auditor = self._auditor(peer)
-        theirs = auditor.identity.party().key(KeyUse.AGREEMENT)
-        agreement = open_document(
-            envelope, Agreement, required=(self._keys.agreement.key, theirs), known=(self._keys.record.key,)
-        )
-        async with self._lock:
-            kept = await self._store.offer(_name(auditor, agreement.engagement))
-            if kept is None or kept.agreement != envelope.digest:
-                raise AgreementDigestMismatch("this is not the agreement we accepted", engagement=agreement.engagement)
-            state = self._state(kept)
-            if state is Negotiation.CONCLUDED:
-                return self._engagements.add(envelope)
-            if state is Negotiation.NONE:
-                raise OfferExpired("our acceptance has expired", engagement=agreement.engagement)
-            advance(NEGOTIATION, state, NegotiationEvent.CONCLUDE)
-            await self._store.conclude(
-                StoredAgreement(envelope.digest, envelope.to_bytes()),
-                kept._replace(state=Negotiation.CONCLUDED.value),
-            )
-            return self._engagements.add(envelope)
+        sides = self._talks.sides(auditor.identity)
+        agreement, consenting = open_signed(envelope, (sides.lab, sides.auditor), sides)
+        talk = await self._ready(auditor, agreement.engagement)
+        return await self._bring_into_force(talk, Concluded("auditor", envelope, agreement, consenting))
+
+    @carried_through
+    async def take(self, envelope: Envelope, kind: type[Withdraw | Reject], *, peer: str) -> None:
+        """Take a withdrawal or a rejection."""
+        auditor = self._auditor(peer)
+        message = open_message("auditor", [envelope], self._talks.sides(auditor.identity))
+        document = kind.parse(envelope.payload)
+        talk = await self._ready(auditor, document.engagement)
+        await step(talk, lambda *_: [message], self._clock.now())
+
+    @carried_through
+    async def terminate(self, envelope: Envelope, *, peer: str) -> Envelope | None:
+        """Take a termination; returns the receipt once it stands in the log, None while our signature is missing."""
+        auditor = self._auditor(peer)
+        message = open_message("auditor", [envelope], self._talks.sides(auditor.identity))
+        document = Termination.parse(envelope.payload)
+        engagement = self._engagements.get(document.agreement, peer=peer)
+        if not isinstance(message, Terminated):
+            raise PhaseViolation("this is not a termination")
+        talk = await self._ready(auditor, engagement.agreement.engagement)
+        return await self._end(talk, engagement, message)
+
+    async def messages(self, engagement: str, start: int, *, peer: str) -> list[Entry]:
+        """Return our messages in one negotiation from `start` on, a page of them."""
+        auditor = self._auditor(peer)
+        talk = await self._ready(auditor, engagement)
+        stood = await stand(talk, self._clock.now())
+        first = stood.thread.first
+        if first is not None and self._engagements.named(first) is None:
+            await self._engagements.refresh()
+        ours = [entry for entry in stood.entries if entry.by == "lab" and entry.documents]
+        return ours[start : start + MESSAGES_AT_ONCE]
+
+    @carried_through
+    async def conclude_ours(self, auditor: str, engagement: str) -> Envelope:
+        """Conclude an offer of ours that the auditor has accepted: what a person at the lab has asked for."""
+        self.sides_of(auditor)
+        admitted = self._by_id[auditor]
+        return await self._conclude(admitted, await self._ready(admitted, engagement))
+
+    @carried_through
+    async def end_ours(self, auditor: str, message: Terminated) -> Envelope | None:
+        """Log a termination that a person at the lab has signed; None while the auditor's signature is missing."""
+        admitted = self._by_id[auditor]
+        engagement = self._engagements.named(message.document.agreement)
+        if engagement is None:
+            raise PhaseViolation("no agreement is in force that could end")
+        return await self._end(await self._ready(admitted, engagement.agreement.engagement), engagement, message)
+
+    def sides_of(self, auditor: str) -> Sides:
+        """Return both sides' agreement keys; an auditor that is no longer admitted is unknown."""
+        admitted = self._by_id.get(auditor)
+        if admitted is None:
+            raise ConfigurationInvalid(f"{auditor} is not admitted", field="auditor")
+        return self._talks.sides(admitted.identity)
+
+    async def _conclude(self, auditor: Admitted, talk: Talk) -> Envelope:
+        stood = await stand(talk, self._clock.now())
+        message = self._talks.voice(auditor.identity).conclude(stood.thread)
+        await self._bring_into_force(talk, message)
+        return message.envelope
+
+    async def _bring_into_force(self, talk: Talk, message: Concluded) -> tuple[Engagement, Envelope | None]:
+        now = self._clock.now()
+        stood = await stand(talk, now)
+        if _concluded(stood, message.envelope.digest, talk) is None:
+            apply(stood.thread, message, now)  # refuse before anything enters the log
+        if message.agreement.supersedes is None:
+            await step(talk, lambda *_: [message], now)
+            return self._engagements.add(message.envelope), None
+        engagement = self._engagements.named(stood.thread.first or "")
+        if engagement is None:
+            raise PhaseViolation("no agreement is in force that could be amended")
+        receipt = await self._amending.enter(engagement, message)
+        await step(talk, lambda *_: [message], now)
+        return engagement, receipt
+
+    async def _end(self, talk: Talk, engagement: Engagement, message: Terminated) -> Envelope | None:
+        now = self._clock.now()
+        receipt = engagement.receipts.get(message.envelope.digest)
+        if receipt is None:
+            after = apply((await stand(talk, now)).thread, message, now)
+            if after.terminated is not None:
+                receipt = await self._amending.end(engagement, message)
+        await step(talk, lambda *_: [message], now)
+        return receipt
+
+    async def _ready(self, auditor: Admitted, engagement: str) -> Talk:
+        talk = self._talks.talk(auditor.identity, engagement)
+        await self._talks.catch_up(talk)
+        return talk
 
     def _auditor(self, peer: str) -> Admitted:
         auditor = self._by_tls.get(peer)
@@ -152,83 +242,25 @@ class Negotiating:
             raise PeerBindingMismatch("the TLS key is not that of an admitted auditor")
         return auditor
 
-    def _state(self, kept: StoredOffer) -> Negotiation:
-        state = Negotiation(kept.state)
-        if state is Negotiation.ACCEPTED and self._clock.now() > parse_time(kept.valid_until):
-            return advance(NEGOTIATION, state, NegotiationEvent.EXPIRE)
-        return state
 
-    def _check_time(self, offer: Offer) -> None:
-        now, until = self._clock.now(), parse_time(offer.valid_until)
-        if now > until:
-            raise OfferExpired("the offer has expired", valid_until=offer.valid_until)
-        if (until - now).total_seconds() > LATEST_OFFER_HOURS * 3600:
-            raise TermsRefused("an offer is valid for at most a day", field="validUntil")
+def _check_length(offer: Offer, now: datetime, hours: int) -> None:
+    if (parse_time(offer.valid_until) - now).total_seconds() > hours * 3600:
+        raise TermsRefused(f"an offer is valid for at most {hours} hours", field="validUntil")
 
 
-def _name(auditor: Admitted, engagement: str) -> str:
-    # A space is in no name: two auditors may call their engagements alike and never learn of each other.
-    return f"{auditor.identity.id} {engagement}"
+def _answer(stood: Stand, offer: str, talk: Talk) -> Answer | None:
+    for entry in reversed(stood.entries):
+        if entry.by == "lab" and entry.documents:
+            message = entry.message(talk.sides)
+            if isinstance(message, Accepted) and message.document.offer == offer:
+                return Answer(message.envelope, message.agreement)
+    return None
 
 
-def _read(kept: StoredOffer) -> tuple[Envelope, Envelope]:
-    accept, agreement = kept.response.split(b"\n")
-    return parse_envelope(accept), parse_envelope(agreement)
-
-
-def _compare(body: Agreement, terms: Terms, auditor: Admitted) -> None:
-    """Refuse what lies outside the terms, naming the field."""
-    if body.party("lab") != terms.lab:
-        raise TermsRefused("the offer names other keys of ours", field="parties")
-    if body.party("auditor") != auditor.identity.party():
-        raise TermsRefused("the offer names other keys of the auditor than were admitted", field="parties")
-    if (body.transport.gateway, body.transport.auditor) != (terms.gateway, auditor.tls):
-        raise TermsRefused("the offer pins other TLS keys", field="transport")
-    offered = {variant.id: variant for variant in terms.variants}
-    if any(offered.get(variant.id) != variant for variant in body.variants):
-        raise TermsRefused("the offer names a variant we do not serve as described", field="variants")
-    _within_scope(body, terms)
-    _within_budget(body.budget, terms.budget)
-    if not _within_access(body.access, terms.access):
-        raise TermsRefused("the dates of access lie outside our terms", field="access")
-    if body.supersedes is not None:
-        raise TermsRefused("we do not amend agreements yet", field="supersedes")
-    if body.timing != terms.timing:
-        raise TermsRefused("the deadlines are not ours", field="timing")
-    if body.origin != f"{terms.origin_prefix.rstrip('/')}/{body.engagement}":
-        raise TermsRefused("the log's name is not ours", field="origin")
-    if body.runtime != terms.runtime:
-        raise TermsRefused("we do not run at this level", field="runtime")
-    if body.policy != terms.policy:
-        raise TermsRefused("the disclosure policy is not the one of our terms", field="policy")
-    if body.witnesses.quorum:
-        raise TermsRefused("we have not agreed to witnesses", field="witnesses")
-
-
-def _within_access(wanted: Access, ours: Access) -> bool:
-    return (
-        parse_time(ours.not_before) <= parse_time(wanted.not_before)
-        and parse_time(wanted.not_after) <= parse_time(ours.not_after)
-        and Decimal(wanted.business_days) <= Decimal(ours.business_days)
-    )
-
-
-def _within_scope(body: Agreement, terms: Terms) -> None:
-    scope, ours = body.scope, terms.scope
-    within = {
-        "variants": set(scope.variants) <= set(ours.variants),
-        "operations": set(scope.operations) <= set(ours.operations),
-        "tools": ours.tools or not scope.tools,
-        "maxTopLogprobs": scope.max_top_logprobs <= ours.max_top_logprobs,
-        "maxOutputTokens": scope.max_output_tokens <= ours.max_output_tokens,
-        "maxSessions": scope.max_sessions <= ours.max_sessions,
-    }
-    for field, holds in within.items():
-        if not holds:
-            raise TermsRefused(f"the offer asks for more than our terms: {field}", field=f"scope.{field}")
-
-
-def _within_budget(wanted: Budget, ours: Budget) -> None:
-    for field in type(ours).model_fields:
-        if int(getattr(wanted, field)) > int(getattr(ours, field)):
-            raise TermsRefused(f"the offer asks for more than our terms: {field}", field=f"budget.{field}")
+def _concluded(stood: Stand, digest: str, talk: Talk) -> Envelope | None:
+    for entry in reversed(stood.entries):
+        if entry.documents:
+            envelope = parse_envelope(entry.documents[0])
+            if envelope.digest == digest and isinstance(entry.message(talk.sides), Concluded):
+                return envelope
+    return None

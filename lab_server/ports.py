@@ -35,15 +35,15 @@ class StoredAgreement(NamedTuple):
     envelope: bytes
 
 
-class StoredOffer(NamedTuple):
-    """Where one negotiation stands; `name` is the auditor's and the engagement's, as no two auditors may meet in it."""
+class StoredWish(NamedTuple):
+    """What a person at the lab has decided and only the holder of the log can do; `answer` says how it ended.
+
+    `name` is the auditor's and the engagement's, as no two auditors may meet in it.
+    """
 
     name: str
-    state: str
-    offer: str
-    agreement: str
-    response: bytes
-    valid_until: str
+    wish: bytes
+    answer: str | None
 
 
 class NewFrames(NamedTuple):
@@ -58,16 +58,37 @@ class NewFrames(NamedTuple):
 class Store(Protocol):
     """The lab's memory. Each method is one transaction and returns once it is durable, or raises `StoreFailed`."""
 
-    async def save_offer(self, offer: StoredOffer) -> None:
-        """Keep the state of one negotiation, replacing what was kept."""
+    async def add_entries(
+        self, name: str, position: int, entries: Sequence[bytes], agreement: StoredAgreement | None = None
+    ) -> bool:
+        """Keep steps of one negotiation from `position` on, and with them an agreement that comes into force.
+
+        Returns False, and changes nothing, if that is not the next place: another process was faster.
+        """
         ...
 
-    async def offer(self, name: str) -> StoredOffer | None:
-        """Return the state of one negotiation."""
+    async def entries(self, name: str) -> list[bytes]:
+        """Return every step of one negotiation in order."""
         ...
 
-    async def conclude(self, agreement: StoredAgreement, offer: StoredOffer) -> None:
-        """Put an agreement in force; again with the same bytes changes nothing."""
+    async def negotiations(self) -> list[str]:
+        """Return the names of all negotiations."""
+        ...
+
+    async def save_terms(self, auditor: str, terms: bytes) -> None:
+        """Keep the terms one auditor is offered."""
+        ...
+
+    async def terms(self, auditor: str) -> bytes | None:
+        """Return the terms one auditor was last offered."""
+        ...
+
+    async def save_wish(self, wish: StoredWish) -> None:
+        """Keep what a person has decided, or how it ended, replacing what was kept for the negotiation."""
+        ...
+
+    async def wishes(self) -> list[StoredWish]:
+        """Return every wish, answered or not."""
         ...
 
     async def agreements(self) -> list[StoredAgreement]:
@@ -91,6 +112,10 @@ class Store(Protocol):
 
     def leaves(self, agreement: str, start: int) -> AsyncIterator[StoredLeaf]:
         """Give a log's leaves from `start` in order."""
+        ...
+
+    async def steps(self, agreement: str) -> list[StoredLeaf]:
+        """Return the leaves of a log that belong to no exchange, in order."""
         ...
 
     async def exchange(self, agreement: str, session: str, seq: int) -> list[StoredLeaf]:

@@ -90,6 +90,8 @@ class AuditorSettings(Snake):
     not_after: Time = "2036-01-01T00:00:00Z"
     business_days: Count = "20"
     policy: str | None = None
+    review: Literal["automatic", "outside_terms", "manual"] = "automatic"
+    offer_hours: int = Field(default=24, ge=1, le=8760)
 
 
 class Settings(BaseSettings):
@@ -229,4 +231,7 @@ kind = "llama"
 # not_after = "2036-01-01T00:00:00Z"
 # business_days = "20"
 # policy = "policy.json"                # a disclosure policy; the standard one if left out
+# review = "automatic"                  # offers within these terms are accepted at once, all others refused; or
+#                                       # "outside_terms": all others wait for a person; or "manual": every offer waits
+# offer_hours = 24                      # how long an offer may be valid; give people longer: 336 is two weeks
 """

@@ -145,6 +145,17 @@ class Runtime(Part):
     training: Literal["never"] = "never"
 
 
+class TerminationClause(Part):
+    """Who may end the agreement alone, and how many days before the end it has to say so."""
+
+    by: Literal["either", "lab", "auditor"]
+    notice_days: int = Field(default=0, ge=0, le=3650)
+
+
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class Clauses(Part):
     """Promises between the parties that software cannot enforce, on record."""
 
@@ -153,6 +164,8 @@ class Clauses(Part):
     safe_harbor: Literal[True] = True
     funding: Literal["none", "fee", "grant"] = "none"
     contingent_pay: bool = False
+    # Without it an agreement ends before its time only by both signatures.
+    termination: TerminationClause | None = Field(default=None, exclude_if=_is_none)
 
 
 class Agreement(Document):
@@ -218,28 +231,6 @@ class Agreement(Document):
             for key in party.keys
             if key.use not in ("receive", "log", "cosign")
         )
-
-
-class Offer(Document):
-    """An auditor's full proposal; a later offer of the same engagement replaces it."""
-
-    payload_type: ClassVar[str] = "application/vnd.safeconduct.offer.v1+json"
-
-    n: int = Field(ge=0)
-    previous: Sha256 | None
-    valid_until: Time
-    body: Agreement
-
-
-class Accept(Document):
-    """The lab's signature lock: until `valid_until` it signs no other agreement for this engagement."""
-
-    payload_type: ClassVar[str] = "application/vnd.safeconduct.accept.v1+json"
-
-    engagement: Name
-    offer: Sha256
-    agreement: Sha256
-    valid_until: Time
 
 
 class Terms(Document):

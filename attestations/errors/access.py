@@ -20,17 +20,23 @@ class SignatureLocked(PeerError):
 class AgreementDigestMismatch(PeerError):
     """The parties signed different documents."""
 
+    exit_code = ExitCode.COMMITMENT_MISMATCH
+
 
 class PolicyUnsatisfiable(RefusedError):
     """The disclosure policy breaks a rule of the linter, named in the facts."""
 
 
 class ProtectedClauseViolation(RefusedError):
-    """A protected clause was changed without its beneficiary's signature."""
+    """A protected clause, or what never changes, was changed without its beneficiary's signature."""
+
+    exit_code = ExitCode.DISCLOSURE_BREACH
 
 
 class AmendmentRetroactive(RefusedError):
     """An amendment would undo what has already happened."""
+
+    exit_code = ExitCode.DISCLOSURE_BREACH
 
 
 class TermsRefused(RefusedError):

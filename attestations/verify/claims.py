@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from datetime import date
 
 from attestations.bundle import parse_bundle
@@ -29,10 +28,9 @@ from attestations.verify.transcript import Transcript
 
 
 def open_attestation(data: bytes, parties: Parties, index: Index) -> AuditPredicate:
-    """Return the attestation's predicate once signature, subject and place are checked.
+    """Return the attestation's predicate once signature and place are checked.
 
     Raises:
-        AttributionFailed: its subject is not the model of the agreement.
         UnsupportedVersion: it is of another predicate type.
         CommitmentMismatch: the index names another attestation.
     """
@@ -45,15 +43,20 @@ def open_attestation(data: bytes, parties: Parties, index: Index) -> AuditPredic
     statement = parse_statement(payload)
     if statement.predicate_type != PREDICATE_TYPE:
         raise UnsupportedVersion("an attestation of another type")
-    predicate = validated(AuditPredicate, statement.predicate)
-    _check_subject([(subject.name, dict(subject.digest)) for subject in statement.subject], parties)
-    return predicate
+    return validated(AuditPredicate, statement.predicate)
 
 
-def _check_subject(subjects: Sequence[tuple[str, Mapping[str, str]]], parties: Parties) -> None:
+def check_subject(data: bytes, transcript: Transcript) -> None:
+    """Check that an attestation that was opened is about the models in the agreement's scope, as last amended.
+
+    Raises:
+        AttributionFailed: it is about another model.
+    """
+    subjects = [(subject.name, dict(subject.digest)) for subject in parse_statement(parse_bundle(data).payload).subject]
     expected = set()
-    for variant in parties.agreement.variants:
-        if variant.id in parties.agreement.scope.variants:
+    agreement = transcript.revisions.signed
+    for variant in agreement.variants:
+        if variant.id in agreement.scope.variants:
             expected.add((f"model/{variant.id}", SUBJECT_MANIFEST, variant.manifest))
             expected.add((f"variant/{variant.id}", SUBJECT_VARIANT, variant.digest()))
     found = {(name, algorithm, value) for name, digest in subjects for algorithm, value in digest.items()}
@@ -68,7 +71,7 @@ def check_predicate(predicate: AuditPredicate, parties: Parties, transcript: Tra
         CommitmentMismatch, PreRegistrationAltered, ScoreMismatch: the first that differs.
         EvidenceMissing: the log could not be followed to what decides it.
     """
-    agreement, close, registration = parties.agreement, transcript.close, transcript.registration
+    agreement, close, registration = transcript.revisions.signed, transcript.close, transcript.registration
     policy = sha256(canonical_bytes(agreement.policy.json_value()))
     claimed = predicate.agreement
     if (claimed.digest, claimed.policy, claimed.publication_control) != (

@@ -41,7 +41,7 @@ def classes_up_to(stage: str) -> tuple[str, ...]:
 
 
 def check_releases(parties: Parties, transcript: Transcript, sightings: Sightings) -> None:
-    """Check every release of the log against the policy and the registered key.
+    """Check every release of the log against the policy in force at its leaf and the registered key.
 
     Raises:
         RecipientNotPermitted, DisclosureEarly, DisclosureOverdue, HazardFieldExposed, KeyCommitmentMismatch,
@@ -51,7 +51,7 @@ def check_releases(parties: Parties, transcript: Transcript, sightings: Sighting
     public: set[str] = set()
     for release in transcript.releases:
         check_release_checkpoint(release, parties, transcript)
-        _check_rule(parties.agreement.policy, release)
+        _check_rule(release.agreement.policy, release)
         _check_key(release, transcript)
         _check_scope(release)
         document = release.document
@@ -208,7 +208,7 @@ def _check_key(release: LoggedRelease, transcript: Transcript) -> None:
 
 
 def _check_time(parties: Parties, release: LoggedRelease, sightings: Sightings) -> None:
-    document, policy = release.document, parties.agreement.policy
+    document, policy = release.document, release.agreement.policy
     facts = {"content_class": document.content_class, "recipient": document.recipient, "leaf": str(release.index)}
     made_at(document.after, release.logged_at, parties.agreement)
     if release.permission is State.FORBIDDEN:

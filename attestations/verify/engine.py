@@ -124,6 +124,10 @@ def _verify(container: Container, trust: Trust, request: Request, attempts: Atte
     if predicate is not None:
         attempts.attempt(
             Step.ATTESTATION,
+            lambda: claims.check_subject(_read(container, "attestation.sigstore.json"), log),
+        )
+        attempts.attempt(
+            Step.ATTESTATION,
             lambda: claims.check_predicate(predicate, agreed, log, index),
             "every fact it repeats equals the evidence",
         )
@@ -141,7 +145,7 @@ def _verify(container: Container, trust: Trust, request: Request, attempts: Atte
         report.lab_acknowledged = report.ok(Step.ATTESTATION)
     _assurance_steps(agreed, log, predicate, request, attempts)
     published = request.publication is not None and report.ok(Step.PUBLICATION)
-    report.limitations = limitations(agreement, log, predicate, content, published=published)
+    report.limitations = limitations(log.agreement, log, predicate, content, published=published)
 
 
 def _publication_step(index: parties.Index, request: Request, attempts: Attempts) -> None:
@@ -156,6 +160,8 @@ def _publication_step(index: parties.Index, request: Request, attempts: Attempts
 
 def _log_steps(agreed: parties.Parties, log: transcript.Transcript, attempts: Attempts) -> None:
     errors, promised = log.errors, attempts.report.counted["promised"]
+    if Step.AGREEMENT in errors:
+        attempts.failed(Step.AGREEMENT, errors[Step.AGREEMENT])
     found = {
         Step.REGISTRATION: (log.registration is not None, "the suite stands in the log before the first Promise"),
         Step.CLOSE: (log.close is not None, "both sides signed the same counts, meter and root"),
@@ -234,7 +240,7 @@ def _disclosure_step(
     attempts.attempt(
         Step.DISCLOSURE,
         lambda: disclosure.check_obligations(
-            agreement.policy,
+            log.agreement.policy,
             log,
             disclosure.present(log, request.at, agreement.timing.skew_seconds),
             close_seconds=agreement.timing.respond_seconds,

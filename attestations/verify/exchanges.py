@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from attestations.digests import sha256
-from attestations.documents.agreement import Variant
+from attestations.documents.agreement import Agreement, Variant
 from attestations.documents.base import Document, decode, parse_time
 from attestations.documents.engagement import LogReceipt, RuntimeStatement, SessionGrant, SessionOpen
 from attestations.documents.exchange import Cancel, Intent, Promise, Record, Refusal
@@ -74,17 +74,17 @@ class ExchangePass:
     def __init__(self, parties: Parties) -> None:
         self._parties = parties
         self._agreement = parties.agreement
-        self._variants: dict[str, tuple[Variant, str]] = {
-            variant.id: (variant, variant.digest())
-            for variant in parties.agreement.variants
-            if variant.id in parties.agreement.scope.variants
-        }
+        self._variants = _in_scope(parties.agreement)
         self._workers: dict[str, _Worker] = {}
         self._last: datetime | None = None
         self.sessions: dict[str, Session] = {}
         self.tally = Tally()
         self.last_time: str | None = None
         self.last_intent: str | None = None
+
+    def amend(self, agreement: Agreement) -> None:
+        """Go by an amendment from here on."""
+        self._agreement, self._variants = agreement, _in_scope(agreement)
 
     def time(self, stated: str, index: int) -> None:
         """Take the lab's time of a leaf, which must not run backwards."""
@@ -249,6 +249,11 @@ class ExchangePass:
         if getattr(document, "agreement", self._parties.digest) != self._parties.digest:
             raise AttributionFailed(f"a {kind.__name__} of another agreement", document=kind.__name__)
         return document
+
+
+def _in_scope(agreement: Agreement) -> dict[str, tuple[Variant, str]]:
+    names = agreement.scope.variants
+    return {variant.id: (variant, variant.digest()) for variant in agreement.variants if variant.id in names}
 
 
 def _pending(session: Session, record: Record) -> OpenPromise:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TypeVar
 
-from attestations.documents.agreement import Party
+from attestations.documents.agreement import Agreement, Party
 from attestations.documents.base import Document, parse_time
 from attestations.documents.engagement import (
     CloseStatement,
@@ -39,6 +39,7 @@ from attestations.statements import open_statement
 from attestations.verify.closing import check_close
 from attestations.verify.exchanges import ExchangePass
 from attestations.verify.parties import Parties
+from attestations.verify.revising import Revisions
 from attestations.verify.runtimes import check_runtime
 from attestations.verify.steps import Step
 
@@ -55,7 +56,8 @@ class LoggedRelease:
     logged_at: str
     root: bytes  # of the log before this leaf
     events_before: tuple[Seen, ...]
-    permission: State  # of the policy, when the release was made
+    agreement: Agreement  # in force at this leaf
+    permission: State  # of its policy, when the release was made
     limit: frozenset[int] | None = None  # the only tasks it may open, where nothing but an emergency permits it
 
 
@@ -65,6 +67,7 @@ class Transcript:
 
     exchanges: ExchangePass
     ledger: Ledger
+    revisions: Revisions
     size: int = 0
     root: bytes = b""
     registration: PreRegistration | None = None
@@ -94,6 +97,11 @@ class Transcript:
         """The lab's time of the last leaf that was followed."""
         return self.exchanges.last_time
 
+    @property
+    def agreement(self) -> Agreement:
+        """The agreement in force where the reading has come to: as last amended."""
+        return self.revisions.in_force.agreement
+
 
 def read_log(lines: Iterable[bytes], parties: Parties) -> Transcript:
     """Read every leaf. Errors are kept by step; the Merkle root is computed to the end in any case."""
@@ -114,7 +122,7 @@ class _Reader:
         self._parties = parties
         self._skew = timedelta(seconds=parties.agreement.timing.skew_seconds)
         self._pass = ExchangePass(parties)
-        self.transcript = Transcript(self._pass, Ledger(parties.agreement))
+        self.transcript = Transcript(self._pass, Ledger(parties.agreement), Revisions(parties))
         self._kinds: dict[str, tuple[Step, _Handler]] = {
             "registration": (Step.REGISTRATION, self._registration),
             "runtime": (Step.RUNTIME, self._runtime),
@@ -129,6 +137,8 @@ class _Reader:
             "event": (Step.DISCLOSURE, self._statement),
             "release": (Step.DISCLOSURE, self._release),
             "statement": (Step.DISCLOSURE, self._statement),
+            "amendment": (Step.AGREEMENT, self._revision),
+            "termination": (Step.AGREEMENT, self._revision),
         }
 
     def step(self, line: bytes, index: int, frontier: Frontier) -> None:
@@ -167,6 +177,7 @@ class _Reader:
             if self.transcript.close is not None or self.transcript.ledger.aborted is not None:
                 raise ExchangeOmitted("the run goes on after its end", leaf=str(index))
             method(entry, index)
+            self.transcript.revisions.check_begins(entry.kind, self._pass.last_time)
 
         return handle
 
@@ -266,8 +277,28 @@ class _Reader:
         at = made_at_or_never(document.after, receipt.logged_at, self._parties.agreement)
         made = transcript.ledger.released(document, entry.documents[0].digest, at, index)
         transcript.releases.append(
-            LoggedRelease(document, index, receipt.logged_at, frontier.root(), before, made.permission, made.limit)
+            LoggedRelease(
+                document,
+                index,
+                receipt.logged_at,
+                frontier.root(),
+                before,
+                transcript.agreement,
+                made.permission,
+                made.limit,
+            )
         )
+
+    def _revision(self, entry: LogEntry, index: int, _: Frontier) -> None:
+        receipt, transcript = self._pass.receipt(entry, index), self.transcript
+        try:
+            transcript.revisions.take(entry, receipt, events=transcript.events, used=self._pass.tally.meter)
+        except SafeconductError as error:
+            self._note(Step.AGREEMENT, error)
+            return
+        self._pass.amend(transcript.agreement)
+        transcript.ledger.agreement = transcript.agreement
+        transcript.stated |= {"lab": receipt.logged_at, "auditor": receipt.logged_at}
 
     def _own(self, entry: LogEntry, kind: type[D], key: EnrolledKey) -> D:
         if len(entry.documents) != 2:  # noqa: PLR2004 - a document and the lab's receipt

@@ -75,6 +75,8 @@ def release(
     async def go() -> None:
         async with auditor(home) as us:
             mirror = us.mirror()
+            # An amendment in the log may have changed what the policy permits.
+            await us.cosigner(us.engagement(), mirror).cosign()
             path = out or us.home.evidence / f"evidence-{stage}.zip"
             try:
                 attested = await _staging(us, mirror).release_asked(asked, path)
@@ -109,7 +111,7 @@ def _staging(us: Auditor, mirror: Mirror) -> Staging:
 def _print_statements(us: Auditor) -> None:
     engagement, mirror = us.engagement(), us.mirror()
     try:
-        history = read_history(mirror, engagement.agreement, engagement.digest)
+        history = read_history(mirror, engagement.first, engagement.digest)
     finally:
         mirror.close()
     if history.ledger.aborted is not None:

@@ -1,4 +1,4 @@
-"""`propose`, `run`, `grade`, `close`: from an agreement to grades that can no longer change."""
+"""`run`, `grade`, `close`: from an agreement to grades that can no longer change."""
 
 from __future__ import annotations
 
@@ -8,28 +8,11 @@ from typing import Annotated
 
 import typer
 
-from auditor_client import closing, grading_run, proposing, registering
+from auditor_client import closing, grading_run, registering
 from auditor_client.app import auditor
 from auditor_client.campaign_state import Progress
 from auditor_client.commands.options import DEFAULT_HOME, HomeOption
 from auditor_client.commands.progress import shown
-
-
-def propose(home: HomeOption = DEFAULT_HOME) -> None:
-    """Agree with the lab on its terms; both sides sign the same document."""
-
-    async def go() -> None:
-        async with auditor(home) as us:
-            engagement = await proposing.propose(
-                us.proposal(), lab=us.lab, journal=us.journal, keys=us.keys, clock=us.clock
-            )
-            us.log.info("agreement_concluded", agreement=engagement.digest)
-            agreement = engagement.agreement
-            typer.echo(f"agreement {engagement.digest}")
-            typer.echo(f"  variants: {', '.join(agreement.scope.variants)}; runtime {agreement.runtime.level}")
-            typer.echo(f"  requests: {agreement.budget.requests}; access until {agreement.access.not_after}")
-
-    asyncio.run(go())
 
 
 def run(

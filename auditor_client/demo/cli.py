@@ -23,6 +23,7 @@ from auditor_client.demo.telling import Teller, command
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 _SERVE_SECONDS = 120.0
+_COUNTERED_REQUESTS = 5000
 _POLICY_SECONDS = 33.0  # the policy's 30 s and both sides' tolerated clock skew
 STAGES = {
     "S1": ("that the suite, the agreement and every exchange are fixed", "no figure, no task, no answer is shown yet"),
@@ -46,6 +47,7 @@ def demo(
     _prepare(teller, folder, scripted=scripted)
     with _serving(folder) as address:
         _point_at(folder, address)
+        _negotiate(teller, folder)
         closed_at = _audit(teller)
         _disclose(teller, folder, closed_at)
     _forgery(teller, folder)
@@ -84,7 +86,7 @@ def _prepare(teller: Teller, folder: Path, *, scripted: bool) -> None:
     if scripted:
         text = text.replace('kind = "llama"', 'kind = "scripted"\nscript = "script.json"', 1)
         (folder / "lab/script.json").write_text(json.dumps({"otherwise": "B"}))
-    settings.write_text(f'{text}policy = "policy.json"\n')
+    settings.write_text(f'{text}policy = "policy.json"\nreview = "manual"\n')
 
     teller.title("The auditor writes a hidden suite and commits to it")
     with as_file(files("auditor_client.demo_suite")) as suite:
@@ -127,11 +129,23 @@ def _point_at(folder: Path, address: str) -> None:
     settings.write_text(settings.read_text().replace("127.0.0.1:7443", address))
 
 
-def _audit(teller: Teller) -> float:
+def _negotiate(teller: Teller, folder: Path) -> None:
     teller.title("The lab serves its model; both sides agree on terms and on who learns what, when")
-    teller.run("auditor", "propose", "--home", "auditor")
+    teller.say("At this lab a person reads every offer, and wants to give fewer requests than the auditor asks for.")
+    teller.run("auditor", "propose", "--home", "auditor", quiet=True)
+    (folder / "lab/counter.toml").write_text(f'[budget]\nrequests = "{_COUNTERED_REQUESTS}"\n')
+    teller.run("lab", "counter", "audit-1", "--edit", "lab/counter.toml", "--home", "lab", quiet=True)
+    page = teller.run("auditor", "review", "--home", "auditor", quiet=True)
+    for line in page.partition("Changes since the offer before\n")[2].splitlines():
+        if line.startswith("  "):
+            teller.say(line.strip())
+    teller.run("auditor", "accept", "--home", "auditor", quiet=True)
+    teller.run("lab", "conclude", "audit-1", "--home", "lab", quiet=True)
+    teller.run("auditor", "conclude", "--home", "auditor")
     teller.proved("both", "each holds the other's signature over the same agreement and disclosure policy.")
 
+
+def _audit(teller: Teller) -> float:
     teller.title("The auditor asks the model every task, sealed past the lab's gateway")
     teller.say("For each task the lab signs a Promise before it can read it, then a Record of the answer.")
     teller.run("auditor", "run", "--home", "auditor")

@@ -7,7 +7,7 @@ import os
 import queue
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Self
@@ -53,6 +53,21 @@ class SqliteJournal:
                 db, "INSERT INTO facts VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", name, value
             )
         )
+
+    async def remember_new(self, values: Mapping[str, bytes]) -> bool:
+        """Keep values under new names in one step, or none of them."""
+        taken: list[bool] = []
+
+        def change(db: sqlite3.Connection) -> None:
+            names = list(values)
+            marks = ", ".join("?" * len(names))
+            found = db.execute(f"SELECT COUNT(*) FROM facts WHERE name IN ({marks})", names).fetchone()  # noqa: S608
+            taken.append(bool(found[0]))
+            if not taken[-1]:
+                db.executemany("INSERT INTO facts VALUES (?, ?)", list(values.items()))
+
+        await self._commit(change)
+        return not taken[-1]
 
     def recall(self, name: str) -> bytes | None:
         """Return the value under a name."""

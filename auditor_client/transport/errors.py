@@ -6,7 +6,7 @@ import grpc
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 
 from attestations.errors import LabUnreachable, MalformedEnvelope, PeerBindingMismatch, SafeconductError
-from auditor_client.reasons import BY_REASON
+from attestations.reasons import BY_REASON
 
 ERROR_DOMAIN = "safeconduct"
 _DETAILS = "grpc-status-details-bin"

@@ -10,10 +10,12 @@ from typing import Any
 
 import grpc
 
+from attestations.documents.base import format_time, parse_time
 from attestations.envelope import Envelope, parse_envelope
 from attestations.errors import LabUnreachable, MalformedEnvelope
 from auditor_client.ports import (
     Answer,
+    LabMessage,
     OfferAnswer,
     OpenedSession,
     Promised,
@@ -59,16 +61,44 @@ class GrpcLab:
         request = negotiation.GetTermsRequest()
         return _opened(await self._ask("GetTerms", self._negotiation.GetTerms, request), "terms")
 
-    async def offer(self, offer: Envelope) -> OfferAnswer:
-        """Propose an agreement."""
-        request = negotiation.OfferRequest(offer=_wire(offer))
+    async def offer(self, offer: Envelope, consents: Envelope | None = None) -> OfferAnswer | None:
+        """Propose an agreement or an amendment."""
+        second = None if consents is None else _wire(consents)
+        request = negotiation.OfferRequest(offer=_wire(offer), consents=second)
         answer = await self._ask("Offer", self._negotiation.Offer, request)
+        if not answer.HasField("accept") and not answer.HasField("agreement"):
+            return None
         return OfferAnswer(_opened(answer, "accept"), _opened(answer, "agreement"))
 
-    async def conclude(self, agreement: Envelope) -> None:
+    async def accept(self, accept: Envelope, agreement: Envelope) -> Envelope | None:
+        """Accept the lab's offer."""
+        request = negotiation.AcceptRequest(accept=_wire(accept), agreement=_wire(agreement))
+        return _optional(await self._ask("Accept", self._negotiation.Accept, request), "agreement")
+
+    async def conclude(self, agreement: Envelope) -> Envelope | None:
         """Bring the agreement into force."""
         request = negotiation.ConcludeRequest(agreement=_wire(agreement))
-        await self._ask("Conclude", self._negotiation.Conclude, request)
+        return _optional(await self._ask("Conclude", self._negotiation.Conclude, request), "receipt")
+
+    async def withdraw(self, withdrawal: Envelope) -> None:
+        """Take our offer off the table."""
+        request = negotiation.WithdrawRequest(withdraw=_wire(withdrawal))
+        await self._ask("Withdraw", self._negotiation.Withdraw, request)
+
+    async def reject(self, rejection: Envelope) -> None:
+        """Decline the lab's offer."""
+        await self._ask("Reject", self._negotiation.Reject, negotiation.RejectRequest(reject=_wire(rejection)))
+
+    async def terminate(self, termination: Envelope) -> Envelope | None:
+        """End the agreement."""
+        request = negotiation.TerminateRequest(termination=_wire(termination))
+        return _optional(await self._ask("Terminate", self._negotiation.Terminate, request), "receipt")
+
+    async def negotiation(self, engagement: str, *, start: int) -> Sequence[LabMessage]:
+        """Return what the lab has said."""
+        request = negotiation.GetNegotiationRequest(engagement=engagement, start=start)
+        answer = await self._ask("GetNegotiation", self._negotiation.GetNegotiation, request)
+        return [_message(item) for item in answer.messages]
 
     async def register(self, registration: Envelope) -> Envelope:
         """Register the suite; returns the receipt."""
@@ -275,6 +305,21 @@ def _opened(message: Any, field: str) -> Envelope:
     if not message.HasField(field):
         raise MalformedEnvelope(f"the lab's answer lacks {field}", field=field)
     return parse_envelope(getattr(message, field).dsse)
+
+
+def _optional(message: Any, field: str) -> Envelope | None:
+    return _opened(message, field) if message.HasField(field) else None
+
+
+def _message(item: Any) -> LabMessage:
+    try:
+        made_at = format_time(parse_time(item.made_at))
+    except ValueError:
+        raise MalformedEnvelope("the lab's message has no time", field="made_at") from None
+    documents = tuple(parse_envelope(document.dsse) for document in item.documents[:2])
+    if not documents:
+        raise MalformedEnvelope("the lab's message holds no document", field="documents")
+    return LabMessage(documents, made_at)
 
 
 def _frame(frame: Any) -> SealedFrame:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 
 from attestations.errors import EvidenceMissing, StoreFailed
-from lab_server.ports import NewFrames, StoredAgreement, StoredFrame, StoredLeaf, StoredOffer
+from lab_server.ports import NewFrames, StoredAgreement, StoredFrame, StoredLeaf, StoredWish
 
 
 class MemoryStore:
@@ -15,7 +15,9 @@ class MemoryStore:
     def __init__(self) -> None:
         self.full = False
         self.equivocations: list[tuple[str, str, int, bytes, bytes]] = []
-        self._offers: dict[str, StoredOffer] = {}
+        self._entries: dict[str, list[bytes]] = {}
+        self._terms: dict[str, bytes] = {}
+        self._wishes: dict[str, StoredWish] = {}
         self._agreements: dict[str, StoredAgreement] = {}
         self._leaves: dict[str, list[StoredLeaf]] = {}
         self._frames: dict[tuple[str, str, int], NewFrames] = {}
@@ -23,20 +25,44 @@ class MemoryStore:
         self._cosigned: dict[str, dict[int, str]] = {}
         self._packages: dict[tuple[str, str], bytes] = {}
 
-    async def save_offer(self, offer: StoredOffer) -> None:
-        """Keep the state of one negotiation, replacing what was kept."""
+    async def add_entries(
+        self, name: str, position: int, entries: Sequence[bytes], agreement: StoredAgreement | None = None
+    ) -> bool:
+        """Keep steps of one negotiation, and an agreement that comes into force; never over another step."""
         self._change()
-        self._offers[offer.name] = offer
+        kept = self._entries.setdefault(name, [])
+        if len(kept) != position:
+            return False
+        kept += entries
+        if agreement is not None:
+            self._agreements.setdefault(agreement.digest, agreement)
+        return True
 
-    async def offer(self, name: str) -> StoredOffer | None:
-        """Return the state of one negotiation."""
-        return self._offers.get(name)
+    async def entries(self, name: str) -> list[bytes]:
+        """Return every step of one negotiation in order."""
+        return list(self._entries.get(name, ()))
 
-    async def conclude(self, agreement: StoredAgreement, offer: StoredOffer) -> None:
-        """Put an agreement in force; again with the same bytes changes nothing."""
+    async def negotiations(self) -> list[str]:
+        """Return the names of all negotiations."""
+        return sorted(self._entries)
+
+    async def save_terms(self, auditor: str, terms: bytes) -> None:
+        """Keep the terms one auditor is offered."""
         self._change()
-        self._agreements.setdefault(agreement.digest, agreement)
-        self._offers[offer.name] = offer
+        self._terms[auditor] = terms
+
+    async def terms(self, auditor: str) -> bytes | None:
+        """Return the terms one auditor was last offered."""
+        return self._terms.get(auditor)
+
+    async def save_wish(self, wish: StoredWish) -> None:
+        """Keep a wish, replacing what was kept for the negotiation."""
+        self._change()
+        self._wishes[wish.name] = wish
+
+    async def wishes(self) -> list[StoredWish]:
+        """Return every wish, answered or not."""
+        return [self._wishes[name] for name in sorted(self._wishes)]
 
     async def agreements(self) -> list[StoredAgreement]:
         """Return every agreement in force."""
@@ -68,6 +94,10 @@ class MemoryStore:
         """Give a log's leaves from `start` in order."""
         for leaf in list(self._leaves.get(agreement, ()))[start:]:
             yield leaf
+
+    async def steps(self, agreement: str) -> list[StoredLeaf]:
+        """Return the leaves of a log that belong to no exchange, in order."""
+        return [leaf for leaf in self._leaves.get(agreement, ()) if leaf.session is None]
 
     async def exchange(self, agreement: str, session: str, seq: int) -> list[StoredLeaf]:
         """Return the leaves of one exchange in order."""

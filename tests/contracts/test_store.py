@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from attestations.errors import EvidenceMissing, StoreFailed
-from lab_server.ports import NewFrames, Store, StoredAgreement, StoredFrame, StoredLeaf, StoredOffer
+from lab_server.ports import NewFrames, Store, StoredAgreement, StoredFrame, StoredLeaf, StoredWish
 from lab_server.storage.memory import MemoryStore
 from lab_server.storage.sqlite import SqliteStore
 
@@ -110,17 +110,46 @@ async def test_a_refused_leaf_leaves_no_frames(store: Store) -> None:
     assert await store.frames(AGREEMENT, "lane", 0, now=NOW) == []
 
 
-async def test_a_negotiation_is_replaced_and_concluded_in_one_step(store: Store) -> None:
-    offered = StoredOffer("auditor audit-1", "ACCEPTED", "11" * 32, AGREEMENT, b"response", LATER)
-    await store.save_offer(offered)
-    assert await store.offer(offered.name) == offered
-    assert await store.offer("auditor audit-2") is None
+async def test_a_negotiation_only_grows_and_comes_into_force_in_one_step(store: Store) -> None:
+    name = "auditor audit-1"
+    assert await store.add_entries(name, 0, [b"offer", b"accept"])
+    assert not await store.add_entries(name, 1, [b"another offer"])
+    assert await store.entries(name) == [b"offer", b"accept"]
+    assert await store.entries("auditor audit-2") == []
 
-    concluded = offered._replace(state="CONCLUDED")
-    await store.conclude(StoredAgreement(AGREEMENT, b"envelope"), concluded)
-    await store.conclude(StoredAgreement(AGREEMENT, b"another"), concluded)
-    assert await store.offer(offered.name) == concluded
+    assert await store.add_entries(name, 2, [b"conclude"], StoredAgreement(AGREEMENT, b"envelope"))
+    assert not await store.add_entries(name, 2, [b"conclude"], StoredAgreement(OTHER, b"another"))
     assert await store.agreements() == [StoredAgreement(AGREEMENT, b"envelope")]
+    assert await store.negotiations() == [name]
+
+
+async def test_terms_and_wishes_are_replaced(store: Store) -> None:
+    assert await store.terms("auditor") is None
+    for terms in (b"first", b"second"):
+        await store.save_terms("auditor", terms)
+    assert await store.terms("auditor") == b"second"
+
+    for answer in (None, "done"):
+        await store.save_wish(StoredWish("auditor audit-1", b"conclude", answer))
+    assert await store.wishes() == [StoredWish("auditor audit-1", b"conclude", "done")]
+
+
+async def test_steps_are_the_leaves_of_no_exchange(store: Store) -> None:
+    for item in (leaf(0), leaf(1, session="lane", seq=0), leaf(2)):
+        await store.append(AGREEMENT, item)
+    assert await store.steps(AGREEMENT) == [leaf(0), leaf(2)]
+    assert await store.steps(OTHER) == []
+
+
+async def test_two_processes_never_take_one_place_in_a_negotiation(tmp_path: Path) -> None:
+    """A command beside the gateway: exactly one of two steps decided on the same thread is kept."""
+    stores = [SqliteStore(tmp_path / "store.sqlite") for _ in range(2)]
+    for position in range(20):
+        kept = await asyncio.gather(*(one.add_entries("a b", position, [b"step"]) for one in stores))
+        assert sorted(kept) == [False, True]
+    assert len(await stores[0].entries("a b")) == 20
+    for one in stores:
+        await one.close()
 
 
 async def test_the_largest_cosigned_checkpoint_counts(store: Store) -> None:

@@ -36,7 +36,7 @@ from lab_server.disclosing import Disclosing
 from lab_server.engagement import Engagement
 from lab_server.engagements import Engagements
 from lab_server.keyring import LabKeys
-from lab_server.ports import StoredAgreement, StoredOffer
+from lab_server.ports import StoredAgreement
 from lab_server.steps import Steps
 from lab_server.storage.memory import MemoryStore
 from lab_server.transcribing import Transcribing
@@ -88,8 +88,7 @@ class Game:
         self.agreement = world_hard.agreement(policy())
         self.envelope = sign_document(self.agreement, signers.lab_agreement, signers.agreement)
         self.digest = self.envelope.digest
-        offer = StoredOffer("a b", "CONCLUDED", "11" * 32, self.digest, b"", format_time(START))
-        self.run(self.store.conclude(StoredAgreement(self.digest, self.envelope.to_bytes()), offer))
+        self.run(self.store.add_entries("a b", 0, [], StoredAgreement(self.digest, self.envelope.to_bytes())))
         self.refused: list[SafeconductError] = []
         self.manifest: Envelope | None = None
         self.auditor = Ledger(self.agreement)

@@ -47,11 +47,27 @@ class _Negotiation(negotiation_service_pb2_grpc.NegotiationServiceServicer):
 
     async def Offer(self, request: Any, context: Any) -> Any:  # noqa: N802
         answer = await self._lab.offer(_read(request.offer))
+        assert answer is not None
         return negotiation.OfferResponse(accept=_wire(answer.accept), agreement=_wire(answer.agreement))
 
     async def Conclude(self, request: Any, context: Any) -> Any:  # noqa: N802
         await self._lab.conclude(_read(request.agreement))
         return negotiation.ConcludeResponse()
+
+    async def Accept(self, request: Any, context: Any) -> Any:  # noqa: N802
+        raise NotImplementedError
+
+    async def Withdraw(self, request: Any, context: Any) -> Any:  # noqa: N802
+        raise NotImplementedError
+
+    async def Reject(self, request: Any, context: Any) -> Any:  # noqa: N802
+        raise NotImplementedError
+
+    async def Terminate(self, request: Any, context: Any) -> Any:  # noqa: N802
+        raise NotImplementedError
+
+    async def GetNegotiation(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return negotiation.GetNegotiationResponse()
 
 
 class _Access(access_service_pb2_grpc.AccessServiceServicer):

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from attestations.checkpoint import Checkpoint, sign_checkpoint
-from attestations.documents.agreement import Accept, Access, Agreement, Offer, Terms
+from attestations.documents.agreement import Access, Agreement, Terms
 from attestations.documents.base import Document, format_time
 from attestations.documents.engagement import (
     Acknowledgement,
@@ -20,12 +20,13 @@ from attestations.documents.engagement import (
     StatusCounts,
 )
 from attestations.documents.exchange import Meter, Record
+from attestations.documents.negotiation import Accept, Offer
 from attestations.envelope import Envelope, open_document, sign
 from attestations.keys import KeyUse
 from attestations.log_entries import LogEntry, parse_entry
 from attestations.merkle import Tree, leaf_hash
 from auditor_client.engagement import Engagement
-from auditor_client.ports import OfferAnswer, Proof, Resumed
+from auditor_client.ports import LabMessage, OfferAnswer, Proof, Resumed
 from tests.support.audit_world import AUDITOR, World
 
 
@@ -105,7 +106,22 @@ class SimulatedLog:
         )
         return sign(terms.payload_type, terms.to_bytes(), self.world.lab.agreement)
 
-    async def offer(self, offer: Envelope) -> OfferAnswer:
+    async def negotiation(self, engagement: str, *, start: int) -> list[LabMessage]:
+        return []
+
+    async def accept(self, accept: Envelope, agreement: Envelope) -> Envelope | None:
+        raise NotImplementedError
+
+    async def withdraw(self, withdrawal: Envelope) -> None:
+        raise NotImplementedError
+
+    async def reject(self, rejection: Envelope) -> None:
+        raise NotImplementedError
+
+    async def terminate(self, termination: Envelope) -> Envelope | None:
+        raise NotImplementedError
+
+    async def offer(self, offer: Envelope, consents: Envelope | None = None) -> OfferAnswer | None:
         document = Offer.parse(offer.payload)
         body = document.body
         if self.now_does("sign_another_agreement"):
@@ -119,11 +135,12 @@ class SimulatedLog:
         )
         return OfferAnswer(sign(accept.payload_type, accept.to_bytes(), self.world.lab.agreement), agreement)
 
-    async def conclude(self, agreement: Envelope) -> None:
+    async def conclude(self, agreement: Envelope) -> Envelope | None:
         document = Agreement.parse(agreement.payload)
         required = (document.lab_key(KeyUse.AGREEMENT), document.auditor_key(KeyUse.AGREEMENT))
         open_document(agreement, Agreement, required=required)
         self.engagement = Engagement(document, agreement, self.world.auditor)
+        return None
 
     async def register(self, registration: Envelope) -> Envelope:
         return self.receipt("registration", registration)

@@ -14,7 +14,7 @@ import grpc
 from attestations.checkpoint import Checkpoint, cosign, open_checkpoint
 from attestations.commitments import ContentClass
 from attestations.digests import sha256
-from attestations.documents.agreement import Agreement, Offer, Terms, Transport
+from attestations.documents.agreement import Agreement, Terms, Transport
 from attestations.documents.base import Document, decode, encode, format_time
 from attestations.documents.dialogue import (
     ChatRequest,
@@ -33,6 +33,7 @@ from attestations.documents.engagement import (
     SessionOpen,
 )
 from attestations.documents.exchange import Intent, Record, Refusal, TokenBudget, seed_commitment
+from attestations.documents.negotiation import Offer
 from attestations.envelope import Envelope, open_document, parse_envelope, sign_document
 from attestations.errors import SafeconductError
 from attestations.identity import parse_identity

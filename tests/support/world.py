@@ -38,7 +38,7 @@ from attestations.policy.model import STAGE_CLASSES
 from attestations.trust import Trust
 from attestations.verify.engine import Request, verify_path
 from attestations.verify.report import Report
-from tests.support import world_agreement, world_suite
+from tests.support import world_agreement, world_revisions, world_suite
 from tests.support.world_agreement import Keys
 from tests.support.world_disclosure import ORDER, Disclosure
 from tests.support.world_log import Hooks, WorldLog
@@ -155,6 +155,8 @@ class World:
             self.log.now = rest[0]
         elif name == "register":
             self._register()
+        elif name in {"amend", "terminate"}:
+            getattr(world_revisions, name)(self.run, *rest)
         elif name in {"grade", "seal", "deliver", "release", "event", "state"}:
             changes = rest.pop() if rest and isinstance(rest[-1], dict) else {}
             getattr(self.disclosure, name)(*rest, **changes)
@@ -181,7 +183,7 @@ class World:
         envelope = self.hooks.sign(("registration",), document, self.keys.publication)
         disclosure = self.disclosure
         disclosure.registration_digest, disclosure.suite_root = envelope.digest, document.suite.root
-        disclosure.registered_at = document.registered_at
+        disclosure.registered_at, disclosure.registered_index = document.registered_at, str(self.log.size)
         self.log.receipt("registration", envelope)
         self.log.seen("REGISTERED")
 

@@ -61,6 +61,7 @@ class Disclosure:
     registration_digest: str = ""
     suite_root: str = ""
     registered_at: str = ""
+    registered_index: str = "0"
     results: tuple[Result, ...] = ()
     validity: Validity | None = None
     views: dict[tuple[str, str], list[bytes]] = field(default_factory=dict)
@@ -261,7 +262,7 @@ class Disclosure:
                 "digest": self.registration_digest,
                 "suiteRoot": self.suite_root,
                 "tasks": len(self.tasks),
-                "logIndex": "0",
+                "logIndex": self.registered_index,
             },
             "arms": ["as_shipped"],
             "runtime": {"level": "RA0", "evidence": [run.evidence]},

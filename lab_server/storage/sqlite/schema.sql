@@ -1,13 +1,22 @@
 -- The lab's memory. Everything an engagement is follows from its agreement and its leaves; the rest is what
 -- cannot be derived: negotiations, sealed frames for redelivery, cosigned checkpoints, evidence of equivocation.
 
-CREATE TABLE IF NOT EXISTS offer (
-  name        TEXT PRIMARY KEY,
-  state       TEXT NOT NULL,
-  offer       TEXT NOT NULL,
-  agreement   TEXT NOT NULL,
-  response    BLOB NOT NULL,
-  valid_until TEXT NOT NULL
+CREATE TABLE IF NOT EXISTS negotiation (
+  name     TEXT NOT NULL,
+  position INTEGER NOT NULL,
+  entry    BLOB NOT NULL,
+  PRIMARY KEY (name, position)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS terms (
+  auditor  TEXT PRIMARY KEY,
+  envelope BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE IF NOT EXISTS wish (
+  name   TEXT PRIMARY KEY,
+  wish   BLOB NOT NULL,
+  answer TEXT
 ) STRICT;
 
 CREATE TABLE IF NOT EXISTS agreement (
@@ -26,6 +35,7 @@ CREATE TABLE IF NOT EXISTS leaf (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX IF NOT EXISTS leaf_of_exchange ON leaf (agreement, session, seq) WHERE session IS NOT NULL;
+CREATE INDEX IF NOT EXISTS leaf_of_step ON leaf (agreement, position) WHERE session IS NULL;
 
 CREATE TABLE IF NOT EXISTS frame (
   agreement  TEXT NOT NULL,

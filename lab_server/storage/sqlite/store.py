@@ -6,13 +6,13 @@ import asyncio
 import os
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import TypeVar
 
 from attestations.errors import EvidenceMissing, StoreFailed
-from lab_server.ports import NewFrames, StoredAgreement, StoredFrame, StoredLeaf, StoredOffer
+from lab_server.ports import NewFrames, StoredAgreement, StoredFrame, StoredLeaf, StoredWish
 from lab_server.storage.sqlite.writer import Writer
 
 T = TypeVar("T")
@@ -44,23 +44,52 @@ class SqliteStore:
         await asyncio.to_thread(self._writer.close)
         self._reader.close()
 
-    async def save_offer(self, offer: StoredOffer) -> None:
-        """Keep the state of one negotiation, replacing what was kept."""
-        await self._writer.write(lambda db: _put_offer(db, offer))
-
-    async def offer(self, name: str) -> StoredOffer | None:
-        """Return the state of one negotiation."""
-        rows = await self._read("SELECT * FROM offer WHERE name = ?", (name,))
-        return StoredOffer(*rows[0]) if rows else None
-
-    async def conclude(self, agreement: StoredAgreement, offer: StoredOffer) -> None:
-        """Put an agreement in force; again with the same bytes changes nothing."""
+    async def add_entries(
+        self, name: str, position: int, entries: Sequence[bytes], agreement: StoredAgreement | None = None
+    ) -> bool:
+        """Keep steps of one negotiation, and an agreement that comes into force; never over another process's step."""
+        places: list[int] = []
 
         def work(db: sqlite3.Connection) -> None:
-            db.execute("INSERT OR IGNORE INTO agreement VALUES (?, ?)", agreement)
-            _put_offer(db, offer)
+            # BEGIN IMMEDIATE holds every other process off until this is decided and durable.
+            ((size,),) = db.execute("SELECT COUNT(*) FROM negotiation WHERE name = ?", (name,))
+            places.append(size)
+            if size != position:
+                return
+            rows = [(name, position + number, entry) for number, entry in enumerate(entries)]
+            db.executemany("INSERT INTO negotiation VALUES (?, ?, ?)", rows)
+            if agreement is not None:
+                db.execute("INSERT OR IGNORE INTO agreement VALUES (?, ?)", agreement)
 
         await self._writer.write(work)
+        return places[-1] == position
+
+    async def entries(self, name: str) -> list[bytes]:
+        """Return every step of one negotiation in order."""
+        rows = await self._read("SELECT entry FROM negotiation WHERE name = ? ORDER BY position", (name,))
+        return [bytes(row[0]) for row in rows]
+
+    async def negotiations(self) -> list[str]:
+        """Return the names of all negotiations."""
+        rows = await self._read("SELECT name FROM negotiation WHERE position = 0 ORDER BY name", ())
+        return [str(row[0]) for row in rows]
+
+    async def save_terms(self, auditor: str, terms: bytes) -> None:
+        """Keep the terms one auditor is offered."""
+        await self._writer.write(lambda db: _run(db, "INSERT OR REPLACE INTO terms VALUES (?, ?)", (auditor, terms)))
+
+    async def terms(self, auditor: str) -> bytes | None:
+        """Return the terms one auditor was last offered."""
+        rows = await self._read("SELECT envelope FROM terms WHERE auditor = ?", (auditor,))
+        return bytes(rows[0][0]) if rows else None
+
+    async def save_wish(self, wish: StoredWish) -> None:
+        """Keep a wish, replacing what was kept for the negotiation."""
+        await self._writer.write(lambda db: _run(db, "INSERT OR REPLACE INTO wish VALUES (?, ?, ?)", wish))
+
+    async def wishes(self) -> list[StoredWish]:
+        """Return every wish, answered or not."""
+        return [StoredWish(*row) for row in await self._read("SELECT * FROM wish ORDER BY name", ())]
 
     async def agreements(self) -> list[StoredAgreement]:
         """Return every agreement in force."""
@@ -109,6 +138,15 @@ class SqliteStore:
             if len(rows) < _PAGE:
                 return
             start += _PAGE
+
+    async def steps(self, agreement: str) -> list[StoredLeaf]:
+        """Return the leaves of a log that belong to no exchange, in order."""
+        rows = await self._read(
+            "SELECT position, kind, session, seq, data FROM leaf WHERE agreement = ? AND session IS NULL"
+            " ORDER BY position",
+            (agreement,),
+        )
+        return [StoredLeaf(*row) for row in rows]
 
     async def exchange(self, agreement: str, session: str, seq: int) -> list[StoredLeaf]:
         """Return the leaves of one exchange in order."""
@@ -217,10 +255,6 @@ def _flush_folders(folders: Iterable[Path]) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def _put_offer(db: sqlite3.Connection, offer: StoredOffer) -> None:
-    db.execute("INSERT OR REPLACE INTO offer VALUES (?, ?, ?, ?, ?, ?)", offer)
 
 
 def _run(db: sqlite3.Connection, statement: str, values: tuple[object, ...]) -> None:

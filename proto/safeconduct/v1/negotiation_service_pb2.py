@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from safeconduct.v1 import envelope_pb2 as safeconduct_dot_v1_dot_envelope__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(safeconduct/v1/negotiation_service.proto\x12\x0esafeconduct.v1\x1a\x1dsafeconduct/v1/envelope.proto\"\x11\n\x0fGetTermsRequest\"A\n\x10GetTermsResponse\x12-\n\x05terms\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\"=\n\x0cOfferRequest\x12-\n\x05offer\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\"r\n\rOfferResponse\x12.\n\x06\x61\x63\x63\x65pt\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\x12\x31\n\tagreement\x18\x02 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\"D\n\x0f\x43oncludeRequest\x12\x31\n\tagreement\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\"\x12\n\x10\x43oncludeResponse2\xf8\x01\n\x12NegotiationService\x12M\n\x08GetTerms\x12\x1f.safeconduct.v1.GetTermsRequest\x1a .safeconduct.v1.GetTermsResponse\x12\x44\n\x05Offer\x12\x1c.safeconduct.v1.OfferRequest\x1a\x1d.safeconduct.v1.OfferResponse\x12M\n\x08\x43onclude\x12\x1f.safeconduct.v1.ConcludeRequest\x1a .safeconduct.v1.ConcludeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(safeconduct/v1/negotiation_service.proto\x12\x0esafeconduct.v1\x1a\x1dsafeconduct/v1/envelope.proto\"\x11\n\x0fGetTermsRequest\"A\n\x10GetTermsResponse\x12-\n\x05terms\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\"o\n\x0cOfferRequest\x12-\n\x05offer\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\x12\x30\n\x08\x63onsents\x18\x02 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\"r\n\rOfferResponse\x12.\n\x06\x61\x63\x63\x65pt\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\x12\x31\n\tagreement\x18\x02 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\"r\n\rAcceptRequest\x12.\n\x06\x61\x63\x63\x65pt\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\x12\x31\n\tagreement\x18\x02 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\"C\n\x0e\x41\x63\x63\x65ptResponse\x12\x31\n\tagreement\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\"D\n\x0f\x43oncludeRequest\x12\x31\n\tagreement\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\"C\n\x10\x43oncludeResponse\x12/\n\x07receipt\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\"C\n\x0fWithdrawRequest\x12\x30\n\x08withdraw\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\"\x12\n\x10WithdrawResponse\"?\n\rRejectRequest\x12.\n\x06reject\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\"\x10\n\x0eRejectResponse\"G\n\x10TerminateRequest\x12\x33\n\x0btermination\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\"D\n\x11TerminateResponse\x12/\n\x07receipt\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\":\n\x15GetNegotiationRequest\x12\x12\n\nengagement\x18\x01 \x01(\t\x12\r\n\x05start\x18\x02 \x01(\r\"N\n\x16GetNegotiationResponse\x12\x34\n\x08messages\x18\x01 \x03(\x0b\x32\".safeconduct.v1.NegotiationMessage\"X\n\x12NegotiationMessage\x12\x31\n\tdocuments\x18\x01 \x03(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\x12\x0f\n\x07made_at\x18\x02 \x01(\t2\x8c\x05\n\x12NegotiationService\x12M\n\x08GetTerms\x12\x1f.safeconduct.v1.GetTermsRequest\x1a .safeconduct.v1.GetTermsResponse\x12\x44\n\x05Offer\x12\x1c.safeconduct.v1.OfferRequest\x1a\x1d.safeconduct.v1.OfferResponse\x12G\n\x06\x41\x63\x63\x65pt\x12\x1d.safeconduct.v1.AcceptRequest\x1a\x1e.safeconduct.v1.AcceptResponse\x12M\n\x08\x43onclude\x12\x1f.safeconduct.v1.ConcludeRequest\x1a .safeconduct.v1.ConcludeResponse\x12M\n\x08Withdraw\x12\x1f.safeconduct.v1.WithdrawRequest\x1a .safeconduct.v1.WithdrawResponse\x12G\n\x06Reject\x12\x1d.safeconduct.v1.RejectRequest\x1a\x1e.safeconduct.v1.RejectResponse\x12P\n\tTerminate\x12 .safeconduct.v1.TerminateRequest\x1a!.safeconduct.v1.TerminateResponse\x12_\n\x0eGetNegotiation\x12%.safeconduct.v1.GetNegotiationRequest\x1a&.safeconduct.v1.GetNegotiationResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,13 +37,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETTERMSRESPONSE']._serialized_start=110
   _globals['_GETTERMSRESPONSE']._serialized_end=175
   _globals['_OFFERREQUEST']._serialized_start=177
-  _globals['_OFFERREQUEST']._serialized_end=238
-  _globals['_OFFERRESPONSE']._serialized_start=240
-  _globals['_OFFERRESPONSE']._serialized_end=354
-  _globals['_CONCLUDEREQUEST']._serialized_start=356
-  _globals['_CONCLUDEREQUEST']._serialized_end=424
-  _globals['_CONCLUDERESPONSE']._serialized_start=426
-  _globals['_CONCLUDERESPONSE']._serialized_end=444
-  _globals['_NEGOTIATIONSERVICE']._serialized_start=447
-  _globals['_NEGOTIATIONSERVICE']._serialized_end=695
+  _globals['_OFFERREQUEST']._serialized_end=288
+  _globals['_OFFERRESPONSE']._serialized_start=290
+  _globals['_OFFERRESPONSE']._serialized_end=404
+  _globals['_ACCEPTREQUEST']._serialized_start=406
+  _globals['_ACCEPTREQUEST']._serialized_end=520
+  _globals['_ACCEPTRESPONSE']._serialized_start=522
+  _globals['_ACCEPTRESPONSE']._serialized_end=589
+  _globals['_CONCLUDEREQUEST']._serialized_start=591
+  _globals['_CONCLUDEREQUEST']._serialized_end=659
+  _globals['_CONCLUDERESPONSE']._serialized_start=661
+  _globals['_CONCLUDERESPONSE']._serialized_end=728
+  _globals['_WITHDRAWREQUEST']._serialized_start=730
+  _globals['_WITHDRAWREQUEST']._serialized_end=797
+  _globals['_WITHDRAWRESPONSE']._serialized_start=799
+  _globals['_WITHDRAWRESPONSE']._serialized_end=817
+  _globals['_REJECTREQUEST']._serialized_start=819
+  _globals['_REJECTREQUEST']._serialized_end=882
+  _globals['_REJECTRESPONSE']._serialized_start=884
+  _globals['_REJECTRESPONSE']._serialized_end=900
+  _globals['_TERMINATEREQUEST']._serialized_start=902
+  _globals['_TERMINATEREQUEST']._serialized_end=973
+  _globals['_TERMINATERESPONSE']._serialized_start=975
+  _globals['_TERMINATERESPONSE']._serialized_end=1043
+  _globals['_GETNEGOTIATIONREQUEST']._serialized_start=1045
+  _globals['_GETNEGOTIATIONREQUEST']._serialized_end=1103
+  _globals['_GETNEGOTIATIONRESPONSE']._serialized_start=1105
+  _globals['_GETNEGOTIATIONRESPONSE']._serialized_end=1183
+  _globals['_NEGOTIATIONMESSAGE']._serialized_start=1185
+  _globals['_NEGOTIATIONMESSAGE']._serialized_end=1273
+  _globals['_NEGOTIATIONSERVICE']._serialized_start=1276
+  _globals['_NEGOTIATIONSERVICE']._serialized_end=1928
 # @@protoc_insertion_point(module_scope)

@@ -26,7 +26,11 @@ if _version_not_supported:
 
 
 class NegotiationServiceStub:
-    """Brings a lab and one auditor to one signed agreement.
+    """Brings a lab and one auditor to one signed agreement, and from there to its amendments and its end.
+
+    Every call fails with `PEER_BINDING_MISMATCH` if the caller's TLS key is not that of an admitted auditor, and with
+    `SIGNATURE_INVALID`, `SIGNER_ROLE_MISMATCH`, `MISSING_ROLE_SIGNATURE`, `UNSUPPORTED_VERSION` or
+    `MALFORMED_ENVELOPE` if a document is not what its place requires.
     """
 
     def __init__(self, channel):
@@ -45,41 +49,121 @@ class NegotiationServiceStub:
                 request_serializer=safeconduct_dot_v1_dot_negotiation__service__pb2.OfferRequest.SerializeToString,
                 response_deserializer=safeconduct_dot_v1_dot_negotiation__service__pb2.OfferResponse.FromString,
                 _registered_method=True)
+        self.Accept = channel.unary_unary(
+                '/safeconduct.v1.NegotiationService/Accept',
+                request_serializer=safeconduct_dot_v1_dot_negotiation__service__pb2.AcceptRequest.SerializeToString,
+                response_deserializer=safeconduct_dot_v1_dot_negotiation__service__pb2.AcceptResponse.FromString,
+                _registered_method=True)
         self.Conclude = channel.unary_unary(
                 '/safeconduct.v1.NegotiationService/Conclude',
                 request_serializer=safeconduct_dot_v1_dot_negotiation__service__pb2.ConcludeRequest.SerializeToString,
                 response_deserializer=safeconduct_dot_v1_dot_negotiation__service__pb2.ConcludeResponse.FromString,
                 _registered_method=True)
+        self.Withdraw = channel.unary_unary(
+                '/safeconduct.v1.NegotiationService/Withdraw',
+                request_serializer=safeconduct_dot_v1_dot_negotiation__service__pb2.WithdrawRequest.SerializeToString,
+                response_deserializer=safeconduct_dot_v1_dot_negotiation__service__pb2.WithdrawResponse.FromString,
+                _registered_method=True)
+        self.Reject = channel.unary_unary(
+                '/safeconduct.v1.NegotiationService/Reject',
+                request_serializer=safeconduct_dot_v1_dot_negotiation__service__pb2.RejectRequest.SerializeToString,
+                response_deserializer=safeconduct_dot_v1_dot_negotiation__service__pb2.RejectResponse.FromString,
+                _registered_method=True)
+        self.Terminate = channel.unary_unary(
+                '/safeconduct.v1.NegotiationService/Terminate',
+                request_serializer=safeconduct_dot_v1_dot_negotiation__service__pb2.TerminateRequest.SerializeToString,
+                response_deserializer=safeconduct_dot_v1_dot_negotiation__service__pb2.TerminateResponse.FromString,
+                _registered_method=True)
+        self.GetNegotiation = channel.unary_unary(
+                '/safeconduct.v1.NegotiationService/GetNegotiation',
+                request_serializer=safeconduct_dot_v1_dot_negotiation__service__pb2.GetNegotiationRequest.SerializeToString,
+                response_deserializer=safeconduct_dot_v1_dot_negotiation__service__pb2.GetNegotiationResponse.FromString,
+                _registered_method=True)
 
 
 class NegotiationServiceServicer:
-    """Brings a lab and one auditor to one signed agreement.
+    """Brings a lab and one auditor to one signed agreement, and from there to its amendments and its end.
+
+    Every call fails with `PEER_BINDING_MISMATCH` if the caller's TLS key is not that of an admitted auditor, and with
+    `SIGNATURE_INVALID`, `SIGNER_ROLE_MISMATCH`, `MISSING_ROLE_SIGNATURE`, `UNSUPPORTED_VERSION` or
+    `MALFORMED_ENVELOPE` if a document is not what its place requires.
     """
 
     def GetTerms(self, request, context):
         """Returns what the lab would agree to with the calling auditor.
-
-        Fails with `PEER_BINDING_MISMATCH` if the caller's TLS key is not that of an admitted auditor.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Offer(self, request, context):
-        """Sends a full proposal and returns the lab's signature lock. Sending the same offer again returns
-        the same bytes.
+        """Sends a full proposal, the first one, a counter-offer or an amendment. A lab that decides by itself answers with
+        its signature lock; one where a person decides answers empty, and GetNegotiation tells later.
 
-        Fails with `TERMS_REFUSED`, `POLICY_UNSATISFIABLE`, `OFFER_EXPIRED`, `OFFER_SUPERSEDED`,
-        `SIGNATURE_LOCKED`, `UNSUPPORTED_VERSION`, `SIGNATURE_INVALID` or `SIGNER_ROLE_MISMATCH`.
+        Fails with `TERMS_REFUSED` (fact `field`), `POLICY_UNSATISFIABLE`, `OFFER_EXPIRED`, `OFFER_SUPERSEDED`,
+        `SIGNATURE_LOCKED`, `PREV_HASH_MISMATCH` if the offer does not follow one the lab has,
+        `AGREEMENT_DIGEST_MISMATCH` if an amendment supersedes another agreement than the one in force,
+        `PROTECTED_CLAUSE_VIOLATION`, `AMENDMENT_RETROACTIVE`, `SIZE_LIMIT_EXCEEDED`, `PHASE_VIOLATION`, or `RATE_LIMITED`
+        after 200 offers over one engagement.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Accept(self, request, context):
+        """Sends the auditor's signature lock on the lab's offer. A lab that decides by itself concludes at once.
+
+        Fails with `OFFER_SUPERSEDED`, `OFFER_EXPIRED`, `SIGNATURE_LOCKED`, `AGREEMENT_DIGEST_MISMATCH`,
+        `POLICY_UNSATISFIABLE`, `PROTECTED_CLAUSE_VIOLATION` or `AMENDMENT_RETROACTIVE`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Conclude(self, request, context):
-        """Sends the agreement with both signatures; it is in force once this call returns. Safe to repeat.
+        """Sends the agreement with both signatures. A first agreement is in force once this call returns; an amendment is in
+        force from its leaf of the log on, for which the answer is the receipt.
 
-        Fails with `AGREEMENT_DIGEST_MISMATCH`, `OFFER_EXPIRED` or `MISSING_ROLE_SIGNATURE`.
+        Fails with `AGREEMENT_DIGEST_MISMATCH`, `OFFER_EXPIRED`, `MISSING_ROLE_SIGNATURE`, `PROTECTED_CLAUSE_VIOLATION`,
+        `AMENDMENT_RETROACTIVE`, or `PHASE_VIOLATION` while the run is being closed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Withdraw(self, request, context):
+        """Takes an offer of the auditor off the table.
+
+        Fails with `SIGNATURE_LOCKED` once it is accepted, `OFFER_SUPERSEDED`, `OFFER_EXPIRED` or
+        `AGREEMENT_DIGEST_MISMATCH`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Reject(self, request, context):
+        """Declines an offer of the lab.
+
+        Fails with `SIGNATURE_LOCKED` once it is accepted, `OFFER_SUPERSEDED`, `OFFER_EXPIRED` or
+        `AGREEMENT_DIGEST_MISMATCH`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Terminate(self, request, context):
+        """Sends a termination with the auditor's signature, or with both. What both signed, or what a clause lets the auditor
+        do alone, becomes a leaf of the log, for which the answer is the receipt; otherwise the answer is empty.
+
+        Fails with `AGREEMENT_DIGEST_MISMATCH`, `SIGNATURE_LOCKED` or `PHASE_VIOLATION`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetNegotiation(self, request, context):
+        """Returns every message of the lab in the negotiation of one engagement, in order. Callers SHOULD ask again no more
+        often than every two seconds.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -98,10 +182,35 @@ def add_NegotiationServiceServicer_to_server(servicer, server):
                     request_deserializer=safeconduct_dot_v1_dot_negotiation__service__pb2.OfferRequest.FromString,
                     response_serializer=safeconduct_dot_v1_dot_negotiation__service__pb2.OfferResponse.SerializeToString,
             ),
+            'Accept': grpc.unary_unary_rpc_method_handler(
+                    servicer.Accept,
+                    request_deserializer=safeconduct_dot_v1_dot_negotiation__service__pb2.AcceptRequest.FromString,
+                    response_serializer=safeconduct_dot_v1_dot_negotiation__service__pb2.AcceptResponse.SerializeToString,
+            ),
             'Conclude': grpc.unary_unary_rpc_method_handler(
                     servicer.Conclude,
                     request_deserializer=safeconduct_dot_v1_dot_negotiation__service__pb2.ConcludeRequest.FromString,
                     response_serializer=safeconduct_dot_v1_dot_negotiation__service__pb2.ConcludeResponse.SerializeToString,
+            ),
+            'Withdraw': grpc.unary_unary_rpc_method_handler(
+                    servicer.Withdraw,
+                    request_deserializer=safeconduct_dot_v1_dot_negotiation__service__pb2.WithdrawRequest.FromString,
+                    response_serializer=safeconduct_dot_v1_dot_negotiation__service__pb2.WithdrawResponse.SerializeToString,
+            ),
+            'Reject': grpc.unary_unary_rpc_method_handler(
+                    servicer.Reject,
+                    request_deserializer=safeconduct_dot_v1_dot_negotiation__service__pb2.RejectRequest.FromString,
+                    response_serializer=safeconduct_dot_v1_dot_negotiation__service__pb2.RejectResponse.SerializeToString,
+            ),
+            'Terminate': grpc.unary_unary_rpc_method_handler(
+                    servicer.Terminate,
+                    request_deserializer=safeconduct_dot_v1_dot_negotiation__service__pb2.TerminateRequest.FromString,
+                    response_serializer=safeconduct_dot_v1_dot_negotiation__service__pb2.TerminateResponse.SerializeToString,
+            ),
+            'GetNegotiation': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetNegotiation,
+                    request_deserializer=safeconduct_dot_v1_dot_negotiation__service__pb2.GetNegotiationRequest.FromString,
+                    response_serializer=safeconduct_dot_v1_dot_negotiation__service__pb2.GetNegotiationResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -112,7 +221,11 @@ def add_NegotiationServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class NegotiationService:
-    """Brings a lab and one auditor to one signed agreement.
+    """Brings a lab and one auditor to one signed agreement, and from there to its amendments and its end.
+
+    Every call fails with `PEER_BINDING_MISMATCH` if the caller's TLS key is not that of an admitted auditor, and with
+    `SIGNATURE_INVALID`, `SIGNER_ROLE_MISMATCH`, `MISSING_ROLE_SIGNATURE`, `UNSUPPORTED_VERSION` or
+    `MALFORMED_ENVELOPE` if a document is not what its place requires.
     """
 
     @staticmethod
@@ -170,6 +283,33 @@ class NegotiationService:
             _registered_method=True)
 
     @staticmethod
+    def Accept(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safeconduct.v1.NegotiationService/Accept',
+            safeconduct_dot_v1_dot_negotiation__service__pb2.AcceptRequest.SerializeToString,
+            safeconduct_dot_v1_dot_negotiation__service__pb2.AcceptResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def Conclude(request,
             target,
             options=(),
@@ -186,6 +326,114 @@ class NegotiationService:
             '/safeconduct.v1.NegotiationService/Conclude',
             safeconduct_dot_v1_dot_negotiation__service__pb2.ConcludeRequest.SerializeToString,
             safeconduct_dot_v1_dot_negotiation__service__pb2.ConcludeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Withdraw(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safeconduct.v1.NegotiationService/Withdraw',
+            safeconduct_dot_v1_dot_negotiation__service__pb2.WithdrawRequest.SerializeToString,
+            safeconduct_dot_v1_dot_negotiation__service__pb2.WithdrawResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Reject(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safeconduct.v1.NegotiationService/Reject',
+            safeconduct_dot_v1_dot_negotiation__service__pb2.RejectRequest.SerializeToString,
+            safeconduct_dot_v1_dot_negotiation__service__pb2.RejectResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Terminate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safeconduct.v1.NegotiationService/Terminate',
+            safeconduct_dot_v1_dot_negotiation__service__pb2.TerminateRequest.SerializeToString,
+            safeconduct_dot_v1_dot_negotiation__service__pb2.TerminateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetNegotiation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safeconduct.v1.NegotiationService/GetNegotiation',
+            safeconduct_dot_v1_dot_negotiation__service__pb2.GetNegotiationRequest.SerializeToString,
+            safeconduct_dot_v1_dot_negotiation__service__pb2.GetNegotiationResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -10,6 +10,7 @@ import pytest
 
 from attestations.errors import AgreementDigestMismatch, PeerBindingMismatch, PolicyUnsatisfiable, SignerRoleMismatch
 from attestations.identity import Identity
+from attestations.negotiation.ledger import parse_kept
 from attestations.policy.model import Policy, Rule
 from auditor_client.journal.sqlite import SqliteJournal
 from auditor_client.proposing import Proposal, open_engagement, propose
@@ -39,6 +40,7 @@ async def _propose(world: World, lab: SimulatedLab, journal: SqliteJournal, prop
     engagement = await propose(
         proposal or _proposal(world), lab=lab, journal=journal, keys=world.auditor, clock=lab.clock
     )
+    assert engagement is not None
     return engagement.digest
 
 
@@ -90,11 +92,14 @@ async def test_an_answer_lost_on_the_way_is_asked_for_with_the_same_offer(journa
     lab.misbehave("sign_another_agreement", at=1)
     with pytest.raises(AgreementDigestMismatch):
         await _propose(world, lab, journal)
-    first = journal.recall("offer")
+    first = journal.recall("negotiation/audit-1/000000")
+    assert first is not None
 
     await _propose(world, lab, journal)
 
-    assert first == journal.recall("offer")
+    kept = [parse_kept(journal.recall(name) or b"") for name in journal.names("negotiation/audit-1/")]
+    assert kept[0] == parse_kept(first)
+    assert [entry.by for entry in kept] == ["auditor", "lab", "auditor"]
 
 
 def test_an_agreement_with_other_keys_of_ours_is_refused() -> None:

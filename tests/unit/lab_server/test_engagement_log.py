@@ -21,7 +21,7 @@ from attestations.errors import (
 from attestations.keys import KeyUse
 from attestations.merkle import leaf_hash, verify_inclusion
 from lab_server.engagements import Engagements
-from lab_server.ports import StoredAgreement, StoredOffer
+from lab_server.ports import StoredAgreement
 from lab_server.storage.memory import MemoryStore
 from tests.support.audit_world import World
 
@@ -52,8 +52,8 @@ class Lab:
 
     async def kept(self) -> None:
         envelope = self.engagement.envelope
-        offer = StoredOffer("a b", "CONCLUDED", "11" * 32, envelope.digest, b"", "2026-11-25T09:00:00Z")
-        await self.store.conclude(StoredAgreement(envelope.digest, envelope.to_bytes()), offer)
+        agreement = StoredAgreement(envelope.digest, envelope.to_bytes())
+        assert await self.store.add_entries("a b", 0, [b"{}"], agreement)
 
     def document(self, number: int = 0) -> Envelope:
         registration = PreRegistration(

@@ -1,0 +1,1 @@
+"""How two sides come to one agreement: rules over verified messages, with time and keys as arguments."""
