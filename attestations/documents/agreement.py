@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from attestations.canonical import canonical_bytes
 from attestations.digests import Sha256, sha256
@@ -18,7 +18,11 @@ from attestations.policy.model import Policy
 
 Operation = Literal["chat", "score", "count"]
 VariantKind = Literal["deployed", "helpful_only", "safeguards_off", "custom"]
-PartyRole = Literal["lab", "auditor", "regulator"]
+PartyRole = Literal["lab", "auditor", "regulator", "escrow", "recipient"]
+
+
+Group = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,32}$")]
+"""A group of cleared recipients, as a policy names it in `CLEARED(group)`."""
 
 
 class PartyKey(Part):
@@ -29,11 +33,15 @@ class PartyKey(Part):
 
 
 class Party(Part):
-    """One side of the agreement, or one recipient it names, with its keys."""
+    """One side of the agreement, a regulator, an escrow holder or a recipient it names, with its keys.
+
+    `group` says to which cleared group a recipient belongs; a recipient of no group is a peer auditor.
+    """
 
     role: PartyRole
     id: Name
     keys: tuple[PartyKey, ...] = Field(max_length=16)
+    group: Group | None = None
 
     def key(self, use: KeyUse) -> EnrolledKey:
         """Return the party's key for `use`, checked as at enrolment.
@@ -175,6 +183,8 @@ class Agreement(Document):
                 raise ValueError(f"not exactly one {role}")
         if len({party.id for party in self.parties}) != len(self.parties):
             raise ValueError("two parties of one name")
+        if any(party.group is not None and party.role != "recipient" for party in self.parties):
+            raise ValueError("only a recipient belongs to a group")
         if len({variant.id for variant in self.variants}) != len(self.variants):
             raise ValueError("two variants of one name")
         if not set(self.scope.variants) <= {variant.id for variant in self.variants}:
