@@ -28,6 +28,8 @@ Kind = Literal[
     "delivery",
     "event",
     "release",
+    "escrow",
+    "escrow_verified",
 ]
 KINDS = frozenset(get_args(Kind))
 

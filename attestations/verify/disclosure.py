@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from attestations.documents.base import parse_time
@@ -13,7 +14,7 @@ from attestations.errors import (
     KeyCommitmentMismatch,
     RecipientNotPermitted,
 )
-from attestations.policy.evaluate import Bounds, State, evaluate, permitted
+from attestations.policy.evaluate import Bounds, Seen, State, evaluate, permitted
 from attestations.policy.model import STAGE_CLASSES, Policy
 from attestations.verify.checkpoints import check_release_checkpoint
 from attestations.verify.parties import Parties
@@ -74,9 +75,9 @@ def check_shown(transcript: Transcript, *, stage: str, recipient: str, classes: 
             raise EvidenceMissing(f"the key of {content_class} is missing at {stage}", content_class=content_class)
 
 
-def check_obligations(policy: Policy, transcript: Transcript, now: Bounds) -> None:
-    """Check that nothing is surely overdue at `now`, as far as this log shows."""
-    for (content_class, recipient), state in evaluate(policy, transcript.events, now).items():
+def check_obligations(policy: Policy, events: Sequence[Seen], now: Bounds) -> None:
+    """Check that nothing is surely overdue at `now`, as far as these events show."""
+    for (content_class, recipient), state in evaluate(policy, events, now).items():
         if state is State.OVERDUE:
             raise DisclosureOverdue(
                 f"{content_class} is owed to {recipient} and has not been released",

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from attestations.errors import PRECEDENCE, ExitCode, SafeconductError
-from attestations.predicate import AssuranceClaim, AuditPredicate
+from attestations.predicate import AssuranceClaim, AuditPredicate, Result
 
 
 class Status(StrEnum):
@@ -58,6 +58,8 @@ class Report:
     lab_acknowledged: bool = False
     counted: dict[str, str] = field(default_factory=dict)
     limitations: tuple[str, ...] = ()
+    escrow: tuple[dict[str, Any], ...] = ()  # what holders released in the auditor's stead
+    figures: tuple[Result, ...] = ()  # those that only an escrow release opens
 
     def passed(self, step: int, name: str, detail: str) -> None:
         """Note that a check holds."""
@@ -103,6 +105,8 @@ class Report:
             "labAcknowledged": self.lab_acknowledged,
             "counts": self.counted,
             "claims": _claim(self.predicate) if self.holds else None,
+            "escrow": list(self.escrow),
+            "figures": [figure.model_dump(mode="json", by_alias=True) for figure in self.figures if self.holds],
             "limitations": list(self.limitations),
         }
 

@@ -37,6 +37,7 @@ from attestations.log_entries import LogEntry, parse_entry
 from attestations.merkle import Frontier, leaf_hash
 from attestations.policy.evaluate import Bounds, Seen
 from attestations.verify.closing import check_close
+from attestations.verify.escrow_log import EscrowLog
 from attestations.verify.exchanges import ExchangePass
 from attestations.verify.parties import Parties
 from attestations.verify.stating import open_event
@@ -74,6 +75,7 @@ class Transcript:
     manifest: PackageManifest | None = None
     manifest_digest: str | None = None
     delivered: bool = False
+    escrow: EscrowLog = field(default_factory=EscrowLog)
     releases: list[LoggedRelease] = field(default_factory=list)
     events: list[Seen] = field(default_factory=list)
     stated: dict[str, str] = field(default_factory=dict)  # role -> when it last signed with its agreement key
@@ -120,6 +122,8 @@ class _Reader:
             "delivery": (Step.DISCLOSURE, self._delivery),
             "event": (Step.DISCLOSURE, self._event),
             "release": (Step.DISCLOSURE, self._release),
+            "escrow": (Step.DISCLOSURE, self._escrow),
+            "escrow_verified": (Step.DISCLOSURE, self._escrow),
         }
 
     def step(self, line: bytes, index: int, frontier: Frontier) -> None:
@@ -250,10 +254,23 @@ class _Reader:
         document = self._own(entry, Release, self._parties.auditor_publication)
         receipt = self._pass.receipt(entry, index)
         transcript = self.transcript
+        self._held(lambda: transcript.escrow.check_complete(self._parties.agreement))
         transcript.releases.append(
             LoggedRelease(document, index, receipt.logged_at, frontier.root(), tuple(transcript.events))
         )
         self._seen("RELEASED", f"{document.content_class}:{document.recipient}", receipt)
+
+    def _escrow(self, entry: LogEntry, index: int, _: Frontier) -> None:
+        self._pass.receipt(entry, index)
+        log = self.transcript
+        self._held(lambda: log.escrow.take(entry, self._parties, log.registration, late=bool(log.releases)))
+
+    def _held(self, action: Callable[[], None]) -> None:
+        """Do something that says nothing about the leaves that follow."""
+        try:
+            action()
+        except SafeconductError as error:
+            self._note(Step.DISCLOSURE, error)
 
     def _own(self, entry: LogEntry, kind: type[D], key: EnrolledKey) -> D:
         if len(entry.documents) != 2:  # noqa: PLR2004 - a document and the lab's receipt

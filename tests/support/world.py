@@ -31,13 +31,14 @@ from attestations.documents.engagement import (
     RegisteredSuite,
 )
 from attestations.envelope import sign
+from attestations.escrow.holding import LoggedManifest
 from attestations.grading import grader_digest
 from attestations.keys import Signer
 from attestations.policy.model import STAGE_CLASSES
 from attestations.trust import Trust
 from attestations.verify.engine import Request, verify_path
 from attestations.verify.report import Report
-from tests.support import world_agreement, world_suite
+from tests.support import world_agreement, world_escrow, world_suite
 from tests.support.world_agreement import Keys
 from tests.support.world_disclosure import ORDER, Disclosure
 from tests.support.world_log import Hooks, WorldLog
@@ -104,6 +105,7 @@ class World:
     forgetful: bool = False
     asked: list[Task] | None = None  # what is really sent, if it is not `tasks`
     attested: dict[tuple[str, str], str] = field(default_factory=dict)
+    escrowed: dict[str, LoggedManifest] = field(default_factory=dict)
     _built: bool = False
 
     def __post_init__(self) -> None:
@@ -151,6 +153,8 @@ class World:
             self.log.now = rest[0]
         elif name == "register":
             self._register()
+        elif name in {"escrow", "escrow_verified"}:
+            getattr(world_escrow, name)(self, *rest)
         elif name in {"grade", "seal", "deliver", "release", "event"}:
             getattr(self.disclosure, name)(*rest)
         else:
