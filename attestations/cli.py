@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
@@ -61,8 +62,12 @@ def verify(
         str | None, typer.Option(help="For --keyless: whose it must be, e.g. press@auditor.example.")
     ] = None,
     issuer: Annotated[str | None, typer.Option(help="For --keyless: the URL of who vouches for the identity.")] = None,
+    escrow: Annotated[
+        list[Path] | None, typer.Option(help="What escrow holders opened (`safeconduct escrow combine`); repeatable.")
+    ] = None,
 ) -> None:
     """Check an evidence file offline, from the file and your trust file alone."""
+    from attestations.escrow.released import parse_escrow_release  # noqa: PLC0415
     from attestations.printing import print_report  # noqa: PLC0415 - other commands start faster without it
     from attestations.trust import parse_trust  # noqa: PLC0415
     from attestations.verify.assured import is_requirement  # noqa: PLC0415
@@ -76,6 +81,7 @@ def verify(
         stage=_stage(stage),
         require=tuple(require or ()),
         publication=_publication(keyless, trust_config, identity, issuer),
+        escrow=tuple(parse_escrow_release(_read(path)) for path in escrow or ()),
     )
     trusted = parse_trust(_read(trust))
     with _open(file) as stream:
@@ -111,8 +117,10 @@ def open_(
     file: Annotated[Path, typer.Argument(help="An evidence file.")],
     trust: Annotated[Path, typer.Option(help="Whose keys you trust.")],
     into: Annotated[Path, typer.Option(help="A new folder for the opened content.")],
+    escrow: Annotated[list[Path] | None, typer.Option(help="What escrow holders opened; repeatable.")] = None,
 ) -> None:
     """Write what a verified evidence file opens (plan, tasks, grades, transcripts) as readable JSON lines."""
+    from attestations.escrow.released import parse_escrow_release  # noqa: PLC0415
     from attestations.trust import parse_trust  # noqa: PLC0415
     from attestations.verify.export import export_opened  # noqa: PLC0415
 
@@ -120,7 +128,7 @@ def open_(
         raise FileUnusable(f"{into} already exists; give a new folder", path=str(into))
     trusted = parse_trust(_read(trust))
     with _open(file) as stream:
-        written = export_opened(stream, trusted)
+        written = export_opened(stream, trusted, [parse_escrow_release(_read(path)) for path in escrow or ()])
         into.mkdir(parents=True)
         for name, lines in written.items():
             _write(into / name, lines)
@@ -141,6 +149,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _run(given: list[str]) -> int:
     try:
+        if given and given[0] in _OWN_GROUPS:
+            app.add_typer(_own_group(given[0]), name=given[0])
+        else:
+            for name, summary in _OWN_GROUPS.items():
+                app.add_typer(_listed_only(), name=name, help=summary)
         for entry in entry_points(group=GROUP):
             wanted = bool(given) and given[0] == entry.name
             app.add_typer(_load(entry) if wanted else _listed_only(), name=entry.name, help=_SUMMARIES.get(entry.name))
@@ -170,11 +183,22 @@ def _run(given: list[str]) -> int:
     return result if isinstance(result, int) else 0
 
 
+# Groups that need neither side's software, in attestations/commands; imported when used.
+_OWN_GROUPS = {
+    "escrow": "Hold shares of class keys, and open what an auditor owes.",
+    "identity": "Keys and identity files for parties that run no service.",
+}
 _SUMMARIES = {
     "lab": "Serve a model to auditors.",
     "auditor": "Audit a model with a hidden suite.",
     "demo": "Run a whole audit of a real language model on this machine.",
 }
+
+
+def _own_group(name: str) -> typer.Typer:
+    loaded = import_module(f"attestations.commands.{name}").app
+    assert isinstance(loaded, typer.Typer)  # noqa: S101 - our own module
+    return loaded
 
 
 def _load(entry: EntryPoint) -> typer.Typer:

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from auditor_client.commands import disclosing, publishing, running, setup, suites
+from auditor_client.commands import disclosing, escrow, publishing, running, setup, suites
 
 app = typer.Typer(
     name="auditor",
@@ -23,6 +23,8 @@ app.command("run")(running.run)
 app.command("grade")(running.grade)
 app.command("close")(running.close)
 app.command("seal")(disclosing.seal)
+app.command("escrow-receipts")(escrow.receipts)
+app.command("escrow-reshare")(escrow.reshare)
 app.command("release")(disclosing.release)
 app.command("publish")(publishing.publish)
 app.command("status")(disclosing.status)

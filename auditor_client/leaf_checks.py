@@ -21,6 +21,7 @@ from attestations.documents.engagement import (
     SessionGrant,
     SessionOpen,
 )
+from attestations.documents.escrow import EscrowManifest
 from attestations.documents.exchange import Cancel, Intent, Meter, Promise, Record, Refusal
 from attestations.envelope import Envelope
 from attestations.errors import (
@@ -34,6 +35,7 @@ from attestations.errors import (
 )
 from attestations.keys import EnrolledKey, KeyUse
 from attestations.log_entries import LogEntry, parse_entry
+from attestations.verify.escrow_log import open_verified
 from auditor_client.engagement import Engagement
 from auditor_client.ports import Journal
 
@@ -59,6 +61,7 @@ _OURS: dict[str, tuple[type[Document], KeyUse]] = {
     "grades": (GradeCommitment, KeyUse.PUBLICATION),
     "manifest": (PackageManifest, KeyUse.PUBLICATION),
     "release": (Release, KeyUse.PUBLICATION),
+    "escrow": (EscrowManifest, KeyUse.PUBLICATION),
 }
 # The lab's document that ends each kind of leaf; its index and time are the leaf's.
 _LABS: dict[str, type[Document]] = {
@@ -100,6 +103,9 @@ class LeafChecker:
         elif entry.kind == "event":
             self._two(entry)
             self._event(first)
+        elif entry.kind == "escrow_verified":
+            self._two(entry)
+            open_verified(first, self._engagement.agreement, self._engagement.digest)
         return self._facts(entry.kind, first, last)
 
     def _facts(self, kind: str, first: Envelope, last: Envelope) -> LeafFacts:

@@ -180,6 +180,10 @@ class Lab(Protocol):
         """Put an event into the log; returns the receipt."""
         ...
 
+    async def escrow(self, document: Envelope) -> Envelope:
+        """Log a manifest of escrow, or a holder's receipt; returns the lab's receipt."""
+        ...
+
     async def release(self, release: Envelope) -> Envelope:
         """Log a release; returns the receipt."""
         ...

@@ -15,6 +15,8 @@ from attestations.errors import (
     PeerBindingMismatch,
     SignerRoleMismatch,
 )
+from attestations.escrow.dealing import check_escrow
+from attestations.escrow.structure import Escrow
 from attestations.identity import Identity
 from attestations.keys import KeyUse
 from attestations.policy.lint import lint
@@ -36,6 +38,7 @@ class Proposal:
     recipients: Sequence[Identity]
     auditor_tls: str
     lab_tls: str
+    escrow: Escrow | None = None
 
 
 async def propose(proposal: Proposal, *, lab: Lab, journal: Journal, keys: AuditorKeys, clock: Clock) -> Engagement:
@@ -43,7 +46,7 @@ async def propose(proposal: Proposal, *, lab: Lab, journal: Journal, keys: Audit
 
     Raises:
         PeerBindingMismatch: the terms pin another TLS key than the lab's identity file.
-        PolicyUnsatisfiable: the lab's policy breaks a rule of the linter.
+        PolicyUnsatisfiable: the lab's policy breaks a rule of the linter, or the escrow cannot work.
         TermsRefused, SignatureLocked, OfferExpired: as the lab says.
         AgreementDigestMismatch: the lab signed something else than what was offered.
     """
@@ -119,8 +122,10 @@ async def _offer(proposal: Proposal, *, lab: Lab, journal: Journal, keys: Audito
         origin=f"{terms.origin_prefix.rstrip('/')}/{proposal.engagement}",
         runtime=terms.runtime,
         policy=terms.policy,
+        escrow=proposal.escrow,
         created_at=format_time(now),
     )
+    check_escrow(agreement)
     offer = Offer(n=n, previous=previous, valid_until=format_time(now + _VALID), body=agreement)
     envelope = signed(offer, keys.agreement)
     await journal.remember(_OFFER, envelope.to_bytes())

@@ -11,6 +11,7 @@ from attestations.digests import sha256
 from attestations.documents.agreement import Agreement
 from attestations.documents.base import decode
 from attestations.documents.engagement import RuntimeStatement, SessionGrant, StatusCounts
+from attestations.documents.escrow import EscrowManifest
 from attestations.documents.exchange import Intent, Promise, Record
 from attestations.envelope import Envelope
 from attestations.errors import LogRollback, PhaseViolation, SessionUnknown
@@ -96,6 +97,7 @@ class Engagement:
         self.close: Envelope | None = None  # our statement, until both have signed it
         self.manifest: Envelope | None = None
         self.delivery: Envelope | None = None
+        self.escrow: dict[str, Envelope] = {}  # class -> the manifest in force
         self.delivering = asyncio.Lock()  # one delivery at a time
         self.change = asyncio.Lock()  # one step of phase, session or runtime at a time
         self.auditor_keys: dict[KeyUse, EnrolledKey] = {use: agreement.auditor_key(use) for use in _AUDITOR_USES}
@@ -207,6 +209,8 @@ class Engagement:
             self.move(PhaseEvent.DELIVER)
         elif entry.kind == "release":
             self.move(PhaseEvent.RELEASE)
+        elif entry.kind == "escrow":
+            self.escrow[EscrowManifest.parse(first.payload).content_class] = first
 
 
 _TIMES = ("loggedAt", "grantedAt", "promisedAt", "refusedAt", "finishedAt")

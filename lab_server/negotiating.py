@@ -18,6 +18,7 @@ from attestations.errors import (
     SignatureLocked,
     TermsRefused,
 )
+from attestations.escrow.dealing import check_escrow
 from attestations.identity import Identity
 from attestations.keys import KeyUse
 from attestations.policy.lint import lint
@@ -92,6 +93,7 @@ class Negotiating:
                     raise OfferSuperseded("an agreement is in force for this engagement", engagement=body.engagement)
             self._check_time(offer)
             lint(body.policy)
+            check_escrow(body)
             _compare(body, await auditor.terms(), auditor)
             advance(NEGOTIATION, Negotiation.OFFERED, NegotiationEvent.ACCEPT)
             agreement = sign_document(body, self._keys.agreement)

@@ -151,6 +151,9 @@ class _Disclosure(disclosure_service_pb2_grpc.DisclosureServiceServicer):
     async def State(self, request: Any, context: Any) -> Any:  # noqa: N802
         return disclosure.StateResponse(receipt=_wire(await self._lab.state(_read(request.event))))
 
+    async def Escrow(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return disclosure.EscrowResponse(receipt=_wire(await self._lab.escrow(_read(request.document))))
+
     async def Release(self, request: Any, context: Any) -> Any:  # noqa: N802
         return disclosure.ReleaseResponse(receipt=_wire(await self._lab.release(_read(request.release))))
 

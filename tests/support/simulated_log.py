@@ -200,6 +200,10 @@ class SimulatedLog:
     async def state(self, event: Envelope) -> Envelope:
         return self.receipt("event", event)
 
+    async def escrow(self, document: Envelope) -> Envelope:
+        kind = "escrow" if "manifest" in document.payload_type else "escrow_verified"
+        return self.receipt(kind, document)
+
     async def release(self, release: Envelope) -> Envelope:
         return self.receipt("release", release)
 

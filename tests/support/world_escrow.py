@@ -110,7 +110,9 @@ def receipt(world: World, name: str) -> Envelope:
         classes=prove_held(world.escrowed.values(), receive_key(name), holder=name),
         verified_at=format_time(world.log.now),
     )
-    return world.hooks.sign(("escrow_verified", f"escrow_verified:{name}"), document, p256_signer(name, KeyUse.AGREEMENT))
+    return world.hooks.sign(
+        ("escrow_verified", f"escrow_verified:{name}"), document, p256_signer(name, KeyUse.AGREEMENT)
+    )
 
 
 def steps(*before_delivery: Any, until: Sequence[Any] = ()) -> list[Any]:
@@ -126,11 +128,14 @@ def steps(*before_delivery: Any, until: Sequence[Any] = ()) -> list[Any]:
     ]
 
 
-def share_release(world: World, name: str, content_class: str = "C2", *, at: datetime = DUE, **changes: Any) -> Envelope:
+def share_release(
+    world: World, name: str, content_class: str = "C2", *, at: datetime = DUE, **changes: Any
+) -> Envelope:
     """Return what a holder signs to release its shares of a class to the regulator."""
     manifest = world.escrowed[content_class]
     recipient = changes.get("recipient", "REGULATOR")
-    to = [party.key(KeyUse.RECEIVE) for party in recipients_of(world.agreement, recipient)]
+    meant = [party for party in recipients_of(world.agreement, recipient) if party.role != "lab"]
+    to = [party.key(KeyUse.RECEIVE) for party in meant]
     shares = open_shares(manifest.document, receive_key(name), holder=name)
     value = {
         "agreement": world.run.digest,
