@@ -240,6 +240,10 @@ class Journal(Protocol):
         """Give every finished exchange, by session and sequence number."""
         ...
 
+    def finished(self, session: str, seq: int) -> Exchange | None:
+        """Return the finished exchange at a place."""
+        ...
+
     def progress(self) -> Progress:
         """Return how far the schedule is."""
         ...
