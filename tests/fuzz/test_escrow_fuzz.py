@@ -22,12 +22,12 @@ from attestations.verify.engine import Request
 from attestations.verify.parties import open_signed_agreement
 from tests.fuzz.test_signed_fuzz import documented, mutate, signed
 from tests.support import world_escrow
+from tests.support.escrow_story import file, silent
 from tests.support.world import World, check, run_steps
 from tests.support.world_agreement import p256_signer
 from tests.support.world_escrow import DUE, HOLDERS, REGULATOR, opened, receive_key, share_release, trust
 from tests.support.world_log import Hooks
 from tests.support.world_suite import make_tasks
-from tests.unit.attestations.verify.test_escrow import file, silent
 
 PARSERS = {"release": parse_escrow_release, "shares": parse_share_file}
 JSON = st.recursive(

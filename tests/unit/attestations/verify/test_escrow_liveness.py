@@ -28,11 +28,11 @@ from attestations.escrow.released import make_escrow_release
 from attestations.keys import KeyUse
 from attestations.verify.engine import Request
 from tests.support import world_escrow
+from tests.support.escrow_story import file, silent
 from tests.support.reports import assert_holds
 from tests.support.world import check
 from tests.support.world_agreement import p256_signer
 from tests.support.world_escrow import DUE, HOLDERS, REGULATOR, receive_key, share_release, trust
-from tests.unit.attestations.verify.test_escrow import file, silent
 
 LATER = DUE + timedelta(days=1)
 BEHAVIOURS = ("honest", "silent", "bad share", "wrong box", "another's share", "garbage")
