@@ -127,6 +127,11 @@ def limits(parties: Parties, transcript: Transcript, trust: Trust, escrowed: Esc
         " owed; when it was opened is the holders' word."
         for told in escrowed.told
     ]
+    strangers = sorted(
+        {name for told in escrowed.told for name in told["holders"]} - {party.id for party in trust.parties}
+    )
+    if strangers:
+        lines.append(f"Your trust file does not know {', '.join(strangers)}, who released from escrow.")
     if parties.agreement.escrow is not None:
         lines.append("That the keys in escrow are the right ones shows only when a quorum of holders opens them.")
         if escrowed_classes(parties.agreement) and not is_verified(parties, transcript, trust):

@@ -60,6 +60,18 @@ def test_a_quorum_opens_what_is_withheld_and_nothing_is_owed_any_more(people: tu
     assert any("C2 was opened by escrow" in line for line in report.limitations)
 
 
+def test_a_reader_is_told_of_holders_it_does_not_know() -> None:
+    request = Request(at=DUE, escrow=(opened(silent(), REGULATOR, "t1"),))
+    known, strange = (
+        check(file(), trust=ALL, request=request),
+        check(file(), trust=world_escrow.trust("t2"), request=request),
+    )
+
+    assert_holds(strange)
+    assert not any("does not know" in line for line in known.limitations)
+    assert any("does not know regulator.example, t1" in line for line in strange.limitations)
+
+
 def test_with_the_grades_the_figures_by_category_follow_too() -> None:
     at = datetime(2026, 11, 20, 9, tzinfo=UTC)  # C1 and C2 are owed to the public later
     two = [opened(silent(), REGULATOR, "t1", content_class=name, at=at) for name in ("C2", "C3")]
