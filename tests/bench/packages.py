@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-import resource
 import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
+
+import psutil
 
 from attestations.canonical import canonical_bytes, parse_canonical
 from attestations.envelope import Envelope, parse_envelope
@@ -109,7 +111,7 @@ def _numbered(record: Envelope, number: int) -> bytes:
 
 async def _measure(folder: Path, exchanges: int) -> Sealed:
     parse_envelope(_numbered(_record(), 1))  # everything is imported and warm before memory is read
-    base = _peak()
+    peak = _Peak()
     async with SqliteJournal(folder / "journal.sqlite") as journal:
         started = time.perf_counter()
         places = await sealing_packages._answered(journal)
@@ -131,7 +133,7 @@ async def _measure(folder: Path, exchanges: int) -> Sealed:
     opened = time.perf_counter()
     assert package.chunks == exchanges
     size = path.stat().st_size / 2**20
-    return Sealed(exchanges, size, sealed - started, opened - sealed, base, _peak())
+    return Sealed(exchanges, size, sealed - started, opened - sealed, *peak.mib())
 
 
 def _blocks(path: Path) -> Iterator[bytes]:
@@ -140,8 +142,25 @@ def _blocks(path: Path) -> Iterator[bytes]:
             yield block
 
 
-def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+class _Peak:
+    """The resident size at the beginning and the largest since; the kernel's own peak includes that of our parent."""
+
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+        self._base = self._peak = self._process.memory_info().rss
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+
+    def _look(self) -> None:
+        while not self._done.wait(0.02):
+            self._peak = max(self._peak, self._process.memory_info().rss)
+
+    def mib(self) -> tuple[float, float]:
+        """Stop looking and return both in MiB."""
+        self._done.set()
+        self._thread.join()
+        return self._base / 2**20, self._peak / 2**20
 
 
 if __name__ == "__main__":
