@@ -10,7 +10,8 @@ import pytest
 
 from attestations.container import Container
 from attestations.documents.base import encode
-from attestations.envelope import Envelope
+from attestations.documents.escrow import ShareRelease
+from attestations.envelope import Envelope, sign_document
 from attestations.errors import (
     CommitmentMismatch,
     DisclosureEarly,
@@ -21,6 +22,7 @@ from attestations.errors import (
     EvidenceMissing,
     KeyRevoked,
     LogEquivocation,
+    MalformedEnvelope,
     PackageDecryptFailed,
 )
 from attestations.escrow.released import EscrowRelease
@@ -162,8 +164,6 @@ def test_whoever_is_not_the_recipient_opens_nothing_with_everybodys_releases() -
 
 def bad(name: str) -> Envelope:
     """A holder's release whose shares are one bit off, properly sealed and signed."""
-    from attestations.documents.escrow import ShareRelease
-    from attestations.envelope import sign_document
     from attestations.escrow.holding import OwnShare, hand_over, open_shares
 
     manifest = silent().escrowed["C2"]
@@ -298,8 +298,54 @@ def test_a_tampered_release_file_opens_nothing(change: str) -> None:
 
     assert report.exit_code != 0
     assert not report.escrow
-    reasons = {item.reason for item in report.checks if item.reason}
-    assert reasons & {"KEY_COMMITMENT_MISMATCH", "ESCROW_SHARE_INVALID", "ESCROW_QUORUM_UNMET"}
+    expected = {
+        "key": "KEY_COMMITMENT_MISMATCH",
+        "scalar": "ESCROW_SHARE_INVALID",
+        "foreign": "ESCROW_SHARE_INVALID",
+        "fewer": "ESCROW_QUORUM_UNMET",
+    }
+    assert expected[change] in {item.reason for item in report.checks}
+
+
+def test_a_holder_hands_over_each_of_its_own_shares_once() -> None:
+    good = ShareRelease.parse(share_release(silent(), "t1", at=LATER).payload)
+    other = ShareRelease.parse(share_release(silent(), "t2", at=LATER).payload)
+    for shares in ((*good.shares, good.shares[0]), other.shares):
+        wrong = good.model_copy(update={"shares": shares})
+        with pytest.raises(MalformedEnvelope):
+            combined(sign_document(wrong, p256_signer("t1", KeyUse.AGREEMENT)), prepared(REGULATOR))
+
+
+def test_a_branch_for_orders_opens_nothing_that_is_merely_overdue() -> None:
+    pair = [{"need": 2, "of": ["t1", "t2"]}]
+    structure = {
+        "branches": [
+            {"id": "orders", "groups": pair, "opens": ["order"]},
+            {"id": "all", "groups": [{"need": 3, "of": ["t1", "t2", "t3"]}]},
+        ]
+    }
+    world = made(("escrow",), agreement=world_escrow.agreement(structure=structure))
+    release = opened(world, "t1", "t2", at=LATER)
+    report = check(world.evidence("S1"), trust=ALL, request=Request(at=LATER, escrow=(release,)))
+
+    assert_refused(report, DisclosureEarly, 50)
+    assert b'"branch":"orders"' not in prepared("t1", world.evidence("S1")).payload
+
+
+def test_a_later_release_by_the_auditor_does_not_mend_an_early_one_by_holders() -> None:
+    later = [("until", datetime(2026, 11, 11, 8, tzinfo=UTC)), ("release", "S2", "C2", "REGULATOR")]
+    world = made(until=later)
+    release = opened(world, REGULATOR, "t1", at=EARLY, tree_size="1000000")
+    report = check(world.evidence("S2"), trust=ALL, request=Request(escrow=(release,)))
+
+    assert_refused(report, DisclosureEarly, 50)
+
+
+def test_what_was_released_already_may_be_released_again_by_holders() -> None:
+    world = made(until=[("until", datetime(2026, 11, 6, 9, tzinfo=UTC)), ("release", "S2", "C2", "REGULATOR")])
+    release = opened(world, REGULATOR, "t1", at=EARLY, tree_size="1000000")
+
+    assert_holds(check(world.evidence("S2"), trust=ALL, request=Request(at=DUE, escrow=(release,))))
 
 
 def test_neither_what_is_released_nor_what_is_opened_tells_a_secret_in_its_representation() -> None:

@@ -15,16 +15,25 @@ from attestations.errors import (
     DisclosureEarly,
     EscrowShareInvalid,
     KeyCommitmentMismatch,
+    MalformedEnvelope,
     SignatureInvalid,
 )
+from attestations.escrow.binding import Place, share_info
+from attestations.escrow.dealing import put_in_escrow
+from attestations.escrow.share_file import open_manifests
+from attestations.escrow.sharing import scalar_bytes
 from attestations.keys import KeyUse, Signer
+from attestations.log_entries import parse_entry
+from attestations.sealing import seal_to
 from attestations.verify.engine import Request
+from attestations.verify.parties import open_signed_agreement
 from tests.support import world_escrow
-from tests.support.escrow_story import ALL, LATER, combined, file, level, made, verified
+from tests.support.escrow_story import ALL, LATER, combined, file, level, made, silent, verified
+from tests.support.fixed_keys import suite_key
 from tests.support.reports import assert_holds, assert_refused
 from tests.support.world import World, check
 from tests.support.world_agreement import p256_signer
-from tests.support.world_escrow import EARLY, HOLDERS, REGULATOR, opened, share_release, trust
+from tests.support.world_escrow import EARLY, HOLDERS, REGULATOR, opened, randomness, receive_key, share_release, trust
 from tests.support.world_log import Hooks
 
 
@@ -155,3 +164,76 @@ def test_an_agreement_whose_escrow_cannot_work_is_refused() -> None:
     report = check(world.evidence("S1"), trust=ALL)
     assert report.exit_code == 10
     assert any("escrow cannot work" in item.detail for item in report.checks)
+
+
+def test_a_dealer_that_wraps_another_key_of_its_own_is_blamed() -> None:
+    """It opens, and is not the registered key: a second opening of the ciphertext is not to be had this way."""
+
+    def other(manifest: EscrowManifest) -> EscrowManifest:
+        wrong = put_in_escrow(
+            world_escrow.agreement(),
+            suite_key("another").class_key("C2"),
+            digest=manifest.agreement,
+            made_at=manifest.made_at,
+            randomness=randomness("other"),
+        )
+        return wrong.model_copy(update={"key_commitment": manifest.key_commitment})
+
+    world = made(("escrow",), hooks=Hooks(alter={"escrow:C2": other}))
+    with pytest.raises(KeyCommitmentMismatch, match="another key than the registered one"):
+        opened(world, "t1", REGULATOR)
+
+
+def test_a_dealer_that_seals_a_share_off_the_polynomial_is_found_by_its_holder() -> None:
+    def off(manifest: EscrowManifest) -> EscrowManifest:
+        place = Place("trustees", 0, 3)
+        info = share_info(agreement=manifest.agreement, content_class="C2", place=place, holder="t3")
+        box = encode(seal_to(receive_key("t3").public, info, scalar_bytes(12345)))
+        first, last = manifest.branches
+        group = last.groups[0]
+        shares = (*group.shares[:2], group.shares[2].model_copy(update={"box": box}))
+        return manifest.model_copy(
+            update={
+                "branches": (
+                    first,
+                    last.model_copy(update={"groups": (group.model_copy(update={"shares": shares}),)}),
+                )
+            }
+        )
+
+    world = made(("escrow",), hooks=Hooks(alter={"escrow:C2": off}))
+    with pytest.raises(EscrowShareInvalid, match="not the one that was committed to"):
+        world_escrow.receipt(world, "t3")
+
+
+def test_a_dealing_of_another_structure_is_refused_by_every_reader() -> None:
+    def fewer(manifest: EscrowManifest) -> EscrowManifest:
+        return manifest.model_copy(update={"branches": manifest.branches[:1]})
+
+    world = made(("escrow",), hooks=Hooks(alter={"escrow:C2": fewer}))
+
+    assert_refused(check(world.evidence("S1"), trust=ALL), MalformedEnvelope, 10)
+
+
+def test_a_receipt_for_fewer_shares_than_were_dealt_is_none() -> None:
+    def one(receipt: Any) -> Any:
+        first, *rest = receipt.classes
+        return receipt.model_copy(update={"classes": (first.model_copy(update={"shares": first.shares[:1]}), *rest)})
+
+    world = made(hooks=Hooks(alter={"escrow_verified:t1": one}))
+
+    assert_refused(check(world.evidence("S1"), trust=ALL), EscrowShareInvalid, 30)
+
+
+def test_a_file_of_shares_of_another_agreement_is_refused() -> None:
+    other = made(("escrow",), agreement=world_escrow.agreement(engagement="audit-2"))
+    leaves = [parse_entry(line) for line in other.log.prefix(other.log.size).splitlines()]
+    manifests = [leaf.documents[0] for leaf in leaves if leaf.kind == "escrow"]
+    parties = open_signed_agreement(silent().envelope, ALL)
+    assert open_manifests(manifests, open_signed_agreement(other.envelope, ALL), holder="t1")
+    with pytest.raises(AttributionFailed):
+        open_manifests(manifests, parties, holder="t1")
+    with pytest.raises(MalformedEnvelope):
+        open_manifests([*manifests, manifests[0]], open_signed_agreement(other.envelope, ALL), holder="t1")
+    with pytest.raises(MalformedEnvelope):
+        open_manifests(manifests, open_signed_agreement(other.envelope, ALL), holder="nobody")
