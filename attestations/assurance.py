@@ -26,6 +26,7 @@ class Facts:
     graders_registered: bool = False  # every grader was fixed in the registration
     policy_signed: bool = False
     delivered: bool = False  # the lab signed for the sealed packages before any aggregate was released
+    escrow_verified: bool = False  # every class key that is owed is in escrow, and every holder proved its shares
 
 
 def derive(facts: Facts) -> AssuranceClaim:
@@ -38,6 +39,9 @@ def derive(facts: Facts) -> AssuranceClaim:
     identity = "MI3" if facts.runtime_level in ("RA3", "RA4") else "MI0"
     # EL1 needs an arm of the auditor's own besides the model as shipped.
     elicitation = "EL1" if "auditor_best" in facts.arms else "EL0"
+    disclosure = "DE0"
+    if facts.delivered and facts.policy_signed:
+        disclosure = "DE2" if facts.escrow_verified else "DE1"
     return AssuranceClaim.model_validate(
         {
             "taskSecrecy": secrecy,
@@ -46,7 +50,7 @@ def derive(facts: Facts) -> AssuranceClaim:
             "preRegistration": "PR1" if facts.registered_first else "PR0",
             "elicitation": elicitation,
             "graderIntegrity": "GI0",
-            "disclosure": "DE1" if facts.delivered and facts.policy_signed else "DE0",
+            "disclosure": disclosure,
         }
     )
 

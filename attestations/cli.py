@@ -62,8 +62,12 @@ def verify(
         str | None, typer.Option(help="For --keyless: whose it must be, e.g. press@auditor.example.")
     ] = None,
     issuer: Annotated[str | None, typer.Option(help="For --keyless: the URL of who vouches for the identity.")] = None,
+    escrow: Annotated[
+        list[Path] | None, typer.Option(help="What escrow holders opened (`safeconduct escrow combine`); repeatable.")
+    ] = None,
 ) -> None:
     """Check an evidence file offline, from the file and your trust file alone."""
+    from attestations.escrow.released import parse_escrow_release  # noqa: PLC0415
     from attestations.printing import print_report  # noqa: PLC0415 - other commands start faster without it
     from attestations.trust import parse_trust  # noqa: PLC0415
     from attestations.verify.assured import is_requirement  # noqa: PLC0415
@@ -77,6 +81,7 @@ def verify(
         stage=_stage(stage),
         require=tuple(require or ()),
         publication=_publication(keyless, trust_config, identity, issuer),
+        escrow=tuple(parse_escrow_release(_read(path)) for path in escrow or ()),
     )
     trusted = parse_trust(_read(trust))
     with _open(file) as stream:
@@ -125,8 +130,10 @@ def open_(
     file: Annotated[Path, typer.Argument(help="An evidence file.")],
     trust: Annotated[Path, typer.Option(help="Whose keys you trust.")],
     into: Annotated[Path, typer.Option(help="A new folder for the opened content.")],
+    escrow: Annotated[list[Path] | None, typer.Option(help="What escrow holders opened; repeatable.")] = None,
 ) -> None:
     """Write what a verified evidence file opens (plan, tasks, grades, transcripts) as readable JSON lines."""
+    from attestations.escrow.released import parse_escrow_release  # noqa: PLC0415
     from attestations.trust import parse_trust  # noqa: PLC0415
     from attestations.verify.export import export_opened  # noqa: PLC0415
 
@@ -134,7 +141,7 @@ def open_(
         raise FileUnusable(f"{into} already exists; give a new folder", path=str(into))
     trusted = parse_trust(_read(trust))
     with _open(file) as stream:
-        written = export_opened(stream, trusted)
+        written = export_opened(stream, trusted, [parse_escrow_release(_read(path)) for path in escrow or ()])
         into.mkdir(parents=True)
         for name, lines in written.items():
             _write(into / name, lines)
@@ -215,6 +222,8 @@ def _run(given: list[str]) -> int:
 # Groups that need neither side's software, in attestations/commands; imported when used.
 _OWN_GROUPS = {
     "regulator": "Order, hold, countersign and confirm, as signed files.",
+    "escrow": "Hold shares of class keys, and open what an auditor owes.",
+    "identity": "Keys and identity files for parties that run no service.",
 }
 _SUMMARIES = {
     "lab": "Serve a model to auditors.",

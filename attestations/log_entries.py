@@ -31,6 +31,8 @@ Kind = Literal[
     "statement",
     "amendment",
     "termination",
+    "escrow",
+    "escrow_verified",
 ]
 KINDS = frozenset(get_args(Kind))
 

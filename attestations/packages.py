@@ -7,8 +7,9 @@ openings of one ciphertext. `docs/spec/sealing.md` is the normative page.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -61,20 +62,65 @@ class SealedPackage:
             yield len(chunk).to_bytes(_LENGTH, "big") + chunk
 
 
+class SealedFile(NamedTuple):
+    """The numbers a manifest states about a package that was written as a file."""
+
+    chunks: int
+    ciphertext_root: str
+    key_root: str
+    key_commitment: str
+    file_bytes: int
+    file_digest: str
+
+
 def seal_package(class_key: ClassKey, chunks: Sequence[bytes]) -> SealedPackage:
-    """Seal the content of one class, one chunk a task or exchange.
+    """Seal the content of one class, one chunk a task or exchange, in memory; see `seal_into`.
+
+    Raises:
+        SizeLimitExceeded: a chunk is too large.
+    """
+    sealed: list[bytes] = []
+    numbers = _seal(class_key, chunks, _floor(class_key, chunks), sealed.append)
+    return SealedPackage(tuple(sealed), numbers.ciphertext_root, numbers.key_root, numbers.key_commitment)
+
+
+def seal_into(
+    write: Callable[[bytes], object], class_key: ClassKey, chunks: Callable[[], Iterable[bytes]]
+) -> SealedFile:
+    """Seal the content of one class into a file, a chunk at a time.
 
     A class key seals one package: sealing two different contents under it would use its chunk keys twice.
     The lab holds the ciphertext long before it may be opened, and lengths would tell it which answers were
     right and which tasks are decoys: all chunks of a class are padded to the longest. Only transcripts (C7)
     keep their own length, which the lab knows from having answered them.
 
+    Args:
+        write: takes the file's bytes, piece by piece.
+        class_key: the class's key.
+        chunks: gives the chunks from the first on, each time it is called; twice, to find the longest.
+
     Raises:
         SizeLimitExceeded: a chunk is too large.
     """
-    ciphertexts, keys = Frontier(), Frontier()
-    sealed: list[bytes] = []
-    floor = 0 if class_key.cls == "C7" else max(map(padded_length, chunks), default=0)
+    digest, size = hashlib.sha256(), 0
+
+    def keep(ciphertext: bytes) -> None:
+        nonlocal size
+        block = len(ciphertext).to_bytes(_LENGTH, "big") + ciphertext
+        digest.update(block)
+        size += len(block)
+        write(block)
+
+    numbers = _seal(class_key, chunks(), _floor(class_key, () if class_key.cls == "C7" else chunks()), keep)
+    return numbers._replace(file_bytes=size, file_digest=digest.hexdigest())
+
+
+def _floor(class_key: ClassKey, chunks: Iterable[bytes]) -> int:
+    return 0 if class_key.cls == "C7" else max(map(padded_length, chunks), default=0)
+
+
+def _seal(class_key: ClassKey, chunks: Iterable[bytes], floor: int, keep: Callable[[bytes], object]) -> SealedFile:
+    ciphertexts, keys, count = Frontier(), Frontier(), 0
     for i, chunk in enumerate(chunks):
         plaintext = pad(chunk, floor=floor)
         if len(plaintext) + _TAG > MAX_CHUNK_BYTES:
@@ -83,8 +129,9 @@ def seal_package(class_key: ClassKey, chunks: Sequence[bytes]) -> SealedPackage:
         ciphertext = AESGCM(key).encrypt(_ONCE, plaintext, None)
         ciphertexts.append(leaf_hash(ciphertext))
         keys.append(leaf_hash(_commitment(key)))
-        sealed.append(ciphertext)
-    return SealedPackage(tuple(sealed), ciphertexts.root().hex(), keys.root().hex(), class_key.commitment())
+        keep(ciphertext)
+        count = i + 1
+    return SealedFile(count, ciphertexts.root().hex(), keys.root().hex(), class_key.commitment(), 0, "")
 
 
 def chunk_key_commitment(class_key: ClassKey, i: int) -> bytes:

@@ -110,17 +110,18 @@ def _print_claims(console: Console, report: Report) -> None:
     if predicate is not None and report.holds:
         days = predicate.transcript.effective_access_business_days
         console.print(f"  effective access: {days} business days", markup=False)
-    if predicate is None or not predicate.results:
+    results = report.figures or (() if predicate is None else predicate.results)
+    if not results:
         return
     # Figures whose checks failed are not repeated as if they were facts.
     if not report.holds:
         why = _BESIDE if _only_beside(report) else "the evidence does not hold"
         console.print(f"\n[bold]Published figures[/bold]  not shown: {why}")
         return
-    level = f"{Decimal(predicate.results[0].level) * 100:.0f}"
+    level = f"{Decimal(results[0].level) * 100:.0f}"
     console.print(f"\n[bold]Published figures[/bold]  (correct of all scored items; {level} % Wilson interval)")
-    width = max(len(result.id) for result in predicate.results)
-    for result in predicate.results:
+    width = max(len(result.id) for result in results)
+    for result in results:
         # A share of answers below one is said at once: unanswered is not incapable.
         answered = "" if Decimal(result.answered) == 1 else f" (answered {result.answered})"
         figure = f"{result.value} [{result.interval[0]}, {result.interval[1]}]"

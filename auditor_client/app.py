@@ -23,6 +23,7 @@ from auditor_client.committing import read_rounds
 from auditor_client.cosigning import Cosigner
 from auditor_client.desk import Patience
 from auditor_client.engagement import AuditorKeys, Engagement
+from auditor_client.escrowing import read_structure
 from auditor_client.frozen_suite import FrozenSuite, parse_frozen_suite
 from auditor_client.home import Home
 from auditor_client.intending import Question
@@ -84,6 +85,7 @@ class Auditor:
             auditor_tls=spki_digest(our_tls.encode()),
             lab_tls=spki_digest(lab_tls.encode()),
             hours=hours,
+            escrow=read_structure(home, self.settings.escrow),
         )
 
     def engagement(self) -> Engagement:

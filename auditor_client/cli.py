@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from auditor_client.commands import disclosing, negotiating, publishing, running, setup, stating, suites
+from auditor_client.commands import disclosing, escrow, negotiating, publishing, running, setup, stating, suites
 
 app = typer.Typer(
     name="auditor",
@@ -34,6 +34,8 @@ app.command("run")(running.run)
 app.command("grade")(running.grade)
 app.command("close")(running.close)
 app.command("seal")(disclosing.seal)
+app.command("escrow-receipts")(escrow.receipts)
+app.command("escrow-reshare")(escrow.reshare)
 app.command("release")(disclosing.release)
 app.command("publish")(publishing.publish)
 app.command("status")(disclosing.status)

@@ -80,6 +80,11 @@ class Home:
         return self.path / "packages"
 
     @property
+    def escrow(self) -> Path:
+        """The files of shares to hand to holders."""
+        return self.path / "escrow"
+
+    @property
     def evidence(self) -> Path:
         """The evidence files."""
         return self.path / "evidence"

@@ -20,6 +20,7 @@ from attestations.documents.engagement import (
     SessionGrant,
     SessionOpen,
 )
+from attestations.documents.escrow import EscrowManifest
 from attestations.documents.exchange import Cancel, Intent, Meter, Promise, Record, Refusal
 from attestations.envelope import Envelope
 from attestations.errors import (
@@ -38,6 +39,7 @@ from attestations.negotiation.messages import Concluded, Sides, Terminated, open
 from attestations.notes import parse_note
 from attestations.release_time import cosigned_time
 from attestations.statements import open_statement
+from attestations.verify.escrow_log import open_verified
 from auditor_client.engagement import Engagement
 from auditor_client.ports import Journal
 
@@ -63,6 +65,7 @@ _OURS: dict[str, tuple[type[Document], KeyUse]] = {
     "grades": (GradeCommitment, KeyUse.PUBLICATION),
     "manifest": (PackageManifest, KeyUse.PUBLICATION),
     "release": (Release, KeyUse.PUBLICATION),
+    "escrow": (EscrowManifest, KeyUse.PUBLICATION),
 }
 # The lab's document that ends each kind of leaf; its index and time are the leaf's.
 _LABS: dict[str, type[Document]] = {
@@ -109,6 +112,9 @@ class LeafChecker:
         elif entry.kind in ("event", "statement"):
             self._two(entry)
             self._statement(first, entry.kind)
+        elif entry.kind == "escrow_verified":
+            self._two(entry)
+            open_verified(first, self._engagement.agreement, self._engagement.digest)
         facts = self._facts(entry.kind, first, last)
         if entry.kind == "release":
             self._not_dated_back(Release.parse(first.payload), facts.at)

@@ -211,6 +211,10 @@ class Lab(Protocol):
         """Give notice of an emergency and hand over what it shows; returns the receipt."""
         ...
 
+    async def escrow(self, document: Envelope) -> Envelope:
+        """Log a manifest of escrow, or a holder's receipt; returns the lab's receipt."""
+        ...
+
     async def release(self, release: Envelope) -> Envelope:
         """Log a release; returns the receipt."""
         ...
@@ -269,6 +273,10 @@ class Journal(Protocol):
 
     def exchanges(self) -> AsyncIterator[Exchange]:
         """Give every finished exchange, by session and sequence number."""
+        ...
+
+    def finished(self, session: str, seq: int) -> Exchange | None:
+        """Return the finished exchange at a place."""
         ...
 
     def progress(self) -> Progress:

@@ -14,6 +14,7 @@ from attestations.errors import (
     PeerBindingMismatch,
     SignerRoleMismatch,
 )
+from attestations.escrow.structure import Escrow
 from attestations.identity import Identity
 from attestations.keys import KeyUse
 from attestations.negotiation.ledger import Stand
@@ -42,6 +43,7 @@ class Proposal:
     auditor_tls: str
     lab_tls: str
     hours: float = _VALID_HOURS
+    escrow: Escrow | None = None
 
 
 async def propose(
@@ -65,7 +67,7 @@ async def propose(
 
     Raises:
         PeerBindingMismatch: the terms pin another TLS key than the lab's identity file.
-        PolicyUnsatisfiable: the lab's policy breaks a rule of the linter.
+        PolicyUnsatisfiable: the lab's policy breaks a rule of the linter, or the escrow cannot work.
         TermsRefused, SignatureLocked, OfferExpired: as the lab says.
         AgreementDigestMismatch: the lab signed something else than what was offered.
     """
@@ -171,6 +173,7 @@ def proposed(proposal: Proposal, terms: Terms, now: datetime, changes: dict[str,
         origin=f"{terms.origin_prefix.rstrip('/')}/{proposal.engagement}",
         runtime=terms.runtime,
         policy=terms.policy,
+        escrow=proposal.escrow,
         created_at=format_time(now),
     )
     return agreement.model_copy(update=changes or {})

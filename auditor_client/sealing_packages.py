@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from sys import intern
 from typing import Any
 
 from attestations.canonical import canonical_bytes, parse_canonical
@@ -15,7 +16,7 @@ from attestations.documents.exchange import Record
 from attestations.envelope import Envelope, parse_envelope
 from attestations.errors import FileUnusable, PackageManifestMismatch, PhaseViolation
 from attestations.frames import response_salt
-from attestations.packages import seal_package
+from attestations.packages import seal_into
 from attestations.predicate import Result, Validity
 from attestations.results import GradeRow, compute_canary, compute_controls, compute_results
 from auditor_client.campaign_state import Exchange
@@ -66,12 +67,13 @@ async def seal(
     packages = []
     for content_class in ORDER:
         if content_class == "C2":
-            chunks: Iterable[bytes] = [_aggregate(plan, results, validity)]
+            whole = (_aggregate(plan, results, validity),)
+            chunks: Callable[[], Iterable[bytes]] = partial(iter, whole)
         elif content_class == "C7":
-            chunks = [_transcript(exchange) for exchange in await answered(journal)]
+            chunks = partial(_transcripts, journal, await answered(journal))
         else:
-            chunks = _tasks(suite, graded, content_class)
-        packages.append(_seal_one(content_class, list(chunks), key, folder))
+            chunks = partial(_tasks, suite, graded, content_class)
+        packages.append(seal_one(content_class, chunks, key, folder))
     manifest = PackageManifest(
         agreement=engagement.digest,
         packages=tuple(package for package in packages if package is not None),
@@ -103,28 +105,30 @@ def package_path(folder: Path, content_class: str) -> Path:
     return folder / f"{content_class}.sealed"
 
 
-def _seal_one(content_class: ContentClass, chunks: Sequence[bytes], key: SuiteKey, folder: Path) -> Package | None:
-    if not chunks:
+def seal_one(
+    content_class: ContentClass, chunks: Callable[[], Iterable[bytes]], key: SuiteKey, folder: Path
+) -> Package | None:
+    """Seal one class into its file, a chunk at a time, and return what the manifest says of it; None without chunks.
+
+    Raises:
+        FileUnusable: the file cannot be written.
+    """
+    if next(iter(chunks()), None) is None:
         return None  # nothing was answered: there is no transcript to seal
-    sealed = seal_package(key.class_key(content_class), chunks)
-    digest, size = hashlib.sha256(), 0
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with package_path(folder, content_class).open("wb") as out:
-            for block in sealed.file_blocks():
-                digest.update(block)
-                size += len(block)
-                out.write(block)
+            sealed = seal_into(out.write, key.class_key(content_class), chunks)
     except OSError as error:
         raise FileUnusable(f"a package cannot be written: {error.strerror}", file=content_class) from None
     return Package(
         content_class=content_class,
-        chunks=len(chunks),
+        chunks=sealed.chunks,
         ciphertext_root=sealed.ciphertext_root,
         key_root=sealed.key_root,
-        key_commitment=key.class_key(content_class).commitment(),
-        file_bytes=str(size),
-        file_digest=digest.hexdigest(),
+        key_commitment=sealed.key_commitment,
+        file_bytes=str(sealed.file_bytes),
+        file_digest=sealed.file_digest,
     )
 
 
@@ -144,20 +148,36 @@ def claim_json(claim: Result | Validity) -> Any:
 
 
 def _tasks(suite: FrozenSuite, graded: Graded, content_class: ContentClass) -> Iterator[bytes]:
-    fields = [task.of_class(content_class) for task in suite.tasks]
-    if content_class == "C3":
-        for row in graded.rows:
-            fields[row.task][grade_path(row.arm, row.epoch)] = row.value.json_value()
-    if not any(fields):
+    grades: dict[int, dict[str, Any]] = {}
+    for row in graded.rows if content_class == "C3" else ():
+        grades.setdefault(row.task, {})[grade_path(row.arm, row.epoch)] = row.value.json_value()
+    if not grades and not any(task.of_class(content_class) for task in suite.tasks):
         return
-    for number, values in enumerate(fields):
-        yield canonical_bytes({"fields": values, "i": number})
+    for number, task in enumerate(suite.tasks):
+        yield canonical_bytes({"fields": task.of_class(content_class) | grades.get(number, {}), "i": number})
 
 
-async def answered(journal: Journal) -> list[Exchange]:
-    """Return every answered exchange in the order of the log, which is that of the transcripts."""
-    found = [exchange async for exchange in journal.exchanges() if exchange.result is not None]
-    return sorted(found, key=lambda exchange: int(Record.parse(parse_envelope(exchange.document).payload).log_index))
+async def answered(journal: Journal) -> list[tuple[int, str, int]]:
+    """Return where every answer stands, in the order of the log: places only, answers are read one by one."""
+    found = [
+        (int(Record.parse(parse_envelope(exchange.document).payload).log_index), intern(exchange.session), exchange.seq)
+        async for exchange in journal.exchanges()
+        if exchange.result is not None
+    ]
+    return sorted(found)
+
+
+def finished(journal: Journal, places: Sequence[tuple[int, str, int]]) -> Iterator[Exchange]:
+    """Give the exchanges at these places, one at a time."""
+    for _, session, seq in places:
+        exchange = journal.finished(session, seq)
+        if exchange is None:
+            raise FileUnusable("the journal has lost an exchange while it was read", session=session, seq=str(seq))
+        yield exchange
+
+
+def _transcripts(journal: Journal, places: Sequence[tuple[int, str, int]]) -> Iterator[bytes]:
+    return map(_transcript, finished(journal, places))
 
 
 def _transcript(exchange: Exchange) -> bytes:

@@ -49,6 +49,7 @@ class Settings(BaseSettings):
     lab: LabSettings = LabSettings()
     run: RunSettings = RunSettings()
     recipients: tuple[str, ...] = ()
+    escrow: str | None = None
 
     @classmethod
     def settings_customise_sources(
@@ -96,6 +97,9 @@ engagement = "audit-1"
 
 # Identity files of others the agreement names, e.g. a regulator; paths are relative to this folder.
 # recipients = ["regulator-identity.json"]
+
+# Who can open what you owe if you fall silent: an access structure over the recipients that hold shares.
+# escrow = "escrow.json"
 
 [lab]
 address = "127.0.0.1:7443"

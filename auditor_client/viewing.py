@@ -17,7 +17,7 @@ from auditor_client.frozen_suite import FrozenSuite
 from auditor_client.grading_run import grade_path
 from auditor_client.ports import Journal
 from auditor_client.redacting import Closed, reason_for
-from auditor_client.sealing_packages import answered
+from auditor_client.sealing_packages import answered, finished
 
 
 class _Request(Part):
@@ -40,7 +40,7 @@ class Source(NamedTuple):
 async def view_lines(source: Source, content_class: str, closed: Sequence[Closed]) -> AsyncIterator[bytes]:
     """Give one class's lines, without line feeds: a field that is closed is not even read into its line."""
     if content_class == TRANSCRIPTS:
-        for number, exchange in enumerate(await answered(source.journal)):
+        for number, exchange in enumerate(finished(source.journal, await answered(source.journal))):
             for line in _dialogue(number, exchange, closed):
                 yield line
         return

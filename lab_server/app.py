@@ -26,6 +26,7 @@ from lab_server.carrying import Carrying
 from lab_server.clock import SystemClock
 from lab_server.disclosing import Disclosing
 from lab_server.engagements import Engagements
+from lab_server.escrowing import Escrowing
 from lab_server.exchanging import Exchanging
 from lab_server.home import Home, spki_pin
 from lab_server.interceptors.errors import TranslateErrors
@@ -141,6 +142,7 @@ async def lab(home: Home, settings: Settings) -> AsyncIterator[Running]:
         opening = Opening(keys=keys, worker=worker, steps=steps)
         transcribing = Transcribing(keys=keys, store=store, steps=steps)
         disclosing = Disclosing(keys=keys, store=store, steps=steps)
+        escrowing = Escrowing(steps=steps)
         server = grpc.aio.server(
             interceptors=(TranslateErrors(), LogCalls(), IdentifyCaller(), LimitCalls()), options=_OPTIONS
         )
@@ -152,7 +154,7 @@ async def lab(home: Home, settings: Settings) -> AsyncIterator[Running]:
             TranscriptServicer(engagements=engagements, transcribing=transcribing), server
         )
         disclosure_service_pb2_grpc.add_DisclosureServiceServicer_to_server(
-            DisclosureServicer(engagements=engagements, disclosing=disclosing), server
+            DisclosureServicer(engagements=engagements, disclosing=disclosing, escrowing=escrowing), server
         )
         evidence_service_pb2_grpc.add_EvidenceServiceServicer_to_server(EvidenceServicer(engagements), server)
         healthy = health.aio.HealthServicer()

@@ -30,6 +30,7 @@ from attestations.packages import check_package
 from attestations.statements import Stated
 from attestations.states import PHASES, Phase, PhaseEvent, advance
 from lab_server.engagement import Engagement
+from lab_server.escrowing import check_escrowed
 from lab_server.keyring import LabKeys
 from lab_server.ports import Store
 from lab_server.steps import Steps, carried_through
@@ -54,7 +55,7 @@ class Disclosing:
         Raises:
             PackageManifestMismatch: a package is not the one described.
             KeyCommitmentMismatch: the manifest names another key than the registration.
-            PhaseViolation: grades are not committed yet.
+            PhaseViolation: grades are not committed yet, or a class key is not in escrow that must be.
             SizeLimitExceeded: more than the lab keeps.
         """
         async with engagement.delivering:
@@ -62,6 +63,7 @@ class Disclosing:
             if delivered is not None:
                 return delivered
             advance(PHASES, engagement.phase, PhaseEvent.DELIVER)
+            check_escrowed(engagement)
             _check_manifest(engagement, manifest)
             parts = _Parts(data)
             for package in manifest.packages:

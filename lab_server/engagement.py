@@ -12,6 +12,7 @@ from attestations.documents.agreement import Agreement
 from attestations.documents.base import decode, format_time, parse_time
 from attestations.documents.disclosing import Abort
 from attestations.documents.engagement import RuntimeStatement, SessionGrant, StatusCounts
+from attestations.documents.escrow import EscrowManifest
 from attestations.documents.exchange import Intent, Promise, Record
 from attestations.documents.negotiation import Termination
 from attestations.envelope import Envelope
@@ -105,6 +106,7 @@ class Engagement:
         self.manifest: Envelope | None = None
         self.delivery: Envelope | None = None
         self.ledger = Ledger(agreement)
+        self.escrow: dict[str, Envelope] = {}  # class -> the manifest in force
         self.delivering = asyncio.Lock()  # one delivery at a time
         self.change = asyncio.Lock()  # one step of phase, session or runtime at a time
         self.auditor_keys: dict[KeyUse, EnrolledKey] = {use: agreement.auditor_key(use) for use in _AUDITOR_USES}
@@ -239,6 +241,8 @@ class Engagement:
             self.amend(first)
         elif entry.kind == "termination":
             self.ending = Termination.parse(first.payload)
+        elif entry.kind == "escrow":
+            self.escrow[EscrowManifest.parse(first.payload).content_class] = first
 
 
 _TIMES = ("loggedAt", "grantedAt", "promisedAt", "refusedAt", "finishedAt")

@@ -13,6 +13,7 @@ from attestations.canonical import canonical_bytes
 from attestations.digests import Sha256, sha256
 from attestations.documents.base import Base64, Count, Decimal, Document, Name, Part, Time, decode, parse_time
 from attestations.errors import KeyUnacceptable
+from attestations.escrow.structure import Escrow
 from attestations.keys import EnrolledKey, KeyUse, enrol
 from attestations.policy.model import Policy
 
@@ -185,6 +186,7 @@ class Agreement(Document):
     witnesses: Witnesses = Witnesses()
     runtime: Runtime
     policy: Policy
+    escrow: Escrow | None = None
     clauses: Clauses = Clauses()
     created_at: Time
     supersedes: Sha256 | None = None
@@ -198,6 +200,9 @@ class Agreement(Document):
             raise ValueError("two parties of one name")
         if any(party.group is not None and party.role != "recipient" for party in self.parties):
             raise ValueError("only a recipient belongs to a group")
+        holders = {party.id for party in self.parties if party.role in ("escrow", "regulator")}
+        if self.escrow is not None and not holders.issuperset(self.escrow.holders()):
+            raise ValueError("a share is held by a party of role escrow or regulator")
         if len({variant.id for variant in self.variants}) != len(self.variants):
             raise ValueError("two variants of one name")
         if not set(self.scope.variants) <= {variant.id for variant in self.variants}:

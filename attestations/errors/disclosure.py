@@ -155,6 +155,16 @@ class HazardFieldExposed(EvidenceError):
     exit_code = ExitCode.DISCLOSURE_BREACH
 
 
+class EscrowQuorumUnmet(RefusedError):
+    """Too few holders take part to open what is in escrow."""
+
+
+class EscrowShareInvalid(EvidenceError):
+    """A holder's share is not the one that was committed to."""
+
+    exit_code = ExitCode.COMMITMENT_MISMATCH
+
+
 class ScoreMismatch(EvidenceError):
     """A published figure does not follow from the evidence."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from attestations.documents.agreement import Agreement
+from attestations.escrow.dealing import check_escrow
 from attestations.policy.lint import lint
 
 
@@ -13,3 +14,4 @@ def check_acceptable(agreement: Agreement) -> None:
         PolicyUnsatisfiable: the facts name the rule.
     """
     lint(agreement.policy)
+    check_escrow(agreement)

@@ -30,7 +30,9 @@ def is_requirement(text: str) -> bool:
     return text == SANDBAGGING or _REQUIREMENT.fullmatch(text) is not None
 
 
-def derive_facts(parties: Parties, transcript: Transcript, *, exchanges: bool, close: bool) -> Facts:
+def derive_facts(
+    parties: Parties, transcript: Transcript, *, exchanges: bool, close: bool, escrow_verified: bool = False
+) -> Facts:
     """Return the facts that were established, for `attestations.assurance.derive`.
 
     Args:
@@ -38,6 +40,7 @@ def derive_facts(parties: Parties, transcript: Transcript, *, exchanges: bool, c
         transcript: what the log says.
         exchanges: whether every exchange and the checkpoint hold.
         close: whether the close statement holds.
+        escrow_verified: whether every class key that is owed is in escrow and every holder has proved its shares.
     """
     registration = transcript.registration
     return Facts(
@@ -50,6 +53,7 @@ def derive_facts(parties: Parties, transcript: Transcript, *, exchanges: bool, c
         graders_registered=registration is not None and bool(registration.graders),
         policy_signed=bool(parties.agreement.policy.rules),
         delivered=transcript.delivered,
+        escrow_verified=escrow_verified,
     )
 
 

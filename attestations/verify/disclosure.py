@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from attestations.documents.base import parse_time
@@ -21,7 +21,7 @@ from attestations.errors import (
     TlpDowngrade,
 )
 from attestations.labels import ceiling, check_label, strictest
-from attestations.policy.evaluate import Bounds, State, evaluate
+from attestations.policy.evaluate import Bounds, Seen, State, evaluate
 from attestations.policy.model import STAGE_CLASSES, Policy
 from attestations.release_time import made_at
 from attestations.verify.checkpoints import check_release_checkpoint
@@ -68,10 +68,10 @@ def check_shown(transcript: Transcript, index: EvidenceIndex, content: Content) 
         TlpDowngrade.
         EvidenceMissing: a class that is sealed and of this stage is not opened.
     """
-    if "C9" in content.classes:
+    if "C9" in content.shown:
         raise HazardFieldExposed("the file holds the key of hazardous fields")
     allowed = _allowed(index)
-    for content_class in ("C1", *content.classes, *content.views):
+    for content_class in ("C1", *content.shown, *content.views):
         if content_class not in (*allowed, "C1"):
             raise DisclosureEarly(
                 f"the file opens {content_class}, which is not of stage {index.stage}", stage=index.stage
@@ -79,12 +79,12 @@ def check_shown(transcript: Transcript, index: EvidenceIndex, content: Content) 
         _check_released(transcript, index, content, content_class)
     sealed = {package.content_class for package in transcript.manifest.packages} if transcript.manifest else set()
     for content_class in allowed:
-        shown = content_class in content.classes or content_class in content.views
+        shown = content_class in content.shown or content_class in content.views
         if content_class in sealed and not shown and (content_class != "C9" or index.classes is not None):
             raise EvidenceMissing(
                 f"the key of {content_class} is missing at {index.stage}", content_class=content_class
             )
-    if set(content.classes) & set(content.views):
+    if set(content.shown) & set(content.views):
         raise ReleasedContentMismatch("the file opens one class both whole and field by field")
 
 
@@ -118,7 +118,7 @@ def _check_released(transcript: Transcript, index: EvidenceIndex, content: Conte
         raise TlpDowngrade(f"the file is labelled TLP:{index.tlp}, looser than {content_class} allows", **facts)
     viewed = content.views.get(content_class)
     if viewed is None:
-        if content_class in content.classes and all(release.document.view is not None for release in made):
+        if content_class in content.shown and all(release.document.view is not None for release in made):
             raise RecipientNotPermitted(f"the file opens {content_class} whole, which was released in part", **facts)
         return
     fitting = [r for r in made if r.document.view is not None and r.document.view.digest == viewed.digest]
@@ -135,8 +135,10 @@ def check_statements(transcript: Transcript) -> Iterator[SafeconductError]:
         yield breach.error
 
 
-def check_obligations(policy: Policy, transcript: Transcript, now: Bounds, *, close_seconds: int = 0) -> None:
-    """Check that nothing is surely overdue at `now`, as far as this log shows.
+def check_obligations(
+    policy: Policy, transcript: Transcript, now: Bounds, *, close_seconds: int = 0, escrowed: Sequence[Seen] = ()
+) -> None:
+    """Check that nothing is surely overdue at `now`, as far as this log and the `escrowed` releases show.
 
     Of an engagement that was given up only existence, commitments and the close statement are owed (I21).
     """
@@ -145,7 +147,7 @@ def check_obligations(policy: Policy, transcript: Transcript, now: Bounds, *, cl
         stated = next(event.at for event in transcript.events if event.name == "RUN_CLOSED")
         if stated.upper + timedelta(seconds=close_seconds) < now.lower:
             raise DisclosureOverdue("the engagement was given up and its close statement is owed")
-    for (content_class, recipient), state in evaluate(policy, transcript.events, now).items():
+    for (content_class, recipient), state in evaluate(policy, [*transcript.events, *escrowed], now).items():
         if aborted is not None and content_class not in ("C0", "C1"):
             continue
         if state is State.OVERDUE:

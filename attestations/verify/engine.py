@@ -15,10 +15,11 @@ from attestations.assurance import Facts, derive
 from attestations.container import Container
 from attestations.documents.agreement import PartyRole
 from attestations.errors import EvidenceMissing, ExitCode, SafeconductError
+from attestations.escrow.released import EscrowRelease
 from attestations.keys import KeyUse
 from attestations.predicate import AuditPredicate
 from attestations.trust import Trust
-from attestations.verify import assured, checkpoints, claims, disclosure, parties, transcript
+from attestations.verify import assured, checkpoints, claims, disclosure, escrow, parties, transcript
 from attestations.verify.content import content_steps
 from attestations.verify.limitations import limitations
 from attestations.verify.opened import Content
@@ -38,12 +39,16 @@ class Publication:
 
 @dataclass(frozen=True)
 class Request:
-    """What a reader asks for besides the file: a time to judge at, a stage to insist on, levels to require."""
+    """What a reader asks for besides the file: a time to judge at, a stage to insist on, levels to require.
+
+    `escrow` holds what a quorum of holders released in the auditor's stead.
+    """
 
     at: datetime | None = None
     stage: str | None = None
     require: tuple[str, ...] = ()
     publication: Publication | None = None
+    escrow: tuple[EscrowRelease, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse requirements that mean nothing, before a file is read."""
@@ -131,8 +136,11 @@ def _verify(container: Container, trust: Trust, request: Request, attempts: Atte
             lambda: claims.check_predicate(predicate, agreed, log, index),
             "every fact it repeats equals the evidence",
         )
-    content = content_steps(container, log, predicate, attempts)
-    _disclosure_step(container, agreed, log, index, content, request, attempts)
+    escrowed = escrow.Escrowed()
+    if not log.broken:
+        escrowed = escrow.escrow_step(request.escrow, agreed, log, trust, request.at, attempts)
+    content = content_steps(container, log, predicate, attempts, escrowed.keys)
+    _disclosure_step(container, agreed, log, index, content, request, escrowed, attempts)
     if request.stage is not None and request.stage > index.document.stage:
         error = EvidenceMissing(f"{request.stage} was asked for, this file is of {index.document.stage}")
         attempts.failed(Step.OPENED, error)
@@ -143,9 +151,11 @@ def _verify(container: Container, trust: Trust, request: Request, attempts: Atte
             "the lab acknowledges the transcript facts (not the conclusions)",
         )
         report.lab_acknowledged = report.ok(Step.ATTESTATION)
-    _assurance_steps(agreed, log, predicate, request, attempts)
+    _assurance_steps(agreed, log, predicate, request, trust, attempts)
     published = request.publication is not None and report.ok(Step.PUBLICATION)
-    report.limitations = limitations(log.agreement, log, predicate, content, published=published)
+    report.escrow = tuple(escrowed.told)
+    lines = limitations(log.agreement, log, predicate, content, published=published)
+    report.limitations = (*lines, *escrow.limits(agreed, log, trust, escrowed))
 
 
 def _publication_step(index: parties.Index, request: Request, attempts: Attempts) -> None:
@@ -211,6 +221,7 @@ def _disclosure_step(
     index: parties.Index,
     content: Content | None,
     request: Request,
+    escrowed: escrow.Escrowed,
     attempts: Attempts,
 ) -> None:
     if Step.DISCLOSURE in log.errors:
@@ -244,6 +255,7 @@ def _disclosure_step(
             log,
             disclosure.present(log, request.at, agreement.timing.skew_seconds),
             close_seconds=agreement.timing.respond_seconds,
+            escrowed=escrowed.events,
         ),
         "nothing is overdue",
     )
@@ -254,13 +266,20 @@ def _assurance_steps(
     log: transcript.Transcript,
     predicate: AuditPredicate | None,
     request: Request,
+    trust: Trust,
     attempts: Attempts,
 ) -> None:
     report = attempts.report
     facts = Facts()
     if report.ok(Step.WHOLE) and report.ok(Step.AGREEMENT):
         exchanges = report.ok(Step.EXCHANGES) and report.ok(Step.CHECKPOINT)
-        facts = assured.derive_facts(agreed, log, exchanges=exchanges, close=report.ok(Step.CLOSE))
+        facts = assured.derive_facts(
+            agreed,
+            log,
+            exchanges=exchanges,
+            close=report.ok(Step.CLOSE),
+            escrow_verified=escrow.is_verified(agreed, log, trust),
+        )
     derived = report.assurance = derive(facts)
     if predicate is None:
         attempts.missing("the attestation could not be read", Step.ASSURANCE, Step.REQUIREMENTS)

@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, BinaryIO
 
 from attestations.container import Container
 from attestations.errors import CommitmentMismatch, ExitCode
+from attestations.escrow.released import EscrowRelease
 from attestations.trust import Trust
-from attestations.verify import opened, parties, transcript
+from attestations.verify import escrow, opened, parties, transcript
 from attestations.verify.engine import Request, verify_evidence
 from attestations.verify.tally import Tally
 from attestations.verify.transcripts import read_transcripts
 
 
-def export_opened(stream: BinaryIO, trust: Trust) -> dict[str, Iterable[bytes]]:
+def export_opened(stream: BinaryIO, trust: Trust, released: Sequence[EscrowRelease] = ()) -> dict[str, Iterable[bytes]]:
     """Return {file name: its lines} of everything the file's keys open, each read when it is asked for.
+
+    `released` is what escrow holders opened.
 
     Raises:
         CommitmentMismatch: the file does not verify; nothing of it is shown as fact.
     """
     container = Container(stream)
-    report = verify_evidence(container, trust, Request())
+    report = verify_evidence(container, trust, Request(escrow=tuple(released)))
     if report.exit_code is not ExitCode.OK:
         raise CommitmentMismatch(
             f"the evidence file does not verify (exit code {int(report.exit_code)}); run `safeconduct verify` on it"
         )
     agreed = parties.open_agreement(container, trust)
     log = transcript.read_log(container.lines("log.jsonl"), agreed)
-    content = opened.open_content(container, log)
+    keys = {file.content_class: escrow.check_file(file, agreed, log, trust).combined.key for file in released}
+    content = opened.open_content(container, log, keys)
     files: dict[str, Iterable[bytes]] = {"agreement.json": [_pretty(agreed.agreement.json_value())]}
     if content.aggregate is not None:
         files["plan.json"] = [_pretty(content.aggregate.plan.json_value())]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
+from types import MappingProxyType
 
 from attestations.canonical import parse_canonical
 from attestations.commitments import ClassKey, parse_task_leaf
@@ -49,10 +50,11 @@ class Content:
     tasks: Tasks
     transcripts: PackageReader | None
     views: dict[str, Viewed]
+    shown: tuple[str, ...] = ()  # the classes whose keys the file itself holds
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The classes whose keys the file holds."""
+        """The classes that are open, by the file's keys or by escrow."""
         return tuple(self.keys)
 
     @property
@@ -61,8 +63,12 @@ class Content:
         return tuple(self.tasks.rows.values()) if GRADE_CLASS in self.keys else None
 
 
-def open_content(container: Container, transcript: Transcript) -> Content:
+def open_content(
+    container: Container, transcript: Transcript, escrowed: Mapping[str, ClassKey] = MappingProxyType({})
+) -> Content:
     """Check every sealed package of the file and open those whose keys it holds, except transcripts.
+
+    `escrowed` holds keys that a quorum of escrow holders released; they open exactly as the file's own do.
 
     Raises:
         PackageManifestMismatch, PackageDecryptFailed, KeyCommitmentMismatch, CommitmentMismatch, UnaccountedTask,
@@ -73,7 +79,9 @@ def open_content(container: Container, transcript: Transcript) -> Content:
     if registration is None or manifest is None:
         raise EvidenceMissing("no registration or package manifest in the log")
     check_manifest(registration, manifest)
-    keys = read_keys(container, registration, manifest)
+    own = read_keys(container, registration, manifest)
+    sealed = {package.content_class for package in manifest.packages}
+    keys = own | {name: key for name, key in escrowed.items() if name in sealed and name not in own}
     readers = _readers(container, manifest, keys)
     tasks = Tasks(registration, {cls: readers[cls] for cls in TASK_CLASSES if cls in keys})
     _tasks(container, transcript, manifest, tasks, keys)
@@ -82,7 +90,8 @@ def open_content(container: Container, transcript: Transcript) -> Content:
     for cls, reader in readers.items():
         if cls not in keys:
             reader.check()
-    return Content(registration, keys, aggregate, tasks, readers.get("C7") if "C7" in keys else None, views)
+    transcripts = readers.get("C7") if "C7" in keys else None
+    return Content(registration, keys, aggregate, tasks, transcripts, views, tuple(own))
 
 
 def nothing_open(container: Container, registration: PreRegistration) -> Content:

@@ -23,6 +23,7 @@ from attestations.errors import (
     SignerRoleMismatch,
     UntrustedParty,
 )
+from attestations.escrow.dealing import check_escrow
 from attestations.keys import EnrolledKey, KeyUse, enrol
 from attestations.policy.lint import lint
 from attestations.trust import Trust
@@ -80,7 +81,13 @@ def open_agreement(container: Container, trust: Trust) -> Parties:
         UntrustedParty: a signature is by nobody the reader trusts, or a key in it is not.
         MissingRoleSignature: not both sides signed.
     """
-    envelope = parse_envelope(container.read("agreement.dsse.json", limit=MAX_DOCUMENT_MEMBER_BYTES))
+    return open_signed_agreement(
+        parse_envelope(container.read("agreement.dsse.json", limit=MAX_DOCUMENT_MEMBER_BYTES)), trust
+    )
+
+
+def open_signed_agreement(envelope: Envelope, trust: Trust) -> Parties:
+    """Return the agreement of an envelope; raises what `open_agreement` raises."""
     lab, auditor = _signers(envelope, trust)
     payload = open_envelope(envelope, payload_type=Agreement.payload_type, required=(lab, auditor))
     agreement = Agreement.parse(payload)
@@ -143,6 +150,10 @@ def check_agreement(parties: Parties, trust: Trust) -> None:
         lint(parties.agreement.policy)
     except PolicyUnsatisfiable as error:
         raise MalformedEnvelope(f"the agreed policy breaks its rules: {error.message}", **error.facts) from None
+    try:
+        check_escrow(parties.agreement)
+    except PolicyUnsatisfiable as error:
+        raise MalformedEnvelope(f"the agreed escrow cannot work: {error.message}", **error.facts) from None
     for party in parties.agreement.parties:
         for key in party.keys:
             trust.check_not_revoked(key.public, party=party.id, use=key.use, signed_at=parties.agreement.created_at)

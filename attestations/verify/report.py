@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from attestations.errors import PRECEDENCE, ExitCode, SafeconductError
-from attestations.predicate import AssuranceClaim, AuditPredicate
+from attestations.predicate import AssuranceClaim, AuditPredicate, Result
 
 
 class Status(StrEnum):
@@ -59,6 +59,8 @@ class Report:
     counted: dict[str, str] = field(default_factory=dict)
     limitations: tuple[str, ...] = ()
     redactions: dict[str, Any] = field(default_factory=dict)
+    escrow: tuple[dict[str, Any], ...] = ()  # what holders released in the auditor's stead
+    figures: tuple[Result, ...] = ()  # those that only an escrow release opens
 
     def passed(self, step: int, name: str, detail: str) -> None:
         """Note that a check holds."""
@@ -105,6 +107,8 @@ class Report:
             "counts": self.counted,
             "redactions": self.redactions,
             "claims": _claim(self.predicate) if self.holds else None,
+            "escrow": list(self.escrow),
+            "figures": [figure.model_dump(mode="json", by_alias=True) for figure in self.figures if self.holds],
             "limitations": list(self.limitations),
         }
 

@@ -37,6 +37,7 @@ from attestations.policy.evaluate import Bounds, Seen, State
 from attestations.release_time import made_at_or_never
 from attestations.statements import open_statement
 from attestations.verify.closing import check_close
+from attestations.verify.escrow_log import EscrowLog
 from attestations.verify.exchanges import ExchangePass
 from attestations.verify.parties import Parties
 from attestations.verify.revising import Revisions
@@ -80,6 +81,7 @@ class Transcript:
     manifest: PackageManifest | None = None
     manifest_digest: str | None = None
     delivered: bool = False
+    escrow: EscrowLog = field(default_factory=EscrowLog)
     releases: list[LoggedRelease] = field(default_factory=list)
     stated: dict[str, str] = field(default_factory=dict)  # role -> when it last signed with its agreement key
     parties: dict[str, Party] = field(default_factory=dict)  # others than lab and auditor that stated something
@@ -139,6 +141,8 @@ class _Reader:
             "statement": (Step.DISCLOSURE, self._statement),
             "amendment": (Step.AGREEMENT, self._revision),
             "termination": (Step.AGREEMENT, self._revision),
+            "escrow": (Step.DISCLOSURE, self._escrow),
+            "escrow_verified": (Step.DISCLOSURE, self._escrow),
         }
 
     def step(self, line: bytes, index: int, frontier: Frontier) -> None:
@@ -276,6 +280,7 @@ class _Reader:
         transcript, before = self.transcript, tuple(self.transcript.events)
         at = made_at_or_never(document.after, receipt.logged_at, self._parties.agreement)
         made = transcript.ledger.released(document, entry.documents[0].digest, at, index)
+        self._held(lambda: transcript.escrow.check_complete(self._parties.agreement))
         transcript.releases.append(
             LoggedRelease(
                 document,
@@ -299,6 +304,18 @@ class _Reader:
         self._pass.amend(transcript.agreement)
         transcript.ledger.agreement = transcript.agreement
         transcript.stated |= {"lab": receipt.logged_at, "auditor": receipt.logged_at}
+
+    def _escrow(self, entry: LogEntry, index: int, _: Frontier) -> None:
+        self._pass.receipt(entry, index)
+        log = self.transcript
+        self._held(lambda: log.escrow.take(entry, self._parties, log.registration, late=bool(log.releases)))
+
+    def _held(self, action: Callable[[], None]) -> None:
+        """Do something that says nothing about the leaves that follow."""
+        try:
+            action()
+        except SafeconductError as error:
+            self._note(Step.DISCLOSURE, error)
 
     def _own(self, entry: LogEntry, kind: type[D], key: EnrolledKey) -> D:
         if len(entry.documents) != 2:  # noqa: PLR2004 - a document and the lab's receipt

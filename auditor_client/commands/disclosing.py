@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from attestations.labels import LABELS
-from auditor_client import closing, grading_run, sealing_packages
+from auditor_client import closing, escrowing, grading_run, sealing_packages
 from auditor_client.app import Auditor, auditor
 from auditor_client.commands.options import DEFAULT_HOME, HomeOption
 from auditor_client.history import read_history
@@ -39,11 +40,19 @@ def seal(home: HomeOption = DEFAULT_HOME) -> None:
                 clock=us.clock,
                 folder=us.home.packages,
             )
+            classes = await escrowing.put(
+                key, engagement=engagement, lab=us.lab, journal=us.journal, clock=us.clock, randomness=os.urandom
+            )
+            files = escrowing.write_share_files(us.home.escrow, engagement=engagement, journal=us.journal)
             await sealing_packages.deliver(
                 manifest, engagement=engagement, lab=us.lab, journal=us.journal, folder=us.home.packages
             )
             us.log.info("packages_delivered", digest=manifest.digest)
             typer.echo(f"sealed and delivered: manifest {manifest.digest}")
+            if files:
+                typer.echo(f"in escrow: {', '.join(classes)}; hand each holder its file:")
+                for path in files:
+                    typer.echo(f"  {path}")
 
     asyncio.run(go())
 

@@ -10,13 +10,18 @@ import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from attestations.documents.base import format_time, parse_time
 from attestations.errors import FileUnusable, StoreFailed
 from auditor_client.campaign_state import Ending, Exchange, Held, Item, Pending, Progress, Session
 
 SCHEMA_VERSION = 1
+_FINISHED = (
+    "SELECT session, seq, task, arm, epoch, exchanges.attempt, state, intent, promise, document, status,"
+    " code, request, request_salt, response_key, result FROM exchanges JOIN items USING (task, arm, epoch)"
+    " WHERE document IS NOT NULL"
+)
 _PAGE = 500  # finished exchanges read at a time: a prompt is at most 256 KiB
 Change = Callable[[sqlite3.Connection], None]
 _Waiting = tuple[Change, "asyncio.Future[None]"]
@@ -151,19 +156,21 @@ class SqliteJournal:
         place = ("", -1)
         while True:
             rows = self._reader.execute(
-                "SELECT session, seq, task, arm, epoch, exchanges.attempt, state, intent, promise, document, status,"
-                " code, request, request_salt, response_key, result FROM exchanges JOIN items USING (task, arm, epoch)"
-                " WHERE document IS NOT NULL AND (session, seq) > (?, ?) ORDER BY session, seq LIMIT ?",
+                f"{_FINISHED} AND (session, seq) > (?, ?) ORDER BY session, seq LIMIT ?",
                 (*place, _PAGE),
             )
             found = rows.fetchall()
             for row in found:
-                item = Item(*row[2:7])
-                yield Exchange(row[0], row[1], item, *row[7:])
+                yield _exchange(row)
             if len(found) < _PAGE:
                 return
             place = (found[-1][0], found[-1][1])
             await asyncio.sleep(0)
+
+    def finished(self, session: str, seq: int) -> Exchange | None:
+        """Return the finished exchange at a place."""
+        row = self._reader.execute(f"{_FINISHED} AND session = ? AND seq = ?", (session, seq)).fetchone()
+        return None if row is None else _exchange(row)
 
     def progress(self) -> Progress:
         """Return how far the schedule is."""
@@ -202,6 +209,10 @@ class SqliteJournal:
                 self._writer.execute("ROLLBACK")
             return StoreFailed(f"the journal cannot be written: {error}", file=self._path.name)
         return None
+
+
+def _exchange(row: Sequence[Any]) -> Exchange:
+    return Exchange(row[0], row[1], Item(*row[2:7]), *row[7:])
 
 
 def _settle(waiting: Sequence[asyncio.Future[None]], failure: StoreFailed | None) -> None:

@@ -203,6 +203,11 @@ class GrpcLab:
         request = disclosure.NotifyRequest(notice=_wire(notice), content=content)
         return _opened(await self._ask("Notify", self._disclosure.Notify, request), "receipt")
 
+    async def escrow(self, document: Envelope) -> Envelope:
+        """Log a manifest of escrow, or a holder's receipt; returns the lab's receipt."""
+        request = disclosure.EscrowRequest(document=_wire(document))
+        return _opened(await self._ask("Escrow", self._disclosure.Escrow, request), "receipt")
+
     async def release(self, release: Envelope) -> Envelope:
         """Log a release; returns the receipt."""
         request = disclosure.ReleaseRequest(release=_wire(release))

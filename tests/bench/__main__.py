@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.bench import echo, exchanges, verification
+from tests.bench import echo, escrow, exchanges, packages, verification
 
 LANES = 8
 STALL = 0.02  # a model call of 20 ms, to see what is added to it
@@ -38,6 +38,7 @@ def main() -> None:
     row("  raw echo, both sides", f"{base.cpu * 1000:.2f} ms", f"ratio {both / base.cpu:.1f}")
     added = slow.wall / slow.exchanges - STALL
     row("added to a model call", f"{added * 1000:.1f} ms", verdict(added <= 0.005, "<= 5 ms"))
+    sealing(quick=quick)
     kept = Path("build/bench")
     for size in (1000, 10_000, 100_000) if full else (1000,) if quick else (1000, 10_000):
         started = time.perf_counter()
@@ -51,6 +52,23 @@ def main() -> None:
             f"{found.seconds:.1f} s, {found.exchanges / found.seconds:.0f}/s, peak {found.peak_mib:.0f} MiB",
             target,
         )
+
+
+def sealing(*, quick: bool) -> None:
+    """Print the figures of sealed packages and of escrow."""
+    small, large = (1000, 10_000) if quick else (10_000, 100_000)
+    say(f"sealing and opening {small} and {large} transcripts ...")
+    few, many = packages.measure(small), packages.measure(large)
+    for found in (few, many):
+        rates = f"seal {found.exchanges / found.seal_seconds:.0f}/s, open {found.exchanges / found.open_seconds:.0f}/s"
+        added = found.peak_mib - found.base_mib
+        row(f"seal {found.exchanges}", f"{rates}, {found.file_mib:.0f} MiB, +{added:.0f} MiB of memory", "")
+    grown = (many.peak_mib - few.peak_mib) / (many.file_mib - few.file_mib)
+    row("  memory a MiB sealed", f"{grown:.3f} MiB", verdict(grown <= 0.15, "<= 0.15: flat"))
+    took = escrow.measure()
+    row("escrow of one class", f"deal {took.deal:.1f} ms, anyone's check {took.public_check:.1f} ms", "6 shares")
+    row("  a holder", f"check {took.holder_check:.1f} ms, prove {took.prove:.1f} ms", "")
+    row("  a quorum", f"open {took.open:.1f} ms", "")
 
 
 def row(name: str, value: str, note: str) -> None:

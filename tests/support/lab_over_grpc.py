@@ -171,6 +171,9 @@ class _Disclosure(disclosure_service_pb2_grpc.DisclosureServiceServicer):
         receipt = await self._lab.notify(_read(request.notice), request.content)
         return disclosure.NotifyResponse(receipt=_wire(receipt))
 
+    async def Escrow(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return disclosure.EscrowResponse(receipt=_wire(await self._lab.escrow(_read(request.document))))
+
     async def Release(self, request: Any, context: Any) -> Any:  # noqa: N802
         return disclosure.ReleaseResponse(receipt=_wire(await self._lab.release(_read(request.release))))
 

@@ -224,6 +224,10 @@ class SimulatedLog:
         self.shown.append(content)
         return await self.state(notice)
 
+    async def escrow(self, document: Envelope) -> Envelope:
+        kind = "escrow" if "manifest" in document.payload_type else "escrow_verified"
+        return self.receipt(kind, document)
+
     async def release(self, release: Envelope) -> Envelope:
         return self.receipt("release", release)
 

@@ -31,6 +31,7 @@ from attestations.documents.engagement import (
     RegisteredSuite,
 )
 from attestations.envelope import sign
+from attestations.escrow.holding import LoggedManifest
 from attestations.grading import grader_digest
 from attestations.keys import Signer
 from attestations.ledger import Ledger
@@ -38,7 +39,7 @@ from attestations.policy.model import STAGE_CLASSES
 from attestations.trust import Trust
 from attestations.verify.engine import Request, verify_path
 from attestations.verify.report import Report
-from tests.support import world_agreement, world_revisions, world_suite
+from tests.support import world_agreement, world_escrow, world_revisions, world_suite
 from tests.support.world_agreement import Keys
 from tests.support.world_disclosure import ORDER, Disclosure
 from tests.support.world_log import Hooks, WorldLog
@@ -108,6 +109,7 @@ class World:
     only: tuple[str, ...] | None = None  # the classes the file says it shows
     tlp: str | None = None  # the label of the file
     trust: Trust | None = None
+    escrowed: dict[str, LoggedManifest] = field(default_factory=dict)
     _built: bool = False
 
     def __post_init__(self) -> None:
@@ -155,6 +157,8 @@ class World:
             self.log.now = rest[0]
         elif name == "register":
             self._register()
+        elif name in {"escrow", "escrow_verified"}:
+            getattr(world_escrow, name)(self, *rest)
         elif name in {"amend", "terminate"}:
             getattr(world_revisions, name)(self.run, *rest)
         elif name in {"grade", "seal", "deliver", "release", "event", "state"}:

@@ -9,6 +9,8 @@ import pytest
 
 from attestations.checkpoint import cosignature_time, open_checkpoint
 from attestations.commitments import ClassKey, check_field, parse_task_leaf
+from attestations.escrow.binding import Place, check_proof, unwrap
+from attestations.escrow.sharing import check_share, combine, parse_scalar, scalar_bytes
 from attestations.frames import EventReader, FrameOpener
 from attestations.keys import KeyUse, enrol
 from attestations.merkle import leaf_hash, verify_consistency, verify_inclusion
@@ -18,6 +20,7 @@ from attestations.sealing import WorkerKey, open_request
 from tests.vectors import (
     generate_checkpoint,
     generate_commitments,
+    generate_escrow,
     generate_frames,
     generate_packages,
     generate_sealing,
@@ -27,6 +30,7 @@ from tests.vectors.families import path, read, to_text
 GENERATORS: dict[str, Callable[[], Any]] = {
     "checkpoint": generate_checkpoint.generate,
     "commitments": generate_commitments.generate,
+    "escrow": generate_escrow.generate,
     "frames": generate_frames.generate,
     "packages": generate_packages.generate,
     "sealing": generate_sealing.generate,
@@ -73,6 +77,29 @@ def test_package_chunks_open() -> None:
     assert [item["plain"] for item in vectors["chunks"]] == [
         open_chunk(key, i, ct).hex() for i, ct in enumerate(chunks)
     ]
+
+
+def test_a_class_key_comes_back_from_its_shares() -> None:
+    vectors = read("escrow")
+    where = {"agreement": vectors["agreement"], "content_class": vectors["class"], "branch": vectors["branch"]}
+    secrets = []
+    for number, group in enumerate(vectors["groups"]):
+        shares = {}
+        for index, item in enumerate(group["shares"], start=1):
+            share = parse_scalar(bytes.fromhex(item["share"]))
+            check_share(group["commitments"], index, share, holder=item["holder"])
+            check_proof(
+                bytes.fromhex(item["proof"]),
+                item["point"],
+                manifest=vectors["manifest"],
+                place=Place(vectors["branch"], number, index),
+                holder=item["holder"],
+                challenge=vectors["challenge"],
+            )
+            shares[index] = share
+        secrets.append(combine(group["commitments"], shares))
+        assert scalar_bytes(secrets[-1]).hex() == group["secret"]
+    assert unwrap(secrets, bytes.fromhex(vectors["wrapped"]), **where).hex() == vectors["classKey"]
 
 
 def test_checkpoints_and_proofs_hold() -> None:

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from safeconduct.v1 import envelope_pb2 as safeconduct_dot_v1_dot_envelope__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'safeconduct/v1/disclosure_service.proto\x12\x0esafeconduct.v1\x1a\x1dsafeconduct/v1/envelope.proto\"]\n\x0e\x44\x65liverRequest\x12\x32\n\x08manifest\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelopeH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"C\n\x0f\x44\x65liverResponse\x12\x30\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\"=\n\x0cStateRequest\x12-\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\"@\n\rStateResponse\x12/\n\x07receipt\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\"P\n\rNotifyRequest\x12.\n\x06notice\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\x0c\"A\n\x0eNotifyResponse\x12/\n\x07receipt\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\"A\n\x0eReleaseRequest\x12/\n\x07release\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\"B\n\x0fReleaseResponse\x12/\n\x07receipt\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\"<\n\x12\x41\x63knowledgeRequest\x12\x11\n\tagreement\x18\x01 \x01(\t\x12\x13\n\x0b\x61ttestation\x18\x02 \x01(\t\"N\n\x13\x41\x63knowledgeResponse\x12\x37\n\x0f\x61\x63knowledgement\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope2\x94\x03\n\x11\x44isclosureService\x12L\n\x07\x44\x65liver\x12\x1e.safeconduct.v1.DeliverRequest\x1a\x1f.safeconduct.v1.DeliverResponse(\x01\x12\x44\n\x05State\x12\x1c.safeconduct.v1.StateRequest\x1a\x1d.safeconduct.v1.StateResponse\x12G\n\x06Notify\x12\x1d.safeconduct.v1.NotifyRequest\x1a\x1e.safeconduct.v1.NotifyResponse\x12J\n\x07Release\x12\x1e.safeconduct.v1.ReleaseRequest\x1a\x1f.safeconduct.v1.ReleaseResponse\x12V\n\x0b\x41\x63knowledge\x12\".safeconduct.v1.AcknowledgeRequest\x1a#.safeconduct.v1.AcknowledgeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'safeconduct/v1/disclosure_service.proto\x12\x0esafeconduct.v1\x1a\x1dsafeconduct/v1/envelope.proto\"]\n\x0e\x44\x65liverRequest\x12\x32\n\x08manifest\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelopeH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"C\n\x0f\x44\x65liverResponse\x12\x30\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\"=\n\x0cStateRequest\x12-\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\"@\n\rStateResponse\x12/\n\x07receipt\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\"P\n\rNotifyRequest\x12.\n\x06notice\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\x0c\"A\n\x0eNotifyResponse\x12/\n\x07receipt\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\"A\n\x0eReleaseRequest\x12/\n\x07release\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\"B\n\x0fReleaseResponse\x12/\n\x07receipt\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\"A\n\rEscrowRequest\x12\x30\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\"A\n\x0e\x45scrowResponse\x12/\n\x07receipt\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\"<\n\x12\x41\x63knowledgeRequest\x12\x11\n\tagreement\x18\x01 \x01(\t\x12\x13\n\x0b\x61ttestation\x18\x02 \x01(\t\"N\n\x13\x41\x63knowledgeResponse\x12\x37\n\x0f\x61\x63knowledgement\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope2\xdd\x03\n\x11\x44isclosureService\x12L\n\x07\x44\x65liver\x12\x1e.safeconduct.v1.DeliverRequest\x1a\x1f.safeconduct.v1.DeliverResponse(\x01\x12\x44\n\x05State\x12\x1c.safeconduct.v1.StateRequest\x1a\x1d.safeconduct.v1.StateResponse\x12G\n\x06Notify\x12\x1d.safeconduct.v1.NotifyRequest\x1a\x1e.safeconduct.v1.NotifyResponse\x12J\n\x07Release\x12\x1e.safeconduct.v1.ReleaseRequest\x1a\x1f.safeconduct.v1.ReleaseResponse\x12G\n\x06\x45scrow\x12\x1d.safeconduct.v1.EscrowRequest\x1a\x1e.safeconduct.v1.EscrowResponse\x12V\n\x0b\x41\x63knowledge\x12\".safeconduct.v1.AcknowledgeRequest\x1a#.safeconduct.v1.AcknowledgeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,10 +48,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RELEASEREQUEST']._serialized_end=597
   _globals['_RELEASERESPONSE']._serialized_start=599
   _globals['_RELEASERESPONSE']._serialized_end=665
-  _globals['_ACKNOWLEDGEREQUEST']._serialized_start=667
-  _globals['_ACKNOWLEDGEREQUEST']._serialized_end=727
-  _globals['_ACKNOWLEDGERESPONSE']._serialized_start=729
-  _globals['_ACKNOWLEDGERESPONSE']._serialized_end=807
-  _globals['_DISCLOSURESERVICE']._serialized_start=810
-  _globals['_DISCLOSURESERVICE']._serialized_end=1214
+  _globals['_ESCROWREQUEST']._serialized_start=667
+  _globals['_ESCROWREQUEST']._serialized_end=732
+  _globals['_ESCROWRESPONSE']._serialized_start=734
+  _globals['_ESCROWRESPONSE']._serialized_end=799
+  _globals['_ACKNOWLEDGEREQUEST']._serialized_start=801
+  _globals['_ACKNOWLEDGEREQUEST']._serialized_end=861
+  _globals['_ACKNOWLEDGERESPONSE']._serialized_start=863
+  _globals['_ACKNOWLEDGERESPONSE']._serialized_end=941
+  _globals['_DISCLOSURESERVICE']._serialized_start=944
+  _globals['_DISCLOSURESERVICE']._serialized_end=1421
 # @@protoc_insertion_point(module_scope)

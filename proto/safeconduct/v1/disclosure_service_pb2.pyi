@@ -223,6 +223,56 @@ class ReleaseResponse(_message.Message):
 Global___ReleaseResponse: _TypeAlias = ReleaseResponse  # noqa: Y015
 
 @_typing.final
+class EscrowRequest(_message.Message):
+    """Hands over a document of the escrow."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCUMENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def document(self) -> _envelope_pb2.SignedEnvelope:
+        """An `escrow-manifest` document signed by the auditor's publication key, or an `escrow-verified` document
+        signed by the agreement key of the holder it names.
+        """
+
+    def __init__(
+        self,
+        *,
+        document: _envelope_pb2.SignedEnvelope | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["document", b"document"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EscrowRequest: _TypeAlias = EscrowRequest  # noqa: Y015
+
+@_typing.final
+class EscrowResponse(_message.Message):
+    """Says where the document stands in the log."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def receipt(self) -> _envelope_pb2.SignedEnvelope:
+        """A `log-receipt` document signed by the lab's record key."""
+
+    def __init__(
+        self,
+        *,
+        receipt: _envelope_pb2.SignedEnvelope | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EscrowResponse: _TypeAlias = EscrowResponse  # noqa: Y015
+
+@_typing.final
 class AcknowledgeRequest(_message.Message):
     """Asks for an acknowledgement."""
 

@@ -55,6 +55,11 @@ class DisclosureServiceStub:
                 request_serializer=safeconduct_dot_v1_dot_disclosure__service__pb2.ReleaseRequest.SerializeToString,
                 response_deserializer=safeconduct_dot_v1_dot_disclosure__service__pb2.ReleaseResponse.FromString,
                 _registered_method=True)
+        self.Escrow = channel.unary_unary(
+                '/safeconduct.v1.DisclosureService/Escrow',
+                request_serializer=safeconduct_dot_v1_dot_disclosure__service__pb2.EscrowRequest.SerializeToString,
+                response_deserializer=safeconduct_dot_v1_dot_disclosure__service__pb2.EscrowResponse.FromString,
+                _registered_method=True)
         self.Acknowledge = channel.unary_unary(
                 '/safeconduct.v1.DisclosureService/Acknowledge',
                 request_serializer=safeconduct_dot_v1_dot_disclosure__service__pb2.AcknowledgeRequest.SerializeToString,
@@ -115,6 +120,17 @@ class DisclosureServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Escrow(self, request, context):
+        """Logs what concerns the escrow of class keys: the auditor's manifest of one class, before the packages are
+        delivered, or the receipt of a holder. Safe to repeat.
+
+        Fails with `KEY_COMMITMENT_MISMATCH`, `MALFORMED_ENVELOPE` where it is not of the agreed structure,
+        `ESCROW_SHARE_INVALID`, `PHASE_VIOLATION` before grades are committed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Acknowledge(self, request, context):
         """Asks the lab to acknowledge the transcript facts of an attestation. A lab may decline; the
         attestation stands without it.
@@ -147,6 +163,11 @@ def add_DisclosureServiceServicer_to_server(servicer, server):
                     servicer.Release,
                     request_deserializer=safeconduct_dot_v1_dot_disclosure__service__pb2.ReleaseRequest.FromString,
                     response_serializer=safeconduct_dot_v1_dot_disclosure__service__pb2.ReleaseResponse.SerializeToString,
+            ),
+            'Escrow': grpc.unary_unary_rpc_method_handler(
+                    servicer.Escrow,
+                    request_deserializer=safeconduct_dot_v1_dot_disclosure__service__pb2.EscrowRequest.FromString,
+                    response_serializer=safeconduct_dot_v1_dot_disclosure__service__pb2.EscrowResponse.SerializeToString,
             ),
             'Acknowledge': grpc.unary_unary_rpc_method_handler(
                     servicer.Acknowledge,
@@ -263,6 +284,33 @@ class DisclosureService:
             '/safeconduct.v1.DisclosureService/Release',
             safeconduct_dot_v1_dot_disclosure__service__pb2.ReleaseRequest.SerializeToString,
             safeconduct_dot_v1_dot_disclosure__service__pb2.ReleaseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Escrow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safeconduct.v1.DisclosureService/Escrow',
+            safeconduct_dot_v1_dot_disclosure__service__pb2.EscrowRequest.SerializeToString,
+            safeconduct_dot_v1_dot_disclosure__service__pb2.EscrowResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -66,6 +66,13 @@ class DisclosureServiceStub:
     `TLP_DOWNGRADE` for a label looser than the class allows, `PHASE_VIOLATION` before the packages are
     delivered, or after an abort for anything but `C0` and `C1`.
     """
+    Escrow: _grpc.UnaryUnaryMultiCallable[_disclosure_service_pb2.EscrowRequest, _disclosure_service_pb2.EscrowResponse]
+    """Logs what concerns the escrow of class keys: the auditor's manifest of one class, before the packages are
+    delivered, or the receipt of a holder. Safe to repeat.
+
+    Fails with `KEY_COMMITMENT_MISMATCH`, `MALFORMED_ENVELOPE` where it is not of the agreed structure,
+    `ESCROW_SHARE_INVALID`, `PHASE_VIOLATION` before grades are committed.
+    """
     Acknowledge: _grpc.UnaryUnaryMultiCallable[_disclosure_service_pb2.AcknowledgeRequest, _disclosure_service_pb2.AcknowledgeResponse]
     """Asks the lab to acknowledge the transcript facts of an attestation. A lab may decline; the
     attestation stands without it.
@@ -110,6 +117,13 @@ class DisclosureServiceAsyncStub(DisclosureServiceStub):
     Fails with `RECIPIENT_NOT_PERMITTED` if no rule names the recipient, `KEY_COMMITMENT_MISMATCH`,
     `TLP_DOWNGRADE` for a label looser than the class allows, `PHASE_VIOLATION` before the packages are
     delivered, or after an abort for anything but `C0` and `C1`.
+    """
+    Escrow: _aio.UnaryUnaryMultiCallable[_disclosure_service_pb2.EscrowRequest, _disclosure_service_pb2.EscrowResponse]  # type: ignore[assignment]
+    """Logs what concerns the escrow of class keys: the auditor's manifest of one class, before the packages are
+    delivered, or the receipt of a holder. Safe to repeat.
+
+    Fails with `KEY_COMMITMENT_MISMATCH`, `MALFORMED_ENVELOPE` where it is not of the agreed structure,
+    `ESCROW_SHARE_INVALID`, `PHASE_VIOLATION` before grades are committed.
     """
     Acknowledge: _aio.UnaryUnaryMultiCallable[_disclosure_service_pb2.AcknowledgeRequest, _disclosure_service_pb2.AcknowledgeResponse]  # type: ignore[assignment]
     """Asks the lab to acknowledge the transcript facts of an attestation. A lab may decline; the
@@ -176,6 +190,19 @@ class DisclosureServiceServicer(metaclass=_abc_1.ABCMeta):
         Fails with `RECIPIENT_NOT_PERMITTED` if no rule names the recipient, `KEY_COMMITMENT_MISMATCH`,
         `TLP_DOWNGRADE` for a label looser than the class allows, `PHASE_VIOLATION` before the packages are
         delivered, or after an abort for anything but `C0` and `C1`.
+        """
+
+    @_abc_1.abstractmethod
+    def Escrow(
+        self,
+        request: _disclosure_service_pb2.EscrowRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_disclosure_service_pb2.EscrowResponse, _abc.Awaitable[_disclosure_service_pb2.EscrowResponse]]:
+        """Logs what concerns the escrow of class keys: the auditor's manifest of one class, before the packages are
+        delivered, or the receipt of a holder. Safe to repeat.
+
+        Fails with `KEY_COMMITMENT_MISMATCH`, `MALFORMED_ENVELOPE` where it is not of the agreed structure,
+        `ESCROW_SHARE_INVALID`, `PHASE_VIOLATION` before grades are committed.
         """
 
     @_abc_1.abstractmethod

@@ -27,6 +27,7 @@ from attestations.packages import (
     iter_package,
     open_chunk,
     open_chunk_with,
+    seal_into,
     seal_package,
 )
 from tests.support.fixed_keys import secret, suite_key
@@ -191,3 +192,41 @@ def test_a_swapped_package_is_found_although_its_manifest_numbers_look_alike() -
 
 def test_a_package_does_not_print_its_chunks() -> None:
     assert "chunks=" not in repr(PACKAGE)
+
+
+@pytest.mark.parametrize("cls", ["C2", "C7"])
+def test_a_package_sealed_into_a_file_is_the_one_sealed_in_memory(cls: str) -> None:
+    key = suite_key().class_key(cls)
+    chunks = [b"", b"short", b"x" * 900, b"y" * 40]
+    out, passes = bytearray(), 0
+
+    def give() -> Iterator[bytes]:
+        nonlocal passes
+        passes += 1
+        yield from chunks
+
+    numbers, whole = seal_into(out.extend, key, give), seal_package(key, chunks)
+
+    assert bytes(out) == b"".join(whole.file_blocks())
+    assert (numbers.chunks, numbers.file_bytes) == (whole.n, whole.padded_bytes)
+    assert (numbers.ciphertext_root, numbers.key_root) == (whole.ciphertext_root, whole.key_root)
+    assert (numbers.key_commitment, numbers.file_digest) == (whole.key_commitment, hashlib.sha256(out).hexdigest())
+    assert passes == (1 if cls == "C7" else 2)
+
+
+def test_sealing_holds_one_chunk_at_a_time() -> None:
+    alive: list[int] = []
+    written = 0
+
+    def give() -> Iterator[bytes]:
+        for number in range(50):
+            alive.append(number)
+            yield bytes([number]) * 1000
+
+    def write(block: bytes) -> None:
+        nonlocal written
+        written += 1
+        assert len(alive) - 50 == written  # one pass to find the longest; then each is written before the next is read
+
+    seal_into(write, suite_key().class_key("C2"), give)
+    assert written == 50
