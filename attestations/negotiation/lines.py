@@ -21,6 +21,7 @@ HEADINGS = {
     "origin": "The log",
     "witnesses": "The log",
     "policy": "Who may learn what, and when",
+    "escrow": "Who opens what is owed if the auditor goes silent",
     "clauses": "Clauses",
 }
 NAMES = {

@@ -32,7 +32,7 @@ def export_opened(stream: BinaryIO, trust: Trust, released: Sequence[EscrowRelea
         )
     agreed = parties.open_agreement(container, trust)
     log = transcript.read_log(container.lines("log.jsonl"), agreed)
-    keys = {file.content_class: escrow.check_file(file, agreed, log, trust).combined.key for file in released}
+    keys = {file.content_class: escrow.check_file(file, log, trust).combined.key for file in released}
     content = opened.open_content(container, log, keys)
     files: dict[str, Iterable[bytes]] = {"agreement.json": [_pretty(agreed.agreement.json_value())]}
     if content.aggregate is not None:

@@ -89,7 +89,7 @@ def prepare_release(
     own = holder_of(agreed.agreement, holder.name)
     if own.key(KeyUse.AGREEMENT).public != holder.signer.key.public:
         raise CommitmentMismatch(f"the agreement names another key of {holder.name} than yours", holder=holder.name)
-    rule, branches = due_branches(agreed.agreement, rule_id, content_class, log.events, at)
+    rule, branches = due_branches(log.agreement, rule_id, content_class, log.events, at)
     wanted = {branch.id for branch in branches}
     shares = [
         share
@@ -154,7 +154,7 @@ def combine_releases(
         if any((share.branch, share.group, share.share) in combined.shares for share in release.shares)
     ]
     file = make_escrow_release(combined, used)
-    opened = check_file(file, agreed, log, trust)
+    opened = check_file(file, log, trust)
     packages = () if log.manifest is None else log.manifest.packages
     for package in packages:
         if package.content_class == combined.key.cls:
