@@ -178,10 +178,7 @@ def _read(kept: StoredOffer) -> tuple[Envelope, Envelope]:
 
 def _compare(body: Agreement, terms: Terms, auditor: Admitted) -> None:
     """Refuse what lies outside the terms, naming the field."""
-    if body.party("lab") != terms.lab:
-        raise TermsRefused("the offer names other keys of ours", field="parties")
-    if body.party("auditor") != auditor.identity.party():
-        raise TermsRefused("the offer names other keys of the auditor than were admitted", field="parties")
+    _check_parties(body, terms, auditor)
     if (body.transport.gateway, body.transport.auditor) != (terms.gateway, auditor.tls):
         raise TermsRefused("the offer pins other TLS keys", field="transport")
     offered = {variant.id: variant for variant in terms.variants}
@@ -203,6 +200,16 @@ def _compare(body: Agreement, terms: Terms, auditor: Admitted) -> None:
         raise TermsRefused("the disclosure policy is not the one of our terms", field="policy")
     if body.witnesses.quorum:
         raise TermsRefused("we have not agreed to witnesses", field="witnesses")
+
+
+def _check_parties(body: Agreement, terms: Terms, auditor: Admitted) -> None:
+    if body.party("lab") != terms.lab:
+        raise TermsRefused("the offer names other keys of ours", field="parties")
+    if body.party("auditor") != auditor.identity.party():
+        raise TermsRefused("the offer names other keys of the auditor than were admitted", field="parties")
+    if any(party.role == "relay" for party in body.parties):
+        # Who names a relay must attend it, or is blamed for what lies there unanswered.
+        raise TermsRefused("we attend no relay yet", field="parties")
 
 
 def _within_access(wanted: Access, ours: Access) -> bool:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from attestations.adjudication.case import parse_case
+from attestations.adjudication.judging import adjudicate
+from attestations.canonical import canonical_bytes
 from attestations.checkpoint import cosignature_time, open_checkpoint
 from attestations.commitments import ClassKey, check_field, parse_task_leaf
 from attestations.frames import EventReader, FrameOpener
@@ -15,7 +19,9 @@ from attestations.merkle import leaf_hash, verify_consistency, verify_inclusion
 from attestations.notes import parse_note
 from attestations.packages import iter_package, open_chunk
 from attestations.sealing import WorkerKey, open_request
+from attestations.trust import parse_trust
 from tests.vectors import (
+    generate_adjudication,
     generate_checkpoint,
     generate_commitments,
     generate_frames,
@@ -25,6 +31,7 @@ from tests.vectors import (
 from tests.vectors.families import path, read, to_text
 
 GENERATORS: dict[str, Callable[[], Any]] = {
+    "adjudication": generate_adjudication.generate,
     "checkpoint": generate_checkpoint.generate,
     "commitments": generate_commitments.generate,
     "frames": generate_frames.generate,
@@ -36,6 +43,14 @@ GENERATORS: dict[str, Callable[[], Any]] = {
 @pytest.mark.parametrize("family", GENERATORS)
 def test_generating_again_changes_nothing(family: str) -> None:
     assert path(family).read_text("utf-8") == to_text(GENERATORS[family]())
+
+
+def test_cases_have_their_verdicts() -> None:
+    vectors = read("adjudication")
+    trust = parse_trust(json.dumps(vectors["trust"]).encode())
+    for item in vectors["cases"].values():
+        verdict = adjudicate(parse_case(canonical_bytes(item["case"])), trust)
+        assert item["verdict"] == generate_adjudication.published(verdict)
 
 
 def test_committed_fields_open() -> None:
