@@ -21,6 +21,7 @@ from attestations.errors import MalformedEnvelope, SizeLimitExceeded, Unsupporte
 CASE_VERSION = "safeconduct-case/v1"
 MAX_CASE_BYTES = 16 << 20
 MAX_DOCUMENTS = 4096
+MAX_CLAIMS = 256
 _FIELDS = {"agreement", "checkpoints", "claims", "documents", "forks", "v"}
 
 Accused = Literal["lab", "auditor"]
@@ -52,7 +53,7 @@ class Fork(Part):
 
 class _Unsigned(Part):
     checkpoints: tuple[Annotated[str, Field(max_length=16_384)], ...] = Field(max_length=256)
-    claims: tuple[Claim, ...] = Field(max_length=256)
+    claims: tuple[Claim, ...] = Field(max_length=MAX_CLAIMS)
     forks: tuple[Fork, ...] = Field(max_length=64)
 
 
