@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from auditor_client.commands import disclosing, publishing, running, setup, stating, suites
+from auditor_client.commands import disclosing, disputing, publishing, running, setup, stating, suites
 
 app = typer.Typer(
     name="auditor",
@@ -25,6 +25,7 @@ app.command("close")(running.close)
 app.command("seal")(disclosing.seal)
 app.command("release")(disclosing.release)
 app.command("publish")(publishing.publish)
+app.command("dispute")(disputing.dispute)
 app.command("status")(disclosing.status)
 for _command in stating.COMMANDS:
     app.command(_command.__name__)(_command)
