@@ -115,6 +115,16 @@ def cosignature_time(note: Note, *, name: str, key: EnrolledKey) -> datetime | N
     Raises:
         SignatureInvalid: there is a cosignature that does not hold.
     """
+    signature = cosignature(note, name=name, key=key)
+    return None if signature is None else datetime.fromtimestamp(int.from_bytes(signature[:_TIME_BYTES], "big"), UTC)
+
+
+def cosignature(note: Note, *, name: str, key: EnrolledKey) -> bytes | None:
+    """Return the verified cosignature of `name`, `u64(seconds) || signature`, or None if there is none.
+
+    Raises:
+        SignatureInvalid: there is a cosignature that does not hold.
+    """
     hint = key_hash(name, COSIGNATURE, key.raw)
     mine = [item for item in note.signatures if (item.name, item.key_hash) == (name, hint)]
     if not mine:
@@ -123,7 +133,7 @@ def cosignature_time(note: Note, *, name: str, key: EnrolledKey) -> datetime | N
     seconds = int.from_bytes(signature[:_TIME_BYTES], "big")
     if len(mine) != 1 or seconds > _MAX_TIME or not key.verify(signature[_TIME_BYTES:], _cosigned(note.text, seconds)):
         raise SignatureInvalid("a cosignature under a checkpoint does not hold", name=name)
-    return datetime.fromtimestamp(seconds, UTC)
+    return signature
 
 
 def witness_times(note: Note, witnesses: Sequence[tuple[str, EnrolledKey]], quorum: int) -> tuple[datetime, ...]:

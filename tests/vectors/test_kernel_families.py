@@ -13,6 +13,7 @@ from attestations.adjudication.judging import adjudicate
 from attestations.canonical import canonical_bytes
 from attestations.checkpoint import cosignature_time, open_checkpoint
 from attestations.commitments import ClassKey, check_field, parse_task_leaf
+from attestations.draw import draw, draw_seed, share_commitment
 from attestations.frames import EventReader, FrameOpener
 from attestations.keys import KeyUse, enrol
 from attestations.merkle import leaf_hash, verify_consistency, verify_inclusion
@@ -24,6 +25,7 @@ from tests.vectors import (
     generate_adjudication,
     generate_checkpoint,
     generate_commitments,
+    generate_draw,
     generate_frames,
     generate_packages,
     generate_sealing,
@@ -34,6 +36,7 @@ GENERATORS: dict[str, Callable[[], Any]] = {
     "adjudication": generate_adjudication.generate,
     "checkpoint": generate_checkpoint.generate,
     "commitments": generate_commitments.generate,
+    "draw": generate_draw.generate,
     "frames": generate_frames.generate,
     "packages": generate_packages.generate,
     "sealing": generate_sealing.generate,
@@ -51,6 +54,21 @@ def test_cases_have_their_verdicts() -> None:
     for item in vectors["cases"].values():
         verdict = adjudicate(parse_case(canonical_bytes(item["case"])), trust)
         assert item["verdict"] == generate_adjudication.published(verdict)
+
+
+def test_draws_follow_from_their_inputs() -> None:
+    vectors = read("draw")
+    shares = {side: bytes.fromhex(vectors[side]["share"]) for side in ("auditor", "lab")}
+    assert {side: vectors[side]["commitment"] for side in shares} == {
+        side: share_commitment(share) for side, share in shares.items()
+    }
+    made = bytes.fromhex(vectors["beacon"])
+    seed = draw_seed(
+        suite_root=vectors["suiteRoot"], auditor_share=shares["auditor"], lab_share=shares["lab"], beacon=made
+    )
+    assert vectors["seed"] == seed.hex()
+    for item in vectors["draws"]:
+        assert item["drawn"] == list(draw(seed, item["bank"], item["count"]))
 
 
 def test_committed_fields_open() -> None:
