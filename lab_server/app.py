@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -21,6 +22,7 @@ from attestations.documents.base import format_time
 from attestations.errors import ConfigurationInvalid, PortInUse, SafeconductError, StoreFailed
 from attestations.identity import Identity, parse_identity
 from lab_server.disclosing import Disclosing
+from lab_server.drawing import Drawing
 from lab_server.engagements import Engagements
 from lab_server.exchanging import Exchanging
 from lab_server.home import Home, spki_pin
@@ -141,7 +143,8 @@ async def lab(home: Home, settings: Settings) -> AsyncIterator[Running]:
             admitted=terms, engagements=engagements, keys=keys, store=store, clock=clock, steps=steps
         )
         opening = Opening(keys=keys, worker=worker, steps=steps)
-        transcribing = Transcribing(keys=keys, store=store, steps=steps)
+        drawing = Drawing(store=store, randomness=os.urandom)
+        transcribing = Transcribing(keys=keys, store=store, steps=steps, drawing=drawing)
         disclosing = Disclosing(keys=keys, store=store, steps=steps)
         server = grpc.aio.server(
             interceptors=(TranslateErrors(), LogCalls(), IdentifyCaller(), LimitCalls()), options=_OPTIONS

@@ -96,6 +96,7 @@ class Engagement:
         self.refusals = 0
         self.unrevealed = 0
         self.registration: Envelope | None = None
+        self.draw: Envelope | None = None
         self.receipts: dict[str, Envelope] = {}  # digest of a logged document -> its receipt
         self.close: Envelope | None = None  # our statement, until both have signed it
         self.manifest: Envelope | None = None
@@ -206,6 +207,9 @@ class Engagement:
         if entry.kind == "registration":
             self.registration = first
             self.move(PhaseEvent.REGISTER)
+        elif entry.kind == "draw":
+            self.draw = first
+            self.move(PhaseEvent.DRAW)
         elif entry.kind == "runtime":
             self.evidence[first.digest] = sha256(decode(RuntimeStatement.parse(first.payload).hpke_public))
         elif entry.kind == "close":

@@ -140,12 +140,20 @@ class EngagementLog:
                 self._settled.set()
         return documents
 
-    async def append_receipted(self, kind: Kind, document: Envelope) -> Envelope:
-        """Log a document with the lab's receipt and return the receipt."""
+    async def append_receipted(
+        self, kind: Kind, document: Envelope, *, share_commit: str | None = None, share: str | None = None
+    ) -> Envelope:
+        """Log a document with the lab's receipt and return the receipt; what is said of a draw stands in it."""
 
         def build(index: str, now: str) -> list[Envelope]:
             receipt = LogReceipt(
-                agreement=self._agreement, kind=kind, document=document.digest, log_index=index, logged_at=now
+                agreement=self._agreement,
+                kind=kind,
+                document=document.digest,
+                log_index=index,
+                logged_at=now,
+                share_commit=share_commit,
+                share=share,
             )
             return [document, sign_document(receipt, self._keys.record)]
 

@@ -122,6 +122,10 @@ class Store(Protocol):
         """Return the largest cosigned checkpoint."""
         ...
 
+    async def draw_share(self, agreement: str, fresh: bytes) -> bytes:
+        """Return our share of an agreement's draw: `fresh`, kept before it is returned, unless one is kept already."""
+        ...
+
     async def save_equivocation(self, agreement: str, equivocation: Equivocation) -> None:
         """Keep two signed messages that claim one place: evidence against their signer; one pair a place is enough."""
         ...

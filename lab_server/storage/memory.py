@@ -14,6 +14,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self.full = False
+        self._draws: dict[str, bytes] = {}
         self._equivocations: dict[str, dict[tuple[str, int], Equivocation]] = {}
         self._offers: dict[str, StoredOffer] = {}
         self._agreements: dict[str, StoredAgreement] = {}
@@ -93,6 +94,11 @@ class MemoryStore:
         """Return the largest cosigned checkpoint."""
         notes = self._cosigned.get(agreement)
         return notes[max(notes)] if notes else None
+
+    async def draw_share(self, agreement: str, fresh: bytes) -> bytes:
+        """Return our share of an agreement's draw: `fresh` unless one is kept already."""
+        self._change()
+        return self._draws.setdefault(agreement, fresh)
 
     async def save_equivocation(self, agreement: str, equivocation: Equivocation) -> None:
         """Keep two signed messages that claim one place: evidence against their signer; one pair a place is enough."""

@@ -120,6 +120,12 @@ async def test_one_equivocation_a_place_is_kept_for_each_agreement(store: Store)
     assert await store.equivocations(OTHER) == []
 
 
+async def test_a_share_of_a_draw_is_kept_once_and_for_all(store: Store) -> None:
+    assert await store.draw_share(AGREEMENT, b"first") == b"first"
+    assert await store.draw_share(AGREEMENT, b"second") == b"first"
+    assert await store.draw_share(OTHER, b"third") == b"third"
+
+
 async def test_a_negotiation_is_replaced_and_concluded_in_one_step(store: Store) -> None:
     offered = StoredOffer("auditor audit-1", "ACCEPTED", "11" * 32, AGREEMENT, b"response", LATER)
     await store.save_offer(offered)

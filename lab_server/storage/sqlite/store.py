@@ -151,6 +151,12 @@ class SqliteStore:
         )
         return str(rows[0][0]) if rows else None
 
+    async def draw_share(self, agreement: str, fresh: bytes) -> bytes:
+        """Return our share of an agreement's draw: `fresh`, kept before it is returned, unless one is kept already."""
+        await self._writer.write(lambda db: _run(db, "INSERT OR IGNORE INTO draw VALUES (?, ?)", (agreement, fresh)))
+        ((share,),) = await self._read("SELECT share FROM draw WHERE agreement = ?", (agreement,))
+        return bytes(share)
+
     async def save_equivocation(self, agreement: str, equivocation: Equivocation) -> None:
         """Keep two signed messages that claim one place; one pair a place, so that nobody fills the disk with them."""
         await self._writer.write(
