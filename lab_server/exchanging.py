@@ -58,6 +58,8 @@ class Exchanging:
         """
         session = engagement.session(intent.session)
         async with session.lock:
+            # A Promise that did not become durable is in memory still; shown again, there would be two one day.
+            engagement.log.check_whole()
             if intent.seq < session.next_seq:
                 return await self._again(engagement, session, envelope, intent)
             if intent.seq > session.next_seq or session.open is not None:
