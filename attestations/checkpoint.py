@@ -22,7 +22,7 @@ from attestations.errors import (
     WitnessQuorumUnmet,
 )
 from attestations.keys import EnrolledKey, Signer
-from attestations.merkle import EMPTY_ROOT, HASH_BYTES, merkle_root, verify_consistency
+from attestations.merkle import EMPTY_ROOT, HASH_BYTES, Tree, merkle_root, verify_consistency
 from attestations.notes import COSIGNATURE, ED25519, Note, NoteSignature, is_key_name, key_hash
 
 _SIZE = re.compile(r"^(0|[1-9][0-9]{0,18})$")
@@ -115,6 +115,16 @@ def cosignature_time(note: Note, *, name: str, key: EnrolledKey) -> datetime | N
     Raises:
         SignatureInvalid: there is a cosignature that does not hold.
     """
+    signature = cosignature(note, name=name, key=key)
+    return None if signature is None else datetime.fromtimestamp(int.from_bytes(signature[:_TIME_BYTES], "big"), UTC)
+
+
+def cosignature(note: Note, *, name: str, key: EnrolledKey) -> bytes | None:
+    """Return the verified cosignature of `name`, `u64(seconds) || signature`, or None if there is none.
+
+    Raises:
+        SignatureInvalid: there is a cosignature that does not hold.
+    """
     hint = key_hash(name, COSIGNATURE, key.raw)
     mine = [item for item in note.signatures if (item.name, item.key_hash) == (name, hint)]
     if not mine:
@@ -123,7 +133,7 @@ def cosignature_time(note: Note, *, name: str, key: EnrolledKey) -> datetime | N
     seconds = int.from_bytes(signature[:_TIME_BYTES], "big")
     if len(mine) != 1 or seconds > _MAX_TIME or not key.verify(signature[_TIME_BYTES:], _cosigned(note.text, seconds)):
         raise SignatureInvalid("a cosignature under a checkpoint does not hold", name=name)
-    return datetime.fromtimestamp(seconds, UTC)
+    return signature
 
 
 def witness_times(note: Note, witnesses: Sequence[tuple[str, EnrolledKey]], quorum: int) -> tuple[datetime, ...]:
@@ -200,6 +210,47 @@ def find_equivocation(
     if proof is None and old.size not in {0, new.size}:
         raise ConsistencyProofInvalid("two sizes of a log and nothing that joins them", **facts)
     compare_checkpoints(old, new, proof or ())
+
+
+def prove_fork(tree: Tree, older: Checkpoint, newer: Checkpoint) -> tuple[bytes, tuple[bytes, ...]] | None:
+    """Return what shows everyone that the larger of two verified checkpoints does not begin with the smaller one.
+
+    Args:
+        tree: the larger tree, as someone mirrored it.
+        older: the smaller checkpoint.
+        newer: the larger one.
+
+    Returns:
+        The root that the larger tree had at the smaller size, and its consistency proof; None if all is well.
+
+    Raises:
+        CheckpointInvalid: they are of two logs or sizes that do not order them, or the tree is not the larger one.
+    """
+    _check_order(older, newer)
+    if tree.size < newer.size or tree.root(newer.size) != newer.root:
+        raise CheckpointInvalid("this tree is not the one of the larger checkpoint", size=str(newer.size))
+    prefix = tree.root(older.size)
+    return None if prefix == older.root else (prefix, tree.consistency(older.size, newer.size))
+
+
+def is_fork(older: Checkpoint, newer: Checkpoint, *, prefix_root: bytes, proof: Sequence[bytes]) -> bool:
+    """Tell whether two verified checkpoints of one log contradict each other, as `prove_fork` showed.
+
+    A tree has one root at each of its sizes. A consistency proof from another root than the one that was signed
+    therefore convicts: a proof that merely fails does not, anyone can write one.
+
+    Raises:
+        ConsistencyProofInvalid: the larger tree did not have `prefix_root` at the smaller size, as far as this shows.
+        CheckpointInvalid: they are of two logs, or of sizes that do not order them.
+    """
+    _check_order(older, newer)
+    verify_consistency(old_size=older.size, old_root=prefix_root, new_size=newer.size, new_root=newer.root, proof=proof)
+    return prefix_root != older.root
+
+
+def _check_order(older: Checkpoint, newer: Checkpoint) -> None:
+    if older.origin != newer.origin or not 0 < older.size < newer.size:
+        raise CheckpointInvalid("not a smaller and a larger checkpoint of one log")
 
 
 def _check_name(name: str) -> None:

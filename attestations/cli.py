@@ -171,6 +171,27 @@ def provenance(
         typer.echo(f"{out}: with these anybody can compute the commitments again; they show the fields themselves")
 
 
+@app.command()
+def adjudicate(
+    case: Annotated[Path, typer.Argument(help="A case file, made by `lab dispute` or `auditor dispute`.")],
+    trust: Annotated[Path, typer.Option(help="Whose keys you trust (made by `safeconduct trust`).")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
+    at: Annotated[str | None, typer.Option(help="Judge as of this time, e.g. 2027-01-31T12:00:00Z.")] = None,
+) -> None:
+    """Say who, if anyone, is shown to have broken the protocol, offline and from signed bytes alone."""
+    from attestations.adjudication.case import parse_case  # noqa: PLC0415
+    from attestations.adjudication.judging import adjudicate as judge  # noqa: PLC0415
+    from attestations.trust import parse_trust  # noqa: PLC0415
+
+    verdict = judge(parse_case(_read(case)), parse_trust(_read(trust)), _time(at))
+    if as_json:
+        typer.echo(json.dumps(verdict.to_json(), indent=2, ensure_ascii=False))
+    else:
+        for line in verdict.lines():
+            typer.echo(line)
+    raise typer.Exit(int(verdict.exit_code))
+
+
 @app.command("version")
 def version_() -> None:
     """Print the version."""

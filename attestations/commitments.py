@@ -229,19 +229,37 @@ def check_field(class_key: ClassKey, leaf: TaskLeaf, path: str, value: Json) -> 
     )
 
 
+class FreshSalts:
+    """Takes salts that someone else chose (ours are derived and cannot repeat) and refuses weak ones."""
+
+    __slots__ = ("_seen",)
+
+    def __init__(self) -> None:
+        self._seen: set[bytes] = set()
+
+    def take(self, salt: bytes, /, **facts: str) -> None:
+        """Take one more salt; `facts` say where it stands.
+
+        Raises:
+            WeakSalt: it is not 32 bytes, or was used before.
+        """
+        if len(salt) != SALT_BYTES:
+            raise WeakSalt("a salt that is not 32 bytes", **facts)
+        start = salt[:16]  # tells two random salts apart, and an audit can have a hundred thousand
+        if start in self._seen:
+            raise WeakSalt("a salt is used twice", **facts)
+        self._seen.add(start)
+
+
 def check_salts(salts: Iterable[bytes]) -> None:
-    """Check salts that someone else chose (ours are derived and cannot repeat).
+    """Check salts that someone else chose.
 
     Raises:
         WeakSalt: one is not 32 bytes, or is used twice.
     """
-    seen: set[bytes] = set()
+    fresh = FreshSalts()
     for number, salt in enumerate(salts):
-        if len(salt) != SALT_BYTES:
-            raise WeakSalt("a salt that is not 32 bytes", salt=str(number))
-        if salt in seen:
-            raise WeakSalt("a salt is used twice", salt=str(number))
-        seen.add(salt)
+        fresh.take(salt, salt=str(number))
 
 
 def handle(link_key: bytes, *, task: int, arm: str, epoch: int, attempt: int) -> str:

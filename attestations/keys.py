@@ -32,6 +32,7 @@ class KeyUse(StrEnum):
     COSIGN = "cosign"
     PUBLICATION = "publication"
     WITNESS = "witness"
+    RELAY = "relay"
     RECEIVE = "receive"
 
 

@@ -17,6 +17,7 @@ MAX_LEAF_BYTES = 65_535  # tlog-tiles entry bundles give each entry a 16-bit len
 
 Kind = Literal[
     "registration",
+    "draw",
     "runtime",
     "session",
     "promise",

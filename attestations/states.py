@@ -60,6 +60,7 @@ class PhaseEvent(StrEnum):
     """What moves an engagement on."""
 
     REGISTER = "REGISTER"
+    DRAW = "DRAW"
     PROMISE = "PROMISE"
     CLOSE = "CLOSE"
     CONFIRM_CLOSE = "CONFIRM_CLOSE"
@@ -171,6 +172,7 @@ NEGOTIATION: Mapping[Negotiation, Mapping[NegotiationEvent, Negotiation]] = {
 PHASES: Mapping[Phase, Mapping[PhaseEvent, Phase]] = {
     Phase.AGREED: {PhaseEvent.REGISTER: Phase.PREREGISTERED},
     Phase.PREREGISTERED: {
+        PhaseEvent.DRAW: Phase.PREREGISTERED,
         PhaseEvent.PROMISE: Phase.RUNNING,
         PhaseEvent.CLOSE: Phase.CLOSING,
         PhaseEvent.ABORT: Phase.ABORTED,

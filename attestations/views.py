@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, get_args
 
 from attestations.canonical import canonical_bytes, parse_canonical
-from attestations.commitments import SALT_BYTES
+from attestations.commitments import SALT_BYTES, FreshSalts
 from attestations.digests import sha256
 from attestations.documents.base import decode, encode
 from attestations.documents.disclosing import ReasonCode
@@ -138,7 +138,7 @@ def parse_view(lines: Iterable[bytes]) -> Iterator[Opening | Hole]:
         MalformedEnvelope: the lines are not sorted by class, task and path, each once.
     """
     last: tuple[str, int, str] | None = None
-    salts: set[bytes] = set()
+    salts = FreshSalts()
     for line in lines:
         item = parse_line(line)
         place = (item.cls, item.i, item.path)
@@ -146,9 +146,7 @@ def parse_view(lines: Iterable[bytes]) -> Iterator[Opening | Hole]:
             raise MalformedEnvelope("the lines of a view are sorted by class, task and path", member=MEMBER)
         last = place
         if isinstance(item, Opening):
-            if item.salt[:16] in salts:
-                raise WeakSalt("a salt is used twice", task=str(item.i), path=item.path)
-            salts.add(item.salt[:16])
+            salts.take(item.salt, task=str(item.i), path=item.path)
         yield item
 
 

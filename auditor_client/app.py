@@ -116,7 +116,7 @@ class Auditor:
         """Return how the suite is run and analysed."""
         plan = AnalysisPlan.parse(self.home.read(self.home.plan))
         rounds = read_rounds(self.home)
-        return Design(plan=plan, epochs=rounds.epochs, max_attempts=rounds.max_attempts)
+        return Design(plan=plan, epochs=rounds.epochs, max_attempts=rounds.max_attempts, draw=rounds.draw)
 
     def registration(self) -> PreRegistration:
         """Return what was registered."""

@@ -6,7 +6,17 @@ import sys
 
 import typer
 
-from auditor_client.commands import disclosing, escrow, negotiating, publishing, running, setup, stating, suites
+from auditor_client.commands import (
+    disclosing,
+    disputing,
+    escrow,
+    negotiating,
+    publishing,
+    running,
+    setup,
+    stating,
+    suites,
+)
 
 app = typer.Typer(
     name="auditor",
@@ -38,6 +48,7 @@ app.command("escrow-receipts")(escrow.receipts)
 app.command("escrow-reshare")(escrow.reshare)
 app.command("release")(disclosing.release)
 app.command("publish")(publishing.publish)
+app.command("dispute")(disputing.dispute)
 app.command("status")(disclosing.status)
 for _stating in stating.COMMANDS:
     app.command(_stating.__name__)(_stating)

@@ -10,10 +10,10 @@ from pydantic import Field
 
 from attestations.canonical import canonical_bytes, parse_canonical
 from attestations.commitments import padded_size
-from attestations.documents.base import Part, validated
+from attestations.documents.base import Part, is_none, validated
 from attestations.documents.engagement import AnalysisPlan
 from attestations.errors import FileUnusable, SuiteInvalid
-from auditor_client.frozen_suite import FrozenQuestion, FrozenSuite, FrozenTask
+from auditor_client.frozen_suite import ROLES, FrozenQuestion, FrozenSuite, FrozenTask
 from auditor_client.home import Home, write_private
 
 DECOY = "decoy"
@@ -57,16 +57,17 @@ def freeze(drafts: Sequence[Draft], *, suite_id: str) -> FrozenSuite:
     return FrozenSuite(suite_id, tasks)
 
 
-def scored(suite: FrozenSuite) -> int:
-    """Return how many tasks count towards the figures."""
-    return sum(task.kind in ("test", "benign_twin") for task in suite.tasks)
+def scored(suite: FrozenSuite) -> list[int]:
+    """Return the tasks that count towards the figures, or would if they were drawn."""
+    return [task.i for task in suite.tasks if ROLES.get(task.kind) == "test"]
 
 
 class Rounds(Part):
-    """How often each task is asked, and how many exchanges one answer may take."""
+    """How often each task is asked, how many exchanges one answer may take, and how many scored tasks are drawn."""
 
     epochs: int = Field(default=1, ge=1, le=1000)
     max_attempts: int = Field(default=5, ge=1, le=100)
+    draw: int | None = Field(default=None, ge=1, exclude_if=is_none)
 
 
 def read_rounds(home: Home) -> Rounds:

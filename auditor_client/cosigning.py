@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -11,8 +12,10 @@ from attestations.documents.base import parse_time
 from attestations.documents.exchange import Meter, Promise, Record
 from attestations.errors import (
     CheckpointInvalid,
+    EvidenceError,
     LogEquivocation,
     LogRollback,
+    PeerError,
     SequenceGap,
     TimeOrderViolation,
     UsageMeterMismatch,
@@ -20,17 +23,17 @@ from attestations.errors import (
 from attestations.log_entries import Kind
 from attestations.merkle import leaf_hash, verify_consistency
 from attestations.notes import Note, parse_note
+from auditor_client.disputing import COSIGNED, keep_leaves, keep_note
 from auditor_client.engagement import Engagement
 from auditor_client.leaf_checks import LeafChecker, LeafFacts
 from auditor_client.mirror import Mirror
 from auditor_client.ports import Clock, Journal, Lab
 
-COSIGNED = "checkpoint"
 IN_FORCE = "agreement-in-force"  # as last amended; absent until there is an amendment
 
 
 class _Expected(NamedTuple):
-    digest: bytes
+    leaf: bytes
     facts: LeafFacts
 
 
@@ -58,18 +61,17 @@ class Cosigner:
         kept = self._journal.recall(COSIGNED)
         return "" if kept is None else kept.decode()
 
-    def expect_promise(self, intent: bytes, envelope: bytes, promise: Promise) -> None:
+    async def expect_promise(self, intent: bytes, envelope: bytes, promise: Promise) -> None:
         """Note where a verified Promise must stand, so that its leaf need not be checked again."""
-        self._expect(
-            leaf_of("promise", intent, envelope), LeafFacts(int(promise.log_index), parse_time(promise.promised_at))
-        )
+        facts = LeafFacts(int(promise.log_index), parse_time(promise.promised_at))
+        await self._expect(leaf_of("promise", intent, envelope), facts)
 
-    def expect_record(self, envelope: bytes, record: Record) -> None:
+    async def expect_record(self, envelope: bytes, record: Record) -> None:
         """Note where a verified Record must stand."""
         facts = LeafFacts(
             int(record.log_index), parse_time(record.finished_at), record.meter_before, record.meter_after
         )
-        self._expect(leaf_of("record", envelope), facts)
+        await self._expect(leaf_of("record", envelope), facts)
 
     async def cosign(self) -> str:
         """Bring the mirror up to the lab's present checkpoint, cosign it, hand it over and return it.
@@ -82,9 +84,13 @@ class Cosigner:
         async with self._one_at_a_time:
             note = parse_note(await self._lab.checkpoint(self._engagement.digest))
             checkpoint = self._open(note)
-            await self._follow(checkpoint)
-            if self._checker.amended is not None:
-                await self._journal.remember(IN_FORCE, self._checker.amended.to_bytes())
+            try:
+                await self._follow(checkpoint)
+                if self._checker.amended is not None:
+                    await self._journal.remember(IN_FORCE, self._checker.amended.to_bytes())
+            except (EvidenceError, PeerError):
+                await keep_note(self._journal, note.to_text())
+                raise
             at = self._clock.now()
             signed = cosign(note, name=self._engagement.cosigner, signer=self._engagement.keys.cosign, at=at).to_text()
             await self._journal.remember(COSIGNED, signed.encode())
@@ -105,26 +111,25 @@ class Cosigner:
         answer = await self._lab.resume(agreement=self._engagement.digest, session=session, checkpoint=last)
         if last:
             ours, theirs = self._open(parse_note(last)), self._open(parse_note(answer.checkpoint))
-            if theirs.size < ours.size:
-                raise LogRollback("the lab's log is shorter than what we cosigned", size=str(theirs.size))
-            verify_consistency(
-                old_size=ours.size,
-                old_root=ours.root,
-                new_size=theirs.size,
-                new_root=theirs.root,
-                proof=answer.consistency,
-            )
+            try:
+                _check_extends(ours, theirs, answer.consistency)
+            except EvidenceError:
+                await keep_note(self._journal, answer.checkpoint)
+                raise
         return answer.next_seq
 
     def _open(self, note: Note) -> Checkpoint:
         return open_checkpoint(note, origin=self._engagement.agreement.origin, log_key=self._engagement.lab_log)
 
-    def _expect(self, leaf: bytes, facts: LeafFacts) -> None:
+    async def _expect(self, leaf: bytes, facts: LeafFacts) -> None:
         if facts.index < self._mirror.size:
-            self._mirror.check_same(facts.index, leaf)
-            return
-        expected = _Expected(leaf_hash(leaf), facts)
-        if self._expected.setdefault(facts.index, expected).digest != expected.digest:
+            same = self._mirror.hash_at(facts.index) == leaf_hash(leaf)
+        else:
+            same = self._expected.setdefault(facts.index, _Expected(leaf, facts)).leaf == leaf
+        if not same:
+            mirrored = facts.index < self._mirror.size
+            other = self._mirror.leaf_at(facts.index) if mirrored else self._expected[facts.index].leaf
+            await keep_leaves(self._journal, leaf, other)
             raise LogEquivocation("two documents claim one place in the log", index=str(facts.index))
 
     async def _follow(self, checkpoint: Checkpoint) -> None:
@@ -134,7 +139,7 @@ class Cosigner:
         try:
             if checkpoint.size > start:
                 async for leaf in self._lab.leaves(agreement=self._engagement.digest, start=start):
-                    self._take(leaf)
+                    await self._take_or_keep(leaf)
                     if self._mirror.size == checkpoint.size:
                         break
             self._compare(checkpoint, start)
@@ -154,11 +159,19 @@ class Cosigner:
                 raise LogEquivocation("the lab signed another root for a log of this size", size=str(start))
             raise CheckpointInvalid("the leaves do not give the checkpoint's root", size=str(checkpoint.size))
 
+    async def _take_or_keep(self, leaf: bytes) -> None:
+        try:
+            self._take(leaf)
+        except (EvidenceError, PeerError):
+            expected = self._expected.get(self._mirror.size)
+            await keep_leaves(self._journal, leaf, *(() if expected is None else (expected.leaf,)))
+            raise
+
     def _take(self, leaf: bytes) -> None:
         index = self._mirror.size
         expected = self._expected.get(index)
         if expected is not None:
-            if expected.digest != leaf_hash(leaf):
+            if expected.leaf != leaf:
                 raise LogEquivocation("the log does not hold what was promised there", index=str(index))
             facts = expected.facts
         else:
@@ -174,6 +187,12 @@ class Cosigner:
             self._meter = facts.after
         self._at = facts.at
         self._mirror.append(leaf)
+
+
+def _check_extends(ours: Checkpoint, theirs: Checkpoint, proof: Sequence[bytes]) -> None:
+    if theirs.size < ours.size:
+        raise LogRollback("the lab's log is shorter than what we cosigned", size=str(theirs.size))
+    verify_consistency(old_size=ours.size, old_root=ours.root, new_size=theirs.size, new_root=theirs.root, proof=proof)
 
 
 def leaf_of(kind: Kind, *documents: bytes) -> bytes:

@@ -15,6 +15,7 @@ from attestations.errors import LogEquivocation, PhaseViolation
 from attestations.grading import grade
 from attestations.results import GradeRow, GradeValue
 from auditor_client.checking import parse_answer
+from auditor_client.drawing import left_out_of
 from auditor_client.engagement import Engagement, signed
 from auditor_client.frozen_suite import ROLES, FrozenSuite, FrozenTask
 from auditor_client.leaf_checks import sent_name
@@ -22,6 +23,7 @@ from auditor_client.ports import Clock, Journal, Lab
 
 GRADES = "grades"
 Place = tuple[int, str, int]
+NOT_RUN = GradeValue(outcome="not_run", score="0", role="none", attempts=0)
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Graded:
 
 
 async def grade_all(suite: FrozenSuite, key: SuiteKey, *, journal: Journal) -> Graded:
-    """Return the grade of every task in every arm and epoch; tasks never sent are `not_run`.
+    """Return the grade of every task in every arm and epoch; tasks never sent, or not drawn, are `not_run`.
 
     Raises:
         PhaseViolation: the suite is not registered yet.
@@ -42,6 +44,7 @@ async def grade_all(suite: FrozenSuite, key: SuiteKey, *, journal: Journal) -> G
     if kept is None:
         raise PhaseViolation("there is nothing to grade before the suite is registered")
     registration = PreRegistration.parse(parse_envelope(kept).payload)
+    left_out = left_out_of(suite, journal)
     answers: dict[Place, bytes] = {}
     attempts: Counter[Place] = Counter()
     async for exchange in journal.exchanges():
@@ -56,7 +59,8 @@ async def grade_all(suite: FrozenSuite, key: SuiteKey, *, journal: Journal) -> G
         for arm in registration.arms:
             for epoch in range(registration.epochs):
                 place = (task.i, arm, epoch)
-                value = _grade(task, answers.get(place), attempts[place])
+                asked = task.runs and task.i not in left_out
+                value = _grade(task, answers.get(place), attempts[place]) if asked else NOT_RUN
                 rows.append(GradeRow(task.i, arm, epoch, str(task.value("category")), value))
                 fields[grade_path(arm, epoch)] = ("C3", value.json_value())
         leaves.append(commit_task(key, task.i, fields))
@@ -95,8 +99,6 @@ def grade_path(arm: str, epoch: int) -> str:
 
 
 def _grade(task: FrozenTask, answer: bytes | None, attempts: int) -> GradeValue:
-    if not task.runs:
-        return GradeValue(outcome="not_run", score="0", role="none", attempts=0)
     role = ROLES[task.kind]
     if answer is None:
         return GradeValue(outcome="error", score="0", role=role, attempts=attempts)

@@ -14,7 +14,9 @@ from attestations.digests import sha256
 from attestations.documents.exchange import Intent, Refusal
 from attestations.envelope import Envelope, parse_envelope
 from attestations.errors import (
+    EvidenceError,
     LabUnreachable,
+    PeerError,
     PhaseViolation,
     PromiseMissing,
     PromiseUnfulfilled,
@@ -30,6 +32,7 @@ from auditor_client.answering import ReceivedAnswer
 from auditor_client.campaign_state import Ending, Pending, Session
 from auditor_client.checking import CheckedPromise, CheckedRecord, check_promise, check_record, check_refusal
 from auditor_client.desk import Desk
+from auditor_client.disputing import keep_documents
 from auditor_client.intending import Prepared, intend, restored
 from auditor_client.opening import SessionKeeper
 from auditor_client.ports import Promised, Recorded, Refused, SealedFrame, Stream
@@ -46,6 +49,7 @@ class Lane:
         self._prepared: Prepared | None = None if kept is None else restored(kept)
         self._resent = self._prepared is not None
         self._promised_unanswered = False
+        self._said: list[Envelope] = []  # what the lab has signed in this exchange
         self._moved = False
 
     async def run(self) -> None:
@@ -67,11 +71,15 @@ class Lane:
                     waited, pause = 0.0, patience.first_retry
                 if waited >= patience.give_up:
                     if self._promised_unanswered:
+                        await keep_documents(self._desk.journal, self._said)
                         raise PromiseUnfulfilled("a Promise has no Record after its deadline") from None
                     raise error from None
                 # Lanes that broke together must not come back together.
                 await asyncio.sleep(pause * (0.5 + random.random() / 2))  # noqa: S311 - no secret depends on it
                 waited, pause = waited + pause, min(pause * 2, patience.longest_retry)
+            except (EvidenceError, PeerError):
+                await keep_documents(self._desk.journal, self._said)
+                raise
             else:
                 return
 
@@ -123,7 +131,7 @@ class Lane:
         if ending is not None or intended is not None:
             await desk.journal.turn(ending, None if intended is None else intended.pending)
         self._keeper.session, self._prepared = session, intended
-        self._promised_unanswered = False
+        self._promised_unanswered, self._said = False, []
         return intended is not None
 
     async def _carry(self, stream: Stream, prepared: Prepared) -> Ending:
@@ -137,7 +145,10 @@ class Lane:
         try:
             async with asyncio.timeout(desk.patience.answer) as deadline:
                 while True:
-                    match await stream.receive():
+                    message = await stream.receive()
+                    if not isinstance(message, SealedFrame):
+                        self._said.append(message.envelope)
+                    match message:
                         case Promised(answer):
                             promised = check_promise(
                                 answer,
@@ -147,7 +158,7 @@ class Lane:
                                 intended_at=pending.intended_at,
                                 now=desk.clock.now(),
                             )
-                            desk.cosigner.expect_promise(pending.intent, promised.data, promised.promise)
+                            await desk.cosigner.expect_promise(pending.intent, promised.data, promised.promise)
                             self._promised_unanswered = True
                             timing = desk.engagement.agreement.timing
                             deadline.reschedule(loop.time() + timing.respond_seconds + desk.patience.answer)
@@ -207,7 +218,7 @@ class Lane:
             raise PromiseMissing("a Record without its Promise", session=pending.session, seq=str(pending.seq))
         record = checked.record
         document = checked.envelope.to_bytes()
-        self._desk.cosigner.expect_record(document, record)
+        await self._desk.cosigner.expect_record(document, record)
         if record.status == "COMPLETED":
             item = replace(pending.item, state="DONE")
         elif pending.item.attempt + 1 < self._desk.max_attempts:

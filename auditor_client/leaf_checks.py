@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from attestations.documents.base import Document, parse_time
+from attestations.documents.drawing import Draw
 from attestations.documents.engagement import (
     CloseStatement,
     DeliveryReceipt,
@@ -59,6 +60,7 @@ class LeafFacts:
 # The auditor's document that opens each kind of leaf, and the key it is signed with.
 _OURS: dict[str, tuple[type[Document], KeyUse]] = {
     "registration": (PreRegistration, KeyUse.PUBLICATION),
+    "draw": (Draw, KeyUse.PUBLICATION),
     "session": (SessionOpen, KeyUse.EXCHANGE),
     "promise": (Intent, KeyUse.EXCHANGE),
     "refusal": (Intent, KeyUse.EXCHANGE),

@@ -151,6 +151,10 @@ class Lab(Protocol):
         """Register the suite; returns the receipt."""
         ...
 
+    async def draw(self, draw: Envelope) -> Envelope:
+        """Make the registered draw; returns the receipt with the lab's share."""
+        ...
+
     async def open_session(self, opening: Envelope) -> OpenedSession:
         """Open a session, or get its grant again."""
         ...

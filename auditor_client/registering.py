@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
 from attestations.commitments import ContentClass, SuiteKey
 from attestations.digests import sha256
 from attestations.documents.base import format_time
+from attestations.documents.drawing import DrawRule
 from attestations.documents.engagement import (
     AnalysisPlan,
     ClassKeyCommitment,
@@ -17,10 +19,12 @@ from attestations.documents.engagement import (
     RegisteredGrader,
     RegisteredSuite,
 )
+from attestations.draw import SHARE_BYTES, share_commitment
 from attestations.envelope import Envelope, parse_envelope
 from attestations.errors import PreRegistrationAltered
 from attestations.grading import grader_digest
 from auditor_client.campaign_state import Item
+from auditor_client.committing import scored
 from auditor_client.cosigning import IN_FORCE
 from auditor_client.engagement import Engagement, signed
 from auditor_client.frozen_suite import FrozenSuite
@@ -28,6 +32,7 @@ from auditor_client.leaf_checks import sent_name
 from auditor_client.ports import Clock, Journal, Lab
 
 REGISTRATION = "registration"
+SHARE = "draw-share"
 GRADER_VERSION = "1"
 CLASSES: tuple[ContentClass, ...] = get_args(ContentClass)
 
@@ -40,6 +45,7 @@ class Design:
     arms: tuple[str, ...] = ("as_shipped",)
     epochs: int = 1
     max_attempts: int = 5
+    draw: int | None = None  # how many of the scored tasks are asked; None asks all
 
 
 async def register(
@@ -52,7 +58,7 @@ async def register(
     journal: Journal,
     clock: Clock,
 ) -> Envelope:
-    """Register the suite (again, after a crash: the same bytes) and put every item on the schedule.
+    """Register the suite (again, after a crash: the same bytes); without a draw, put every item on the schedule.
 
     Raises:
         PreRegistrationAltered: another suite or plan is already registered.
@@ -62,17 +68,20 @@ async def register(
     first = receipt.log_index == "0" or journal.recall(IN_FORCE) is not None  # only amendments may come before
     if (receipt.kind, receipt.document, first) != ("registration", envelope.digest, True):
         raise PreRegistrationAltered("the lab did not register our suite as the first leaf", index=receipt.log_index)
-    await journal.schedule(schedule(suite, design, key))
+    if design.draw is None:
+        await journal.schedule(schedule(suite, design, key))
     return envelope
 
 
-def schedule(suite: FrozenSuite, design: Design, key: SuiteKey) -> Sequence[Item]:
-    """Return every item in an order that tells the lab nothing: that of the tasks' secret keys."""
+def schedule(
+    suite: FrozenSuite, design: Design, key: SuiteKey, left_out: Container[int] = frozenset()
+) -> Sequence[Item]:
+    """Return every item but those left out, in an order that tells the lab nothing: that of the tasks' secret keys."""
     order_key = key.class_key("C5")
     items = [
         Item(task.i, arm, epoch)
         for task in suite.tasks
-        if task.runs
+        if task.runs and task.i not in left_out
         for arm in design.arms
         for epoch in range(design.epochs)
     ]
@@ -104,9 +113,23 @@ async def _registration(
         arms=design.arms,
         epochs=design.epochs,
         max_attempts=design.max_attempts,
+        draw=None if design.draw is None else await _rule(design.draw, suite, journal),
         registered_at=format_time(clock.now()),
     )
     envelope = signed(document, engagement.keys.publication)
     await journal.remember(sent_name(envelope), envelope.to_bytes())
     await journal.remember(REGISTRATION, envelope.to_bytes())
     return envelope
+
+
+async def own_share(journal: Journal) -> bytes:
+    """Return our share of the draw, made once and kept before anything commits to it."""
+    kept = journal.recall(SHARE)
+    if kept is None:
+        kept = os.urandom(SHARE_BYTES)
+        await journal.remember(SHARE, kept)
+    return kept
+
+
+async def _rule(drawn: int, suite: FrozenSuite, journal: Journal) -> DrawRule:
+    return DrawRule(bank=len(scored(suite)), drawn=drawn, share_commit=share_commitment(await own_share(journal)))

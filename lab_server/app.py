@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -25,6 +26,7 @@ from lab_server.admitted import Admitted
 from lab_server.carrying import Carrying
 from lab_server.clock import SystemClock
 from lab_server.disclosing import Disclosing
+from lab_server.drawing import Drawing
 from lab_server.engagements import Engagements
 from lab_server.escrowing import Escrowing
 from lab_server.exchanging import Exchanging
@@ -140,7 +142,8 @@ async def lab(home: Home, settings: Settings) -> AsyncIterator[Running]:
             admitted=terms, engagements=engagements, keys=keys, store=store, clock=clock, steps=steps
         )
         opening = Opening(keys=keys, worker=worker, steps=steps)
-        transcribing = Transcribing(keys=keys, store=store, steps=steps)
+        drawing = Drawing(store=store, randomness=os.urandom)
+        transcribing = Transcribing(keys=keys, store=store, steps=steps, drawing=drawing)
         disclosing = Disclosing(keys=keys, store=store, steps=steps)
         escrowing = Escrowing(steps=steps)
         server = grpc.aio.server(

@@ -96,6 +96,20 @@ def fsck(home: HomeOption = _HOME) -> None:
         typer.echo(line)
 
 
+@app.command()
+def dispute(
+    home: HomeOption = _HOME,
+    agreement: stating.AgreementOption = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where to write the case file.")] = Path("case.json"),
+) -> None:
+    """Write the kept evidence against an auditor as a case that `safeconduct adjudicate` decides."""
+    from lab_server.disputing import kept_case  # noqa: PLC0415
+
+    case = asyncio.run(kept_case(Home(home), agreement))
+    _write(out, case.to_bytes())
+    typer.echo(f"{out}: {len(case.claims)} claims, {len(case.documents)} documents")
+
+
 for _command in (
     negotiating.offers,
     negotiating.review,
@@ -112,9 +126,13 @@ for _command in (
 
 
 def _write_ready(path: Path, address: str) -> None:
+    _write(path, json.dumps({"address": address, "pid": os.getpid()}).encode())
+
+
+def _write(path: Path, data: bytes) -> None:
     try:
         unfinished = path.with_suffix(".part")
-        unfinished.write_text(json.dumps({"address": address, "pid": os.getpid()}))
+        unfinished.write_bytes(data)
         unfinished.replace(path)
     except OSError as error:
         raise FileUnusable(f"{path} cannot be written: {error.strerror}", path=str(path)) from None

@@ -101,6 +101,7 @@ class Engagement:
         self.refusals = 0
         self.unrevealed = 0
         self.registration: Envelope | None = None
+        self.draw: Envelope | None = None
         self.receipts: dict[str, Envelope] = {}  # digest of a logged document -> its receipt
         self.close: Envelope | None = None  # our statement, until both have signed it
         self.manifest: Envelope | None = None
@@ -217,24 +218,20 @@ class Engagement:
     def _restore_step(self, entry: LogEntry) -> None:
         first, last = entry.documents[0], entry.documents[-1]
         self.logged(entry.kind, first, last)
+        for event in _MOVES.get(entry.kind, ()):
+            self.move(event)
         if entry.kind == "registration":
             self.registration = first
-            self.move(PhaseEvent.REGISTER)
+        elif entry.kind == "draw":
+            self.draw = first
         elif entry.kind == "runtime":
             self.evidence[first.digest] = sha256(decode(RuntimeStatement.parse(first.payload).hpke_public))
         elif entry.kind == "close":
-            self.move(PhaseEvent.CLOSE)
-            self.move(PhaseEvent.CONFIRM_CLOSE)
             self.close = first
-        elif entry.kind == "grades":
-            self.move(PhaseEvent.COMMIT_GRADES)
         elif entry.kind == "manifest":
             self.manifest = first
         elif entry.kind == "delivery":
             self.delivery = first
-            self.move(PhaseEvent.DELIVER)
-        elif entry.kind == "release":
-            self.move(PhaseEvent.RELEASE)
         elif entry.kind == "statement" and first.payload_type == Abort.payload_type:
             self.move(PhaseEvent.ABORT)
         elif entry.kind == "amendment":
@@ -245,6 +242,15 @@ class Engagement:
             self.escrow[EscrowManifest.parse(first.payload).content_class] = first
 
 
+# How the phase moves on with a leaf of each kind.
+_MOVES: Mapping[str, tuple[PhaseEvent, ...]] = {
+    "registration": (PhaseEvent.REGISTER,),
+    "draw": (PhaseEvent.DRAW,),
+    "close": (PhaseEvent.CLOSE, PhaseEvent.CONFIRM_CLOSE),
+    "grades": (PhaseEvent.COMMIT_GRADES,),
+    "delivery": (PhaseEvent.DELIVER,),
+    "release": (PhaseEvent.RELEASE,),
+}
 _TIMES = ("loggedAt", "grantedAt", "promisedAt", "refusedAt", "finishedAt")
 
 

@@ -29,7 +29,7 @@ from attestations.log_entries import parse_entry
 from attestations.states import EXCHANGES, Exchange, ExchangeEvent, advance
 from lab_server.engagement import Engagement, OpenExchange, Published, Session
 from lab_server.keyring import LabKeys
-from lab_server.ports import Clock, Job, JobOutcome, Store, StoredFrame, Worker
+from lab_server.ports import Clock, Equivocation, Job, JobOutcome, Store, StoredFrame, Worker
 from lab_server.promising import Promising
 from lab_server.recording import Ending, Recording, ended
 from lab_server.steps import Steps, carried_through
@@ -58,6 +58,8 @@ class Exchanging:
         """
         session = engagement.session(intent.session)
         async with session.lock:
+            # A Promise that did not become durable is in memory still; shown again, there would be two one day.
+            engagement.log.check_whole()
             if intent.seq < session.next_seq:
                 return await self._again(engagement, session, envelope, intent)
             if intent.seq > session.next_seq or session.open is not None:
@@ -180,7 +182,9 @@ class Exchanging:
     async def _equivocation(self, engagement: Engagement, intent: Intent, second: Envelope) -> None:
         leaves = await self._store.exchange(engagement.digest, intent.session, intent.seq)
         first = parse_entry(leaves[0].data).documents[0].to_bytes() if leaves else b""
-        await self._store.save_equivocation(engagement.digest, intent.session, intent.seq, first, second.to_bytes())
+        if first:
+            pair = Equivocation(intent.session, intent.seq, first, second.to_bytes())
+            await self._store.save_equivocation(engagement.digest, pair)
         raise SequenceEquivocation("another Intent already has this place", session=intent.session, seq=str(intent.seq))
 
     def _reveal_overdue(self, engagement: Engagement, session: Session, pending: OpenExchange) -> None:

@@ -142,9 +142,15 @@ class EngagementLog:
         return documents
 
     async def append_receipted(
-        self, kind: Kind, document: Envelope, *, check: Callable[[datetime], None] | None = None
+        self,
+        kind: Kind,
+        document: Envelope,
+        *,
+        check: Callable[[datetime], None] | None = None,
+        share_commit: str | None = None,
+        share: str | None = None,
     ) -> Envelope:
-        """Log a document with the lab's receipt and return the receipt.
+        """Log a document with the lab's receipt and return the receipt; what is said of a draw stands in it.
 
         `check` may refuse at the very time the leaf would get; then nothing is logged.
         """
@@ -153,7 +159,13 @@ class EngagementLog:
             if check is not None:
                 check(parse_time(now))
             receipt = LogReceipt(
-                agreement=self._agreement, kind=kind, document=document.digest, log_index=index, logged_at=now
+                agreement=self._agreement,
+                kind=kind,
+                document=document.digest,
+                log_index=index,
+                logged_at=now,
+                share_commit=share_commit,
+                share=share,
             )
             return [document, sign_document(receipt, self._keys.record)]
 

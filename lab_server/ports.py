@@ -55,6 +55,15 @@ class NewFrames(NamedTuple):
     until: str
 
 
+class Equivocation(NamedTuple):
+    """Two signed envelopes that claim one place of a session."""
+
+    session: str
+    seq: int
+    first: bytes
+    second: bytes
+
+
 class Store(Protocol):
     """The lab's memory. Each method is one transaction and returns once it is durable, or raises `StoreFailed`."""
 
@@ -138,8 +147,16 @@ class Store(Protocol):
         """Return the largest cosigned checkpoint."""
         ...
 
-    async def save_equivocation(self, agreement: str, session: str, seq: int, first: bytes, second: bytes) -> None:
-        """Keep two signed messages that claim one place: evidence against their signer."""
+    async def draw_share(self, agreement: str, fresh: bytes) -> bytes:
+        """Return our share of an agreement's draw: `fresh`, kept before it is returned, unless one is kept already."""
+        ...
+
+    async def save_equivocation(self, agreement: str, equivocation: Equivocation) -> None:
+        """Keep two signed messages that claim one place: evidence against their signer; one pair a place is enough."""
+        ...
+
+    async def equivocations(self, agreement: str) -> list[Equivocation]:
+        """Return every kept pair, in the order they were kept."""
         ...
 
     async def save_package(self, agreement: str, name: str, data: AsyncIterator[bytes]) -> None:

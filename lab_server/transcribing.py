@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from attestations.documents.base import format_time
-from attestations.documents.engagement import CloseStatement, SessionEnd
+from attestations.documents.drawing import Draw
+from attestations.documents.engagement import CloseStatement, PreRegistration, SessionEnd
 from attestations.envelope import Envelope, open_document, sign_document
 from attestations.errors import (
     CloseStatementMismatch,
@@ -14,6 +15,7 @@ from attestations.errors import (
 from attestations.keys import KeyUse
 from attestations.log_entries import Kind
 from attestations.states import PHASES, PhaseEvent, advance
+from lab_server.drawing import Drawing
 from lab_server.engagement import Engagement
 from lab_server.keyring import LabKeys
 from lab_server.ports import Store
@@ -23,13 +25,14 @@ from lab_server.steps import Steps, carried_through
 class Transcribing:
     """Puts the documents of an engagement's steps into its log."""
 
-    def __init__(self, *, keys: LabKeys, store: Store, steps: Steps) -> None:
+    def __init__(self, *, keys: LabKeys, store: Store, steps: Steps, drawing: Drawing) -> None:
         self._keys = keys
         self._store = store
         self._steps = steps
+        self._drawing = drawing
 
     @carried_through
-    async def register(self, engagement: Engagement, envelope: Envelope) -> Envelope:
+    async def register(self, engagement: Engagement, envelope: Envelope, document: PreRegistration) -> Envelope:
         """Log the registration as the first leaf and return the receipt.
 
         Raises:
@@ -43,7 +46,27 @@ class Transcribing:
                 return engagement.receipts[envelope.digest]
             if engagement.promised:
                 raise RegistrationTooLate("something has been promised already")
-            return await self._step(engagement, "registration", envelope, PhaseEvent.REGISTER)
+            share_commit = None if document.draw is None else await self._drawing.commitment(engagement)
+            return await self._step(
+                engagement, "registration", envelope, PhaseEvent.REGISTER, share_commit=share_commit
+            )
+
+    @carried_through
+    async def draw(self, engagement: Engagement, envelope: Envelope, document: Draw) -> Envelope:
+        """Log the draw that was registered and show our share in the receipt; again gives the same receipt.
+
+        Raises:
+            SelectionNotReproducible: it does not follow from the registration, or another one was made.
+            PhaseViolation: something has been promised, or nothing is registered.
+        """
+        async with engagement.change:
+            if envelope.digest in engagement.receipts:
+                return engagement.receipts[envelope.digest]
+            advance(PHASES, engagement.phase, PhaseEvent.DRAW)
+            share = await self._drawing.share_for(engagement, document)
+            receipt = await self._step(engagement, "draw", envelope, PhaseEvent.DRAW, share=share)
+            engagement.draw = envelope
+            return receipt
 
     @carried_through
     async def close(self, engagement: Engagement) -> Envelope:
@@ -109,9 +132,18 @@ class Transcribing:
                 return engagement.receipts[envelope.digest]
             return await self._step(engagement, "grades", envelope, PhaseEvent.COMMIT_GRADES)
 
-    async def _step(self, engagement: Engagement, kind: Kind, envelope: Envelope, event: PhaseEvent) -> Envelope:
+    async def _step(
+        self,
+        engagement: Engagement,
+        kind: Kind,
+        envelope: Envelope,
+        event: PhaseEvent,
+        *,
+        share_commit: str | None = None,
+        share: str | None = None,
+    ) -> Envelope:
         advance(PHASES, engagement.phase, event)
-        receipt = await engagement.log.append_receipted(kind, envelope)
+        receipt = await engagement.log.append_receipted(kind, envelope, share_commit=share_commit, share=share)
         engagement.move(event)
         engagement.logged(kind, envelope, receipt)
         if kind == "registration":

@@ -21,6 +21,9 @@ def check_fixed(body: Agreement, terms: Terms, auditor: Identity, tls: str) -> N
         raise TermsRefused("the offer names other keys of ours", field="parties")
     if body.party("auditor") != auditor.party():
         raise TermsRefused("the offer names other keys of the auditor than were admitted", field="parties")
+    if any(party.role == "relay" for party in body.parties):
+        # Who names a relay must attend it, or is blamed for what lies there unanswered.
+        raise TermsRefused("we attend no relay yet", field="parties")
     if (body.transport.gateway, body.transport.auditor) != (terms.gateway, tls):
         raise TermsRefused("the offer pins other TLS keys", field="transport")
     offered = {variant.id: variant for variant in terms.variants}

@@ -27,7 +27,7 @@ from attestations.identity import Identity
 from attestations.keys import KeyUse
 from attestations.trust import Trust, parse_trust
 from attestations.verify.holder import Holder, combine_releases, prepare_release
-from attestations.verify.parties import Parties, check_agreement, open_signed_agreement
+from attestations.verify.parties import Parties, check_agreement, read_agreement
 
 app = typer.Typer(help="Hold shares of class keys, and open what an auditor owes.", no_args_is_help=True)
 
@@ -197,7 +197,7 @@ def _shares(path: Path, trust: Path) -> _Shares:
 
 def _parties(data: bytes, trust: Path) -> tuple[Parties, Sequence[Envelope]]:
     file, trusted = parse_share_file(data), _trust(trust)
-    parties = open_signed_agreement(file.agreement, trusted)
+    parties = read_agreement(file.agreement, trusted)
     check_agreement(parties, trusted)
     return parties, file.manifests
 

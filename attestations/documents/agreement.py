@@ -11,7 +11,18 @@ from pydantic import Field, StringConstraints, model_validator
 
 from attestations.canonical import canonical_bytes
 from attestations.digests import Sha256, sha256
-from attestations.documents.base import Base64, Count, Decimal, Document, Name, Part, Time, decode, parse_time
+from attestations.documents.base import (
+    Base64,
+    Count,
+    Decimal,
+    Document,
+    Name,
+    Part,
+    Time,
+    decode,
+    is_none,
+    parse_time,
+)
 from attestations.errors import KeyUnacceptable
 from attestations.escrow.structure import Escrow
 from attestations.keys import EnrolledKey, KeyUse, enrol
@@ -19,7 +30,7 @@ from attestations.policy.model import Policy
 
 Operation = Literal["chat", "score", "count"]
 VariantKind = Literal["deployed", "helpful_only", "safeguards_off", "custom"]
-PartyRole = Literal["lab", "auditor", "regulator", "escrow", "recipient"]
+PartyRole = Literal["lab", "auditor", "regulator", "escrow", "recipient", "relay"]
 
 
 Group = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,32}$")]
@@ -29,7 +40,7 @@ Group = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,32}$")]
 class PartyKey(Part):
     """One public key and the only thing it may be used for."""
 
-    use: Literal["agreement", "record", "log", "worker", "exchange", "cosign", "publication", "receive"]
+    use: Literal["agreement", "record", "log", "worker", "exchange", "cosign", "publication", "receive", "relay"]
     public: Base64
 
 
@@ -101,7 +112,10 @@ class Access(Part):
 
 
 class Timing(Part):
-    """Deadlines in seconds, and the clock skew both sides tolerate."""
+    """Deadlines in seconds, and the clock skew both sides tolerate.
+
+    `relay_seconds` is how long the lab has to answer what a relay puts before it; None where no relay is agreed.
+    """
 
     reveal_seconds: int = Field(ge=1, le=86_400)
     respond_seconds: int = Field(ge=1, le=86_400)
@@ -109,6 +123,7 @@ class Timing(Part):
     cosign_leaves: int = Field(ge=1, le=100_000)
     redeliver_seconds: int = Field(ge=1, le=31_536_000)
     skew_seconds: int = Field(ge=0, le=3600)
+    relay_seconds: int | None = Field(default=None, ge=60, le=2_592_000, exclude_if=is_none)
 
 
 class Transport(Part):
@@ -203,6 +218,9 @@ class Agreement(Document):
         holders = {party.id for party in self.parties if party.role in ("escrow", "regulator")}
         if self.escrow is not None and not holders.issuperset(self.escrow.holders()):
             raise ValueError("a share is held by a party of role escrow or regulator")
+        relays = sum(party.role == "relay" for party in self.parties)
+        if relays > 1 or (relays and self.timing.relay_seconds is None):
+            raise ValueError("more than one relay, or one without a time to answer it")
         if len({variant.id for variant in self.variants}) != len(self.variants):
             raise ValueError("two variants of one name")
         if not set(self.scope.variants) <= {variant.id for variant in self.variants}:
@@ -214,6 +232,10 @@ class Agreement(Document):
     def party(self, role: PartyRole) -> Party:
         """Return the lab, the auditor or the (only) regulator."""
         return next(party for party in self.parties if party.role == role)
+
+    def relay_key(self) -> EnrolledKey | None:
+        """Return the key of the relay both sides named, or None."""
+        return next((party.key(KeyUse.RELAY) for party in self.parties if party.role == "relay"), None)
 
     def lab_key(self, use: KeyUse) -> EnrolledKey:
         """Return the lab's key for `use`."""

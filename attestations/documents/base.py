@@ -65,6 +65,11 @@ Base64 = Annotated[str, AfterValidator(_base64)]
 """Bytes in standard base64 with padding, in its one form."""
 
 
+def is_none(value: object) -> bool:
+    """Tell whether a field is left out: a field a later draft added must not change the bytes of those without it."""
+    return value is None
+
+
 class Part(BaseModel):
     """A value inside a document."""
 

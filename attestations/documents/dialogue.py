@@ -13,7 +13,9 @@ from pydantic import Field
 
 from attestations.digests import Sha256, sha256
 from attestations.documents.base import Base64, Decimal, Document, Name, Part
+from attestations.errors import WeakSalt
 
+SALT_BYTES = 32
 MAX_MESSAGES = 256
 MAX_TEXT_BYTES = 256 * 1024  # the longest prompt in the published suites is 61 KiB
 MAX_CONTINUATIONS = 64
@@ -166,18 +168,26 @@ class Opening(Part):
 
 
 def request_commitment(request: ChatRequest | ScoreRequest | CountRequest, salt: bytes) -> str:
-    """Return the commitment to a request that its Intent carries (`salt`: 32 bytes)."""
+    """Return the commitment to a request that its Intent carries.
+
+    Raises:
+        WeakSalt: the salt is not 32 bytes.
+    """
     return _commitment(b"safeconduct/v1 request\0", salt, request.to_bytes())
 
 
 def result_commitment(result: ChatResult | ScoreResult | CountResult, salt: bytes) -> str:
-    """Return the commitment to an answer that its Record carries (`salt`: 32 bytes)."""
+    """Return the commitment to an answer that its Record carries.
+
+    Raises:
+        WeakSalt: the salt is not 32 bytes.
+    """
     return _commitment(b"safeconduct/v1 response\0", salt, result.to_bytes())
 
 
 def _commitment(label: bytes, salt: bytes, content: bytes) -> str:
-    if len(salt) != 32:  # noqa: PLR2004 - the construction's own constant
-        raise ValueError("salts are 32 bytes")
+    if len(salt) != SALT_BYTES:
+        raise WeakSalt("a salt that is not 32 bytes")
     return sha256(label + salt + hashlib.sha256(content).digest())
 
 

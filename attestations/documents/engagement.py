@@ -7,7 +7,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from attestations.digests import Sha256
-from attestations.documents.base import Base64, Count, Decimal, Document, Name, Part, Time
+from attestations.documents.base import Base64, Count, Decimal, Document, Name, Part, Time, is_none
+from attestations.documents.drawing import DrawRule
 from attestations.documents.exchange import Meter
 from attestations.policy.model import Recipient
 
@@ -64,7 +65,10 @@ class SessionGrant(Document):
 
 
 class LogReceipt(Document):
-    """The lab's proof that it put a document into the log at one place and time. Signed by the record key."""
+    """The lab's proof that it put a document into the log at one place and time. Signed by the record key.
+
+    The receipt of a registration with a draw commits to the lab's share; the receipt of the draw shows it.
+    """
 
     payload_type: ClassVar[str] = "application/vnd.safeconduct.log-receipt.v1+json"
 
@@ -73,6 +77,8 @@ class LogReceipt(Document):
     document: Sha256
     log_index: Count
     logged_at: Time
+    share_commit: Sha256 | None = Field(default=None, exclude_if=is_none)
+    share: Base64 | None = Field(default=None, exclude_if=is_none)
 
 
 class RegisteredSuite(Part):
@@ -111,6 +117,7 @@ class PreRegistration(Document):
     arms: tuple[Name, ...] = Field(min_length=1, max_length=16)
     epochs: int = Field(ge=1, le=1000)
     max_attempts: int = Field(ge=1, le=100)
+    draw: DrawRule | None = Field(default=None, exclude_if=is_none)
     registered_at: Time
 
 

@@ -35,6 +35,18 @@ class PromiseUnfulfilled(EvidenceError):
     exit_code = ExitCode.INCOMPLETE
 
 
+class Unanswered(EvidenceError):
+    """An Intent that an agreed relay put before the lab was left without any answer."""
+
+    exit_code = ExitCode.INCOMPLETE
+
+
+class FalseDenial(EvidenceError):
+    """A party denies a document that it has signed."""
+
+    exit_code = ExitCode.EQUIVOCATION_OR_ROLLBACK
+
+
 class RevealMismatch(PeerError):
     """The revealed bytes are not those the Intent committed to."""
 

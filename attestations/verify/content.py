@@ -79,9 +79,14 @@ def _schedule(content: Content, log: Transcript, attempts: Attempts) -> Schedule
         return None
     return attempts.attempt(
         Step.SCHEDULE,
-        lambda: check_schedule(content, log.exchanges.tally),
-        f"{len(content.tasks.kinds)} tasks, every exchange belongs to one of them",
+        lambda: check_schedule(content, log.exchanges.tally, log.drawing),
+        f"{len(content.tasks.kinds)} tasks, every exchange belongs to one of them" + _drawn(log),
     )
+
+
+def _drawn(log: Transcript) -> str:
+    rule = log.drawing.rule
+    return "" if rule is None else f"; the {rule.drawn} of {rule.bank} scored ones were drawn, not chosen"
 
 
 def _transcripts(content: Content, tally: Tally, schedule: Schedule | None, attempts: Attempts) -> None:

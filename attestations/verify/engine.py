@@ -172,8 +172,12 @@ def _log_steps(agreed: parties.Parties, log: transcript.Transcript, attempts: At
     errors, promised = log.errors, attempts.report.counted["promised"]
     if Step.AGREEMENT in errors:
         attempts.failed(Step.AGREEMENT, errors[Step.AGREEMENT])
+    drawn = "; what is asked of it was drawn by both sides' shares" if log.drawing.seed is not None else ""
     found = {
-        Step.REGISTRATION: (log.registration is not None, "the suite stands in the log before the first Promise"),
+        Step.REGISTRATION: (
+            log.registration is not None,
+            "the suite stands in the log before the first Promise" + drawn,
+        ),
         Step.CLOSE: (log.close is not None, "both sides signed the same counts, meter and root"),
         Step.EXCHANGES: (not log.broken, f"{promised} Promises, each with one Record; sequences dense; meter unbroken"),
         Step.RUNTIME: (

@@ -8,10 +8,10 @@ from itertools import chain
 from types import MappingProxyType
 
 from attestations.canonical import parse_canonical
-from attestations.commitments import ClassKey, parse_task_leaf
+from attestations.commitments import ClassKey, check_salts, parse_task_leaf
 from attestations.container import Container
 from attestations.digests import sha256
-from attestations.documents.base import validated
+from attestations.documents.base import decode, validated
 from attestations.documents.engagement import AnalysisPlan, PackageManifest, PreRegistration
 from attestations.errors import (
     EvidenceMissing,
@@ -152,6 +152,7 @@ def _aggregate(reader: PackageReader, registration: PreRegistration) -> Aggregat
     plan = AnalysisPlan.from_json(value["plan"])
     if sha256(plan.to_bytes()) != registration.plan:
         raise PreRegistrationAltered("the analysis plan is not the registered one")
+    check_salts([decode(plan.nonce)])
     if not isinstance(value["results"], list):
         raise MalformedEnvelope("the C2 package holds a list of results")
     results = tuple(validated(Result, item) for item in value["results"])

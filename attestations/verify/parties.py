@@ -74,20 +74,18 @@ class Index(NamedTuple):
 
 
 def open_agreement(container: Container, trust: Trust) -> Parties:
-    """Return the agreement, signed by a lab and an auditor whom the reader trusts.
+    """Return the agreement of an evidence file; see `read_agreement`."""
+    return read_agreement(parse_envelope(container.read("agreement.dsse.json", limit=MAX_DOCUMENT_MEMBER_BYTES)), trust)
+
+
+def read_agreement(envelope: Envelope, trust: Trust) -> Parties:
+    """Return the agreement in an envelope, signed by a lab and an auditor whom the reader trusts.
 
     Raises:
         SignatureInvalid: a signature by a trusted key does not hold.
         UntrustedParty: a signature is by nobody the reader trusts, or a key in it is not.
         MissingRoleSignature: not both sides signed.
     """
-    return open_signed_agreement(
-        parse_envelope(container.read("agreement.dsse.json", limit=MAX_DOCUMENT_MEMBER_BYTES)), trust
-    )
-
-
-def open_signed_agreement(envelope: Envelope, trust: Trust) -> Parties:
-    """Return the agreement of an envelope; raises what `open_agreement` raises."""
     lab, auditor = _signers(envelope, trust)
     payload = open_envelope(envelope, payload_type=Agreement.payload_type, required=(lab, auditor))
     agreement = Agreement.parse(payload)

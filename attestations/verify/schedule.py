@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from attestations.commitments import handle
-from attestations.errors import DecoyScored, ExchangeOmitted, ScoreMismatch, UnaccountedTask
+from attestations.errors import DecoyScored, ExchangeOmitted, ScoreMismatch, SelectionNotReproducible, UnaccountedTask
+from attestations.verify.drawing import Drawing
 from attestations.verify.opened import Content
 from attestations.verify.tally import Tally
 from attestations.verify.tasks import Place
@@ -19,6 +20,7 @@ RUN_KINDS = {
     "negative_control": "negative_control",
     "canary": "canary",
 }
+SCORED = "test"
 _NOBODY = 0xFFFFFFFF
 
 
@@ -36,10 +38,11 @@ class Schedule:
         return self.places[self.of_promise[promise]]
 
 
-def check_schedule(content: Content, tally: Tally) -> Schedule:
+def check_schedule(content: Content, tally: Tally, drawing: Drawing) -> Schedule:
     """Lay the log's exchanges and the registered schedule side by side.
 
     Raises:
+        SelectionNotReproducible: an item was asked that was not drawn, or the draw does not hold.
         UnaccountedTask: an exchange of no task, a task that was never asked, or attempts out of order.
         DecoyScored: a grade counts an item as something its registered kind is not.
         ScoreMismatch: a grade counts other attempts than the log.
@@ -48,7 +51,12 @@ def check_schedule(content: Content, tally: Tally) -> Schedule:
     link_key, registration = content.keys["C5"].link_key(), content.registration
     promises = {tally.handle(number): number for number in range(tally.promises)}
     schedule = Schedule(of_promise=array("I", [_NOBODY]) * tally.promises)
+    left_out = _left_out(content, drawing)
     for task, arm, epoch in _places(content):
+        if task in left_out:
+            if bytes.fromhex(handle(link_key, task=task, arm=arm, epoch=epoch, attempt=0)) in promises:
+                raise SelectionNotReproducible("an item was asked that was not drawn", task=str(task))
+            continue
         made = []
         for attempt in range(registration.max_attempts):
             name = handle(link_key, task=task, arm=arm, epoch=epoch, attempt=attempt)
@@ -63,7 +71,7 @@ def check_schedule(content: Content, tally: Tally) -> Schedule:
         schedule.places.append((task, arm, epoch))
     if _NOBODY in schedule.of_promise:
         raise UnaccountedTask("an exchange belongs to no scheduled task, or to none that was still to be asked")
-    _check_roles(content)
+    _check_roles(content, left_out)
     _check_grades(content, schedule)
     return schedule
 
@@ -75,6 +83,12 @@ def _places(content: Content) -> Iterator[Place]:
             for arm in registration.arms:
                 for epoch in range(registration.epochs):
                     yield task, arm, epoch
+
+
+def _left_out(content: Content, drawing: Drawing) -> frozenset[int]:
+    bank = [task for task, kind in enumerate(content.tasks.kinds) if RUN_KINDS.get(kind) == SCORED]
+    chosen = drawing.chosen(bank)
+    return frozenset() if chosen is None else frozenset(bank) - chosen
 
 
 def _check_attempts(task: int, statuses: list[str], made: list[int]) -> None:
@@ -99,9 +113,10 @@ def _check_grades(content: Content, schedule: Schedule) -> None:
             raise ScoreMismatch("a grade counts other attempts than the log", task=str(place[0]))
 
 
-def _check_roles(content: Content) -> None:
+def _check_roles(content: Content, left_out: frozenset[int]) -> None:
     for row in content.tasks.rows.values():
-        expected = RUN_KINDS.get(content.tasks.kinds[row.task], "none")
+        kind = content.tasks.kinds[row.task]
+        expected = "none" if row.task in left_out else RUN_KINDS.get(kind, "none")
         if row.value.role != expected:
             raise DecoyScored(
                 f"task {row.task} is counted as {row.value.role}, registered as {expected}", task=str(row.task)

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from attestations.documents.agreement import Agreement, Party
 from attestations.documents.base import Document, parse_time
+from attestations.documents.drawing import Draw
 from attestations.documents.engagement import (
     CloseStatement,
     DeliveryReceipt,
@@ -37,6 +38,7 @@ from attestations.policy.evaluate import Bounds, Seen, State
 from attestations.release_time import made_at_or_never
 from attestations.statements import open_statement
 from attestations.verify.closing import check_close
+from attestations.verify.drawing import Drawing
 from attestations.verify.escrow_log import EscrowLog
 from attestations.verify.exchanges import ExchangePass
 from attestations.verify.parties import Parties
@@ -86,6 +88,7 @@ class Transcript:
     stated: dict[str, str] = field(default_factory=dict)  # role -> when it last signed with its agreement key
     parties: dict[str, Party] = field(default_factory=dict)  # others than lab and auditor that stated something
     roots: dict[int, bytes] = field(default_factory=dict)  # roots of every size from the close on
+    drawing: Drawing = field(default_factory=Drawing)
     errors: dict[Step, SafeconductError] = field(default_factory=dict)
     broken: bool = False  # the leaves could not be followed to the end
 
@@ -127,6 +130,7 @@ class _Reader:
         self.transcript = Transcript(self._pass, Ledger(parties.agreement), Revisions(parties))
         self._kinds: dict[str, tuple[Step, _Handler]] = {
             "registration": (Step.REGISTRATION, self._registration),
+            "draw": (Step.REGISTRATION, self._draw),
             "runtime": (Step.RUNTIME, self._runtime),
             "session": (Step.EXCHANGES, self._exchange(self._pass.session)),
             "promise": (Step.EXCHANGES, self._exchange(self._pass.promise)),
@@ -151,6 +155,8 @@ class _Reader:
             transcript.roots[index] = frontier.root()
         if transcript.broken:
             return
+        if transcript.drawing.waiting and not self._pass.tally.promises:
+            transcript.drawing.keep_root(index, frontier.root())
         number = Step.EXCHANGES
         try:
             entry = parse_entry(line)
@@ -171,10 +177,15 @@ class _Reader:
         self.transcript.errors.setdefault(step, error)
 
     def _run_ended(self) -> None:
+        self._noting(Step.EXCHANGES, self._pass.finish)
+        if self._pass.tally.promises:
+            self._noting(Step.REGISTRATION, self.transcript.drawing.check_made)
+
+    def _noting(self, step: Step, check: Callable[[], None]) -> None:
         try:
-            self._pass.finish()
+            check()
         except SafeconductError as error:
-            self._note(Step.EXCHANGES, error)
+            self._note(step, error)
 
     def _exchange(self, method: Callable[[LogEntry, int], None]) -> _Handler:
         def handle(entry: LogEntry, index: int, _: Frontier) -> None:
@@ -194,18 +205,21 @@ class _Reader:
         if self._pass.tally.promises:
             self._note(Step.REGISTRATION, RegistrationTooLate("the suite was registered after the first Promise"))
         transcript.registration, transcript.registration_index = document, index
-        transcript.registration_digest = entry.documents[0].digest
+        digest = transcript.registration_digest = entry.documents[0].digest
+        self._noting(Step.REGISTRATION, lambda: transcript.drawing.registered(document, digest, index, receipt))
         self._seen("REGISTERED", receipt)
+
+    def _draw(self, entry: LogEntry, index: int, _: Frontier) -> None:
+        document = self._own(entry, Draw, self._parties.auditor_publication)
+        receipt, drawing, asked = self._pass.receipt(entry, index), self.transcript.drawing, self._pass.tally.promises
+        self._noting(Step.REGISTRATION, lambda: drawing.made(document, receipt, self._parties, promised=bool(asked)))
 
     def _runtime(self, entry: LogEntry, index: int, _: Frontier) -> None:
         document = self._own(entry, RuntimeStatement, self._parties.lab_record)
         self._pass.receipt(entry, index)
         self._pass.runtime(entry.documents[0].digest, document)
         self.transcript.runtimes[entry.documents[0].digest] = document
-        try:
-            check_runtime(document, self._parties)
-        except SafeconductError as error:
-            self._note(Step.RUNTIME, error)
+        self._noting(Step.RUNTIME, lambda: check_runtime(document, self._parties))
 
     def _close(self, entry: LogEntry, index: int, frontier: Frontier) -> None:
         transcript, parties = self.transcript, self._parties
@@ -224,12 +238,9 @@ class _Reader:
             return
         self._run_ended()
         transcript.close, transcript.close_digest = document, entry.documents[0].digest
-        transcript.roots[index] = frontier.root()
+        root = transcript.roots[index] = frontier.root()
         self._seen("RUN_CLOSED", receipt)
-        try:
-            check_close(document, self._pass, size=index, root=transcript.roots[index])
-        except SafeconductError as error:
-            self._note(Step.CLOSE, error)
+        self._noting(Step.CLOSE, lambda: check_close(document, self._pass, size=index, root=root))
 
     def _grades(self, entry: LogEntry, index: int, _: Frontier) -> None:
         document = self._own(entry, GradeCommitment, self._parties.auditor_publication)

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from attestations.canonical import parse_canonical
+from attestations.commitments import FreshSalts
 from attestations.documents.base import Part, decode, validated
 from attestations.documents.dialogue import ModelRequest, ModelResult, request_commitment, result_commitment
 from attestations.errors import (
@@ -25,7 +26,6 @@ from attestations.verify.steps import Step
 from attestations.verify.tally import Answer, Tally
 
 _FIELDS = {"request", "request_salt", "result", "result_salt", "seq", "session"}
-_SALT_BYTES = 32
 
 
 class _Dialogue(Part):
@@ -47,12 +47,13 @@ def read_transcripts(content: Content, tally: Tally) -> Iterator[Answered]:
     Raises:
         ReleasedContentMismatch: one is not what both sides signed.
         ExchangeOmitted: one is missing.
+        WeakSalt: a commitment had a salt that is short, or that another had too.
     """
     if content.transcripts is None:
         raise EvidenceMissing("transcripts are not open")
-    count = 0
+    count, salts = 0, FreshSalts()
     for count, chunk in enumerate(content.transcripts.chunks(), start=1):
-        yield _transcript(chunk, tally.answer(count - 1), count - 1)
+        yield _transcript(chunk, tally.answer(count - 1), count - 1, salts)
     if count != tally.answers:
         raise ExchangeOmitted(
             "answered exchanges are missing from the transcripts", answered=str(tally.answers), shown=str(count)
@@ -78,13 +79,13 @@ def check_transcripts(content: Content, tally: Tally, schedule: Schedule | None)
     return errors
 
 
-def _transcript(chunk: bytes, signed: Answer, number: int) -> Answered:
+def _transcript(chunk: bytes, signed: Answer, number: int, salts: FreshSalts) -> Answered:
     value = parse_canonical(chunk)
     if not isinstance(value, dict) or value.keys() != _FIELDS:
         raise MalformedEnvelope("a transcript chunk does not hold exactly its fields", transcript=str(number))
     dialogue = validated(_Dialogue, {"request": value["request"], "result": value["result"]})
-    asked = request_commitment(dialogue.request, _salt(value["request_salt"]))
-    answered = result_commitment(dialogue.result, _salt(value["result_salt"]))
+    asked = request_commitment(dialogue.request, _salt(value["request_salt"], number, salts))
+    answered = result_commitment(dialogue.result, _salt(value["result_salt"], number, salts))
     if (asked, answered) != (signed.request.hex(), signed.result.hex()):
         raise ReleasedContentMismatch("a transcript is not the one both sides signed", transcript=str(number))
     if type(value["seq"]) is not int or (value["session"], value["seq"]) != (signed.session, signed.seq):
@@ -122,11 +123,10 @@ def _digest(name: str) -> str | None:
         return None
 
 
-def _salt(text: Any) -> bytes:
+def _salt(text: Any, number: int, salts: FreshSalts) -> bytes:
     try:
         salt = decode(text)
     except (ValueError, TypeError):
         raise MalformedEnvelope("a salt that is not base64") from None
-    if len(salt) != _SALT_BYTES:
-        raise MalformedEnvelope("a salt that is not 32 bytes")
+    salts.take(salt, transcript=str(number))
     return salt

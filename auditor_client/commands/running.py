@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from auditor_client import closing, grading_run, registering
+from auditor_client import closing, drawing, grading_run, registering
 from auditor_client.app import auditor
 from auditor_client.campaign_state import Progress
 from auditor_client.commands.options import DEFAULT_HOME, HomeOption
@@ -40,6 +40,17 @@ async def _run(home: Path, lanes: int | None) -> Progress:
         )
         mirror = us.mirror()
         try:
+            await drawing.draw_items(
+                us.suite(),
+                us.design(),
+                key=us.suite_key(),
+                engagement=engagement,
+                lab=us.lab,
+                journal=us.journal,
+                mirror=mirror,
+                cosigner=us.cosigner(engagement, mirror),
+                clock=us.clock,
+            )
             with shown("exchanges") as on_progress:
                 progress = await us.campaign(engagement, mirror).run(
                     lanes=lanes or us.settings.run.lanes, on_progress=on_progress

@@ -11,7 +11,7 @@ import typer
 
 from attestations.errors import FileUnusable, SuiteInvalid
 from auditor_client.commands.options import DEFAULT_HOME, HomeOption
-from auditor_client.committing import Rounds, freeze, write_commitment
+from auditor_client.committing import Rounds, freeze, scored, write_commitment
 from auditor_client.home import Home
 from auditor_client.suites.check import check_suite
 from auditor_client.suites.drafting import analysis_plan, drafts
@@ -45,7 +45,11 @@ def check(home: HomeOption = DEFAULT_HOME, suite: FolderOption = None) -> None:
 
 
 @app.command()
-def commit(home: HomeOption = DEFAULT_HOME, suite: FolderOption = None) -> None:
+def commit(
+    home: HomeOption = DEFAULT_HOME,
+    suite: FolderOption = None,
+    draw: Annotated[int | None, typer.Option(min=1, help="Draw this many of the scored tasks with the lab.")] = None,
+) -> None:
     """Freeze the suite and its analysis plan; nothing in either can change afterwards."""
     folder = Home(home)
     read = _checked(suite or folder.suite)
@@ -53,14 +57,19 @@ def commit(home: HomeOption = DEFAULT_HOME, suite: FolderOption = None) -> None:
     plan = read.manifest.plan
     # The public name tells nothing: the title could name the domain.
     frozen = freeze(drafts(read), suite_id=f"suite-{secrets.token_hex(8)}")
+    bank = len(scored(frozen))
+    if draw is not None and draw > bank:
+        raise typer.BadParameter(f"the suite has {bank} scored tasks to draw from", param_hint="--draw")
     write_commitment(
         folder,
         frozen,
-        analysis_plan(read, nonce=secrets.token_bytes(32)),
-        Rounds(epochs=plan.epochs, max_attempts=plan.max_attempts),
+        analysis_plan(read, nonce=secrets.token_bytes(32), drawn=draw),
+        Rounds(epochs=plan.epochs, max_attempts=plan.max_attempts, draw=draw),
     )
     root = frozen.root(type(key)(key.secret, frozen.suite_id))
     typer.echo(f"committed as {frozen.suite_id}: {len(frozen.tasks)} tasks in public, {len(read.tasks)} of them real")
+    if draw is not None:
+        typer.echo(f"{draw} of {bank} scored tasks will be drawn with the lab; the others are never asked")
     typer.echo(f"root {root}")
 
 

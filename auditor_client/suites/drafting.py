@@ -65,13 +65,13 @@ def fields(task: Task, asked: FrozenQuestion) -> dict[str, tuple[str, Any]]:
     }
 
 
-def analysis_plan(suite: Suite, *, nonce: bytes) -> AnalysisPlan:
-    """Return the plan to commit to; `nonce` is 32 random bytes."""
+def analysis_plan(suite: Suite, *, nonce: bytes, drawn: int | None = None) -> AnalysisPlan:
+    """Return the plan to commit to; `nonce` is 32 random bytes, `drawn` how many scored tasks a draw will leave."""
     plan = suite.manifest.plan
     return AnalysisPlan(
         nonce=encode(nonce),
         metrics=tuple(PlannedMetric.model_validate(metric.model_dump()) for metric in plan.metrics),
-        scored_tasks=sum(ROLES.get(task.kind) == "test" for task in suite.tasks),
+        scored_tasks=drawn or sum(ROLES.get(task.kind) == "test" for task in suite.tasks),
         level=plan.level,
         answered_floor=plan.answered_floor,
         positive_control_bound=plan.positive_control_bound,

@@ -106,6 +106,12 @@ class GrpcLab:
         answer = await self._ask("Register", self._transcript.Register, request)
         return _opened(answer, "receipt")
 
+    async def draw(self, draw: Envelope) -> Envelope:
+        """Make the registered draw; returns the receipt with the lab's share."""
+        request = transcript.DrawRequest(draw=_wire(draw))
+        answer = await self._ask("Draw", self._transcript.Draw, request)
+        return _opened(answer, "receipt")
+
     async def open_session(self, opening: Envelope) -> OpenedSession:
         """Open a session, or get its grant again."""
         request = access.OpenSessionRequest(open=_wire(opening))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+from attestations.documents.drawing import Draw
 from attestations.documents.engagement import CloseStatement, GradeCommitment, PreRegistration
 from attestations.errors import MalformedEnvelope
 from attestations.keys import KeyUse
@@ -25,9 +26,16 @@ class TranscriptServicer(grpc_pb.TranscriptServiceServicer):
     async def Register(self, request: pb.RegisterRequest, context: Context) -> pb.RegisterResponse:
         """Register the suite."""
         envelope = envelope_from_wire(request.registration)
-        engagement, _ = self._engagements.open(envelope, PreRegistration, use=KeyUse.PUBLICATION, peer=caller())
-        receipt = await self._transcribing.register(engagement, envelope)
+        engagement, document = self._engagements.open(envelope, PreRegistration, use=KeyUse.PUBLICATION, peer=caller())
+        receipt = await self._transcribing.register(engagement, envelope, document)
         return pb.RegisterResponse(receipt=envelope_to_wire(receipt))
+
+    async def Draw(self, request: pb.DrawRequest, context: Context) -> pb.DrawResponse:
+        """Make the registered draw."""
+        envelope = envelope_from_wire(request.draw)
+        engagement, document = self._engagements.open(envelope, Draw, use=KeyUse.PUBLICATION, peer=caller())
+        receipt = await self._transcribing.draw(engagement, envelope, document)
+        return pb.DrawResponse(receipt=envelope_to_wire(receipt))
 
     async def GetCheckpoint(self, request: pb.GetCheckpointRequest, context: Context) -> pb.GetCheckpointResponse:
         """Return the present checkpoint."""

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 
 from attestations.errors import EvidenceMissing, StoreFailed
-from lab_server.ports import NewFrames, StoredAgreement, StoredFrame, StoredLeaf, StoredWish
+from lab_server.ports import Equivocation, NewFrames, StoredAgreement, StoredFrame, StoredLeaf, StoredWish
 
 
 class MemoryStore:
@@ -14,10 +14,11 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self.full = False
-        self.equivocations: list[tuple[str, str, int, bytes, bytes]] = []
         self._entries: dict[str, list[bytes]] = {}
         self._terms: dict[str, bytes] = {}
         self._wishes: dict[str, StoredWish] = {}
+        self._draws: dict[str, bytes] = {}
+        self._equivocations: dict[str, dict[tuple[str, int], Equivocation]] = {}
         self._agreements: dict[str, StoredAgreement] = {}
         self._leaves: dict[str, list[StoredLeaf]] = {}
         self._frames: dict[tuple[str, str, int], NewFrames] = {}
@@ -124,10 +125,20 @@ class MemoryStore:
         notes = self._cosigned.get(agreement)
         return notes[max(notes)] if notes else None
 
-    async def save_equivocation(self, agreement: str, session: str, seq: int, first: bytes, second: bytes) -> None:
-        """Keep two signed messages that claim one place: evidence against their signer."""
+    async def draw_share(self, agreement: str, fresh: bytes) -> bytes:
+        """Return our share of an agreement's draw: `fresh` unless one is kept already."""
         self._change()
-        self.equivocations.append((agreement, session, seq, first, second))
+        return self._draws.setdefault(agreement, fresh)
+
+    async def save_equivocation(self, agreement: str, equivocation: Equivocation) -> None:
+        """Keep two signed messages that claim one place: evidence against their signer; one pair a place is enough."""
+        self._change()
+        kept = self._equivocations.setdefault(agreement, {})
+        kept.setdefault((equivocation.session, equivocation.seq), equivocation)
+
+    async def equivocations(self, agreement: str) -> list[Equivocation]:
+        """Return every kept pair, in the order they were kept."""
+        return list(self._equivocations.get(agreement, {}).values())
 
     async def save_package(self, agreement: str, name: str, data: AsyncIterator[bytes]) -> None:
         """Keep the ciphertext of one sealed package; nothing if `data` raises."""

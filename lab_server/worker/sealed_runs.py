@@ -6,10 +6,12 @@ One (agreement, session, seq) runs at most once in a boot, whatever the gateway 
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 
 from attestations.canonical import canonical_bytes, parse_canonical
+from attestations.commitments import FreshSalts
 from attestations.digests import sha256
 from attestations.documents.base import decode, encode, validated
 from attestations.documents.dialogue import (
@@ -64,6 +66,7 @@ class SealedRuns:
         self._served = served
         self._keys: dict[str, AgreementKeys] = {}
         self._seen: set[tuple[str, str, int]] = set()
+        self._salts: defaultdict[str, FreshSalts] = defaultdict(FreshSalts)
 
     def enrol(self, agreement: str) -> AgreementKeys:
         """Return the keys of one agreement, made when first asked for."""
@@ -76,6 +79,7 @@ class SealedRuns:
     def forget(self, agreement: str) -> None:
         """Drop the keys of one agreement; what was sealed to them can no longer be opened."""
         self._keys.pop(agreement, None)
+        self._salts.pop(agreement, None)
         self._seen = {place for place in self._seen if place[0] != agreement}
 
     async def run(self, job: Job) -> AsyncIterator[StoredFrame | JobOutcome]:
@@ -102,6 +106,9 @@ class SealedRuns:
             return
         self._seen.add(place)
         sealed = self._open(job)
+        # A second answer under one response key would use its nonces twice, and equal salts tell equal requests.
+        for salt in (decode(sealed.salt), decode(sealed.response_key)):
+            self._salts[job.agreement].take(salt)
         commitment = request_commitment(sealed.request, decode(sealed.salt))
         if commitment != job.plaintext_commit:
             yield _ended("ERROR", "PLAINTEXT_COMMIT_MISMATCH", served.manifest)

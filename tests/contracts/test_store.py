@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from attestations.errors import EvidenceMissing, StoreFailed
-from lab_server.ports import NewFrames, Store, StoredAgreement, StoredFrame, StoredLeaf, StoredWish
+from lab_server.ports import Equivocation, NewFrames, Store, StoredAgreement, StoredFrame, StoredLeaf, StoredWish
 from lab_server.storage.memory import MemoryStore
 from lab_server.storage.sqlite import SqliteStore
 
@@ -108,6 +108,22 @@ async def test_a_refused_leaf_leaves_no_frames(store: Store) -> None:
         await store.append(AGREEMENT, leaf(5, session="lane", seq=0), frames(b"one"))
 
     assert await store.frames(AGREEMENT, "lane", 0, now=NOW) == []
+
+
+async def test_one_equivocation_a_place_is_kept_for_each_agreement(store: Store) -> None:
+    first, again = Equivocation("lane", 4, b"one", b"two"), Equivocation("lane", 4, b"one", b"three")
+    other = Equivocation("lane", 5, b"four", b"five")
+    for pair in (first, again, other):
+        await store.save_equivocation(AGREEMENT, pair)
+
+    assert await store.equivocations(AGREEMENT) == [first, other]
+    assert await store.equivocations(OTHER) == []
+
+
+async def test_a_share_of_a_draw_is_kept_once_and_for_all(store: Store) -> None:
+    assert await store.draw_share(AGREEMENT, b"first") == b"first"
+    assert await store.draw_share(AGREEMENT, b"second") == b"first"
+    assert await store.draw_share(OTHER, b"third") == b"third"
 
 
 async def test_a_negotiation_only_grows_and_comes_into_force_in_one_step(store: Store) -> None:

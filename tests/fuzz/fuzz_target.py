@@ -15,6 +15,7 @@ from contextlib import suppress
 from functools import cache
 from io import BytesIO
 
+from attestations.adjudication.case import Case, parse_case
 from attestations.bundle import parse_bundle
 from attestations.canonical import parse_canonical
 from attestations.checkpoint import parse_checkpoint
@@ -77,6 +78,7 @@ def parsers() -> dict[str, Parser]:
         "trust": parse_trust,
         "identity": parse_identity,
         "view": parse_line,
+        "case": parse_case,
         "container": _container,
         "package": lambda data: list(iter_package([data])),
         **{kind.__name__: kind.parse for kind in documents()},
@@ -99,6 +101,7 @@ def corpus() -> tuple[bytes, ...]:
     members = evidence()
     log = members["log.jsonl"].splitlines()
     entries = [document for line in log for document in parse_entry(line).documents]
+    case = Case(parse_envelope(members["agreement.dsse.json"]), entries[:4], [members["checkpoint.txt"].decode()])
     return (
         *members.values(),
         *log[:8],
@@ -109,6 +112,7 @@ def corpus() -> tuple[bytes, ...]:
         parse_envelope(members["agreement.dsse.json"]).payload,
         parse_bundle(members["attestation.sigstore.json"]).payload,
         trust().model_dump_json(by_alias=True).encode(),
+        case.to_bytes(),
         packed(members),
     )
 

@@ -19,7 +19,7 @@ from attestations.escrow.released import check_escrow_release, parse_escrow_rele
 from attestations.escrow.share_file import ShareFile, open_manifests, parse_share_file
 from attestations.keys import KeyUse
 from attestations.verify.engine import Request
-from attestations.verify.parties import open_signed_agreement
+from attestations.verify.parties import read_agreement
 from tests.fuzz.test_signed_fuzz import documented, mutate, signed
 from tests.support import world_escrow
 from tests.support.escrow_story import file, silent
@@ -50,7 +50,7 @@ def share_file() -> bytes:
 def read_all(data: bytes) -> None:
     """What a holder does with a file of shares."""
     read = parse_share_file(data)
-    parties = open_signed_agreement(read.agreement, trust())
+    parties = read_agreement(read.agreement, trust())
     open_manifests(read.manifests, parties, holder=read.holder)
 
 

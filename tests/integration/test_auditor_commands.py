@@ -107,6 +107,27 @@ async def test_an_audit_by_its_commands(tmp_path: Path, repository: Path) -> Non
         assert "released: C7 to REGULATOR" in (await auditor("status")).out
 
 
+async def test_a_lab_that_signs_two_records_is_convicted_by_the_case_the_command_writes(
+    tmp_path: Path, repository: Path
+) -> None:
+    """T056: from the journal to exit code 32 in the hands of a stranger."""
+    async with _audit(tmp_path) as (home, lab):
+        folder, case = ("--home", str(home.path)), str(tmp_path / "case.json")
+        assert (await _command("auditor", "propose", *folder, cwd=repository)).code == ExitCode.OK
+        nothing = await _command("auditor", "dispute", *folder, "--out", case, cwd=repository)
+        assert (nothing.code, "nothing is kept" in nothing.err) == (ExitCode.INDETERMINATE, True)
+        lab.misbehave("two_records", at=2)
+        assert (await _command("auditor", "run", *folder, cwd=repository)).code == ExitCode.EQUIVOCATION_OR_ROLLBACK
+        assert (await _command("auditor", "dispute", *folder, "--out", case, cwd=repository)).code == ExitCode.OK
+    trust = str(tmp_path / "trust.json")
+    identities = [str(home.path / name) for name in ("identity.json", "lab-identity.json")]
+    assert (await _command("trust", *identities, "--out", trust, cwd=repository)).code == ExitCode.OK
+    judged = await _command("adjudicate", case, "--trust", trust, cwd=repository)
+    assert judged.code == ExitCode.EQUIVOCATION_OR_ROLLBACK
+    assert judged.out.startswith(f"blamed: {LAB} signed different")
+    assert "Not proven:" in judged.out
+
+
 async def test_a_lab_that_is_not_there_is_one_sentence_and_a_code(tmp_path: Path, repository: Path) -> None:
     async with _audit(tmp_path) as (home, _):
         home.settings.write_text('[lab]\naddress = "127.0.0.1:1"\n')

@@ -33,6 +33,7 @@ from attestations.policy.model import Policy
 from attestations.verify.parties import Parties
 from attestations.verify.transcript import Transcript, read_log
 from lab_server.disclosing import Disclosing
+from lab_server.drawing import Drawing
 from lab_server.engagement import Engagement
 from lab_server.engagements import Engagements
 from lab_server.keyring import LabKeys
@@ -41,6 +42,7 @@ from lab_server.steps import Steps
 from lab_server.storage.memory import MemoryStore
 from lab_server.transcribing import Transcribing
 from tests.support import world_hard
+from tests.support.fixed_keys import secret
 from tests.support.world_agreement import AUDITOR, keys
 from tests.support.world_hard import BIO
 from tests.support.world_suite import suite_key
@@ -106,7 +108,8 @@ class Game:
         self.run(self.engagements.restore())
         steps = Steps()
         self.disclosing = Disclosing(keys=self.keys, store=self.store, steps=steps)
-        self.transcribing = Transcribing(keys=self.keys, store=self.store, steps=steps)
+        drawing = Drawing(store=self.store, randomness=lambda count: secret("lab's share")[:count])
+        self.transcribing = Transcribing(keys=self.keys, store=self.store, steps=steps, drawing=drawing)
 
     @property
     def lab(self) -> Engagement:
@@ -246,7 +249,7 @@ class Game:
             max_attempts=1,
             registered_at=self.time(),
         )
-        self.run(self.transcribing.register(self.lab, self.sign(registration, keys().publication)))
+        self.run(self.transcribing.register(self.lab, self.sign(registration, keys().publication), registration))
 
     def end(self) -> None:
         """Leave nothing running."""

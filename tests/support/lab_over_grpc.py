@@ -120,6 +120,9 @@ class _Transcript(transcript_service_pb2_grpc.TranscriptServiceServicer):
     async def Register(self, request: Any, context: Any) -> Any:  # noqa: N802
         return transcript.RegisterResponse(receipt=_wire(await self._lab.register(_read(request.registration))))
 
+    async def Draw(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return transcript.DrawResponse(receipt=_wire(await self._lab.draw(_read(request.draw))))
+
     async def GetCheckpoint(self, request: Any, context: Any) -> Any:  # noqa: N802
         return transcript.GetCheckpointResponse(checkpoint=await self._lab.checkpoint(request.agreement))
 

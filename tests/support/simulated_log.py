@@ -9,18 +9,20 @@ from typing import Any
 
 from attestations.checkpoint import Checkpoint, sign_checkpoint
 from attestations.documents.agreement import Access, Agreement, Terms
-from attestations.documents.base import Document, format_time
+from attestations.documents.base import Document, encode, format_time
 from attestations.documents.engagement import (
     Acknowledgement,
     CloseStatement,
     DeliveryReceipt,
     LogReceipt,
     PolicyEvent,
+    PreRegistration,
     SessionEnd,
     StatusCounts,
 )
 from attestations.documents.exchange import Meter, Record
 from attestations.documents.negotiation import Accept, Offer
+from attestations.draw import share_commitment
 from attestations.envelope import Envelope, open_document, sign
 from attestations.keys import KeyUse
 from attestations.log_entries import LogEntry, parse_entry
@@ -28,6 +30,7 @@ from attestations.merkle import Tree, leaf_hash
 from auditor_client.engagement import Engagement
 from auditor_client.ports import LabMessage, OfferAnswer, Proof, Resumed
 from tests.support.audit_world import AUDITOR, World
+from tests.support.fixed_keys import secret
 
 
 class SimulatedLog:
@@ -67,7 +70,7 @@ class SimulatedLog:
         self.leaves_.append(leaf)
         self.tree.append(leaf_hash(leaf))
 
-    def receipt(self, kind: Any, document: Envelope) -> Envelope:
+    def receipt(self, kind: Any, document: Envelope, **more: str) -> Envelope:
         if document.digest not in self._receipts:
             index, at = self.next_place()
             receipt = self.signed(
@@ -77,6 +80,7 @@ class SimulatedLog:
                     document=document.digest,
                     log_index=str(index),
                     logged_at=format_time(at),
+                    **more,
                 )
             )
             self.append(LogEntry(kind, (document, receipt)))
@@ -143,7 +147,13 @@ class SimulatedLog:
         return None
 
     async def register(self, registration: Envelope) -> Envelope:
-        return self.receipt("registration", registration)
+        if PreRegistration.parse(registration.payload).draw is None:
+            return self.receipt("registration", registration)
+        return self.receipt("registration", registration, share_commit=share_commitment(secret("lab's share")))
+
+    async def draw(self, draw: Envelope) -> Envelope:
+        label = "another share" if self.now_does("another_share") else "lab's share"
+        return self.receipt("draw", draw, share=encode(secret(label)))
 
     async def resume(self, *, agreement: str, session: str, checkpoint: str) -> Resumed:
         proof: tuple[bytes, ...] = ()

@@ -19,7 +19,8 @@ from attestations.canonical import canonical_bytes
 from attestations.commitments import SuiteKey, TaskLeaf, suite_root
 from attestations.container import MEMBER_NAMES, Source, write_container
 from attestations.documents.agreement import Agreement
-from attestations.documents.base import format_time
+from attestations.documents.base import encode, format_time
+from attestations.documents.drawing import Draw, DrawRule
 from attestations.documents.engagement import (
     Acknowledgement,
     AnalysisPlan,
@@ -30,16 +31,19 @@ from attestations.documents.engagement import (
     RegisteredGrader,
     RegisteredSuite,
 )
+from attestations.draw import beacon, draw, draw_seed, share_commitment
 from attestations.envelope import sign
 from attestations.escrow.holding import LoggedManifest
 from attestations.grading import grader_digest
 from attestations.keys import Signer
 from attestations.ledger import Ledger
+from attestations.notes import parse_note
 from attestations.policy.model import STAGE_CLASSES
 from attestations.trust import Trust
 from attestations.verify.engine import Request, verify_path
 from attestations.verify.report import Report
 from tests.support import world_agreement, world_escrow, world_revisions, world_suite
+from tests.support.fixed_keys import secret
 from tests.support.world_agreement import Keys
 from tests.support.world_disclosure import ORDER, Disclosure
 from tests.support.world_log import Hooks, WorldLog
@@ -47,6 +51,7 @@ from tests.support.world_run import Exchange, Run
 from tests.support.world_suite import Task
 
 Step = tuple[Any, ...]
+AGREED_START = datetime(2026, 11, 2, 13, tzinfo=UTC)  # when the log begins
 SESSIONS = 4
 STAGES = ("S1", "S2", "S3", "S4", "S5")
 # When what is released to whom, under the standard policy: neither early nor late.
@@ -105,6 +110,7 @@ class World:
     stream: BinaryIO = field(default_factory=BytesIO)
     forgetful: bool = False
     asked: list[Task] | None = None  # what is really sent, if it is not `tasks`
+    draw: int | None = None  # how many of the scored tasks are drawn; None asks all
     attested: dict[tuple[str, str], str] = field(default_factory=dict)
     only: tuple[str, ...] | None = None  # the classes the file says it shows
     tlp: str | None = None  # the label of the file
@@ -113,8 +119,15 @@ class World:
     _built: bool = False
 
     def __post_init__(self) -> None:
-        self.exchanges = self.exchanges or exchanges(self.tasks, self.epochs)
+        bank = world_suite.bank(self.tasks)
+        # Until the draw says which, as many of the bank as will be drawn stand for those that will.
+        self.exchanges = self.exchanges or exchanges(self._without(bank[self.draw :]), self.epochs)
         self.steps = self.steps or [*run_steps(len(self.exchanges)), *disclosure_steps()]
+        if self.draw is not None and ("draw",) not in self.steps:
+            self.steps.insert(self.steps.index(("runtime",)) + 1, ("draw",))
+
+    def _without(self, left_out: Sequence[int]) -> list[Task]:
+        return [task for task in self.tasks if self.draw is None or task.i not in left_out]
 
     def build(self) -> World:
         """Run every step, once."""
@@ -123,8 +136,8 @@ class World:
         self._built = True
         agreement = self.agreement
         self.envelope = self.hooks.sign(("agreement",), agreement, self.keys.lab_agreement, self.keys.agreement)
-        plan = self.plan or world_suite.plan(self.tasks)
-        start = datetime(2026, 11, 2, 13, tzinfo=UTC)
+        plan = self.plan or world_suite.plan(self.tasks, **({} if self.draw is None else {"scoredTasks": self.draw}))
+        start = AGREED_START
         skew, digest = agreement.timing.skew_seconds, self.envelope.digest
         self.log = WorldLog(
             keys=self.keys, hooks=self.hooks, start=start, origin=agreement.origin, skew=skew, stream=self.stream
@@ -161,6 +174,8 @@ class World:
             getattr(world_escrow, name)(self, *rest)
         elif name in {"amend", "terminate"}:
             getattr(world_revisions, name)(self.run, *rest)
+        elif name == "draw":
+            self._draw()
         elif name in {"grade", "seal", "deliver", "release", "event", "state"}:
             changes = rest.pop() if rest and isinstance(rest[-1], dict) else {}
             getattr(self.disclosure, name)(*rest, **changes)
@@ -182,14 +197,43 @@ class World:
             arms=("as_shipped",),
             epochs=self.epochs,
             max_attempts=3,
+            draw=None if self.draw is None else self._draw_rule(),
             registered_at=self.log.tick(),
         )
         envelope = self.hooks.sign(("registration",), document, self.keys.publication)
         disclosure = self.disclosure
         disclosure.registration_digest, disclosure.suite_root = envelope.digest, document.suite.root
         disclosure.registered_at, disclosure.registered_index = document.registered_at, str(self.log.size)
-        self.log.receipt("registration", envelope)
+        commit = {} if self.draw is None else {"share_commit": share_commitment(secret("lab's share"))}
+        self.log.receipt("registration", envelope, **commit)
         self.log.seen("REGISTERED")
+
+    def _draw_rule(self) -> DrawRule:
+        commit = share_commitment(secret("auditor's share"))
+        return DrawRule(bank=len(world_suite.bank(self.tasks)), drawn=self.draw or 0, share_commit=commit)
+
+    def _draw(self) -> None:
+        log, now = self.log, self.log.now
+        note = log.checkpoint(log.size, log.root(), now, self.witnesses)
+        document = Draw(
+            agreement=self.run.digest,
+            registration=self.disclosure.registration_digest,
+            share=encode(secret("auditor's share")),
+            beacon=self.hooks.change(("beacon",), note),
+            drawn_at=log.tick(),
+        )
+        envelope = self.hooks.sign(("draw",), document, self.keys.publication)
+        log.receipt("draw", envelope, share=encode(secret("lab's share")))
+        seed = draw_seed(
+            suite_root=self.disclosure.suite_root,
+            auditor_share=secret("auditor's share"),
+            lab_share=secret("lab's share"),
+            beacon=beacon(parse_note(note), self.agreement)[0],
+        )
+        bank = world_suite.bank(self.tasks)
+        chosen = self.hooks.change(("chosen",), draw(seed, bank, self.draw or 0))
+        self.disclosure.left_out = frozenset(bank) - frozenset(chosen)
+        self.exchanges[:] = exchanges(self._without(list(self.disclosure.left_out)), self.epochs)
 
     def size_at(self, stage: str, recipient: str) -> int:
         """Return the size of the log once everything of a stage was released to a recipient, else its whole size."""

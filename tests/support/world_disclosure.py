@@ -53,6 +53,7 @@ class Disclosure:
     key: SuiteKey
     epochs: int = 1
     witnesses: Sequence[tuple[str, Signer]] = ()
+    left_out: frozenset[int] = frozenset()  # scored tasks that were not drawn
     rows: list[GradeRow] = field(default_factory=list)
     leaves: list[TaskLeaf] = field(default_factory=list)
     packages: dict[str, bytes] = field(default_factory=dict)
@@ -96,7 +97,7 @@ class Disclosure:
         run.log.receipt("grades", hooks.sign(("grades",), document, run.keys.publication))
 
     def _grade(self, task: Any, epoch: int, answer: Any, attempts: int) -> GradeRow:
-        if task.kind not in ANSWERED:
+        if task.kind not in ANSWERED or task.i in self.left_out:
             value = GradeValue(outcome="not_run", score="0", role="none", attempts=0)
         elif answer is None:
             value = GradeValue(outcome="error", score="0", role=task.kind, attempts=attempts)

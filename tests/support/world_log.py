@@ -97,7 +97,7 @@ class WorldLog:
         self.stream.write(leaf + b"\n")
         self.ends.append((self.ends[-1] if self.ends else 0) + len(leaf) + 1)
 
-    def receipt(self, kind: str, document: Envelope, *labels: str) -> None:
+    def receipt(self, kind: str, document: Envelope, *labels: str, **more: str) -> None:
         """Add a document with the lab's receipt."""
         receipt = LogReceipt(
             agreement=self.agreement,
@@ -105,6 +105,7 @@ class WorldLog:
             document=document.digest,
             log_index=str(self.size),
             logged_at=self.tick(),
+            **more,
         )
         names = ("receipt", f"receipt:{kind}", *(f"receipt:{label}" for label in labels))
         self.append(kind, document, self._hooks.sign(names, receipt, self._keys.lab_record))

@@ -155,7 +155,7 @@ class Run:
                 prev=lane.prev,
                 sealed_digest=sha256(sealed),
                 sealed_bytes=1024,
-                plaintext_commit=request_commitment(request, secret(f"salt {number}")),
+                plaintext_commit=request_commitment(request, self._salt(number)),
                 handle=handle(
                     self._link, task=task.i, arm="as_shipped", epoch=exchange.epoch, attempt=exchange.attempt
                 ),
@@ -261,6 +261,10 @@ class Run:
         changed = self.hooks.change(labels, record)
         self.meter = after if isinstance(changed, bytes) else changed.meter_after
 
+    def _salt(self, number: int) -> bytes:
+        salt: bytes = self.hooks.change((f"salt:{number}",), secret(f"salt {number}"))
+        return salt
+
     def _request(self, task: Task) -> Any:
         if task.i not in self._requests:
             self._requests[task.i] = validated(_Asked, {"request": task.prompt["request"]}).request
@@ -268,7 +272,8 @@ class Run:
 
     def _response(self, number: int, intent: Intent) -> Response:
         task = self.tasks[self.exchanges[number].task]
-        result, salt = self.model(task), secret(f"answer {number}")
+        result = self.model(task)
+        salt = self.hooks.change((f"answer-salt:{number}",), secret(f"answer {number}"))
         commitment = result_commitment(result, salt)
         root = sha256(b"frames of %d" % number)
         signed = worker_signature_input(
@@ -280,7 +285,7 @@ class Run:
             result_commitment=commitment,
         )
         self.opened.append(
-            Opening(number, intent.session, intent.seq, task.prompt["request"], secret(f"salt {number}"), result, salt)
+            Opening(number, intent.session, intent.seq, task.prompt["request"], self._salt(number), result, salt)
         )
         return Response(
             frames=1, frames_root=root, commitment=commitment, worker_signature=encode(self.keys.worker.sign(signed))

@@ -66,6 +66,11 @@ def make_tasks(tasks: int, *, size: int | None = None) -> list[Task]:
     return [_task(i, kind_of(i, tasks)) for i in range(size or padded_size(tasks))]
 
 
+def bank(tasks: Sequence[Task]) -> list[int]:
+    """Return the scored tasks: those a draw chooses from."""
+    return [task.i for task in tasks if task.kind == "test"]
+
+
 def _task(i: int, kind: str) -> Task:
     if kind == "decoy":
         prompt = target = grader = category = None

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from attestations.adjudication.case import parse_case
+from attestations.adjudication.judging import adjudicate
+from attestations.canonical import canonical_bytes
 from attestations.checkpoint import cosignature_time, open_checkpoint
 from attestations.commitments import ClassKey, check_field, parse_task_leaf
+from attestations.draw import draw, draw_seed, share_commitment
 from attestations.escrow.binding import Place, check_proof, unwrap
 from attestations.escrow.sharing import check_share, combine, parse_scalar, scalar_bytes
 from attestations.frames import EventReader, FrameOpener
@@ -17,9 +22,12 @@ from attestations.merkle import leaf_hash, verify_consistency, verify_inclusion
 from attestations.notes import parse_note
 from attestations.packages import iter_package, open_chunk
 from attestations.sealing import WorkerKey, open_request
+from attestations.trust import parse_trust
 from tests.vectors import (
+    generate_adjudication,
     generate_checkpoint,
     generate_commitments,
+    generate_draw,
     generate_escrow,
     generate_frames,
     generate_packages,
@@ -28,8 +36,10 @@ from tests.vectors import (
 from tests.vectors.families import path, read, to_text
 
 GENERATORS: dict[str, Callable[[], Any]] = {
+    "adjudication": generate_adjudication.generate,
     "checkpoint": generate_checkpoint.generate,
     "commitments": generate_commitments.generate,
+    "draw": generate_draw.generate,
     "escrow": generate_escrow.generate,
     "frames": generate_frames.generate,
     "packages": generate_packages.generate,
@@ -40,6 +50,29 @@ GENERATORS: dict[str, Callable[[], Any]] = {
 @pytest.mark.parametrize("family", GENERATORS)
 def test_generating_again_changes_nothing(family: str) -> None:
     assert path(family).read_text("utf-8") == to_text(GENERATORS[family]())
+
+
+def test_cases_have_their_verdicts() -> None:
+    vectors = read("adjudication")
+    trust = parse_trust(json.dumps(vectors["trust"]).encode())
+    for item in vectors["cases"].values():
+        verdict = adjudicate(parse_case(canonical_bytes(item["case"])), trust)
+        assert item["verdict"] == generate_adjudication.published(verdict)
+
+
+def test_draws_follow_from_their_inputs() -> None:
+    vectors = read("draw")
+    shares = {side: bytes.fromhex(vectors[side]["share"]) for side in ("auditor", "lab")}
+    assert {side: vectors[side]["commitment"] for side in shares} == {
+        side: share_commitment(share) for side, share in shares.items()
+    }
+    made = bytes.fromhex(vectors["beacon"])
+    seed = draw_seed(
+        suite_root=vectors["suiteRoot"], auditor_share=shares["auditor"], lab_share=shares["lab"], beacon=made
+    )
+    assert vectors["seed"] == seed.hex()
+    for item in vectors["draws"]:
+        assert item["drawn"] == list(draw(seed, item["bank"], item["count"]))
 
 
 def test_committed_fields_open() -> None:

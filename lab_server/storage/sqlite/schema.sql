@@ -63,6 +63,11 @@ CREATE TABLE IF NOT EXISTS equivocation (
   second    BLOB NOT NULL
 ) STRICT;
 
+CREATE TABLE IF NOT EXISTS draw (
+  agreement TEXT PRIMARY KEY,
+  share     BLOB NOT NULL
+) STRICT;
+
 CREATE TABLE IF NOT EXISTS closing (
   agreement TEXT PRIMARY KEY,
   statement BLOB NOT NULL

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from attestations.errors import EvidenceMissing, StoreFailed
-from lab_server.ports import NewFrames, StoredAgreement, StoredFrame, StoredLeaf, StoredWish
+from lab_server.ports import Equivocation, NewFrames, StoredAgreement, StoredFrame, StoredLeaf, StoredWish
 from lab_server.storage.sqlite.writer import Writer
 
 T = TypeVar("T")
@@ -189,13 +189,29 @@ class SqliteStore:
         )
         return str(rows[0][0]) if rows else None
 
-    async def save_equivocation(self, agreement: str, session: str, seq: int, first: bytes, second: bytes) -> None:
-        """Keep two signed messages that claim one place: evidence against their signer."""
+    async def draw_share(self, agreement: str, fresh: bytes) -> bytes:
+        """Return our share of an agreement's draw: `fresh`, kept before it is returned, unless one is kept already."""
+        await self._writer.write(lambda db: _run(db, "INSERT OR IGNORE INTO draw VALUES (?, ?)", (agreement, fresh)))
+        ((share,),) = await self._read("SELECT share FROM draw WHERE agreement = ?", (agreement,))
+        return bytes(share)
+
+    async def save_equivocation(self, agreement: str, equivocation: Equivocation) -> None:
+        """Keep two signed messages that claim one place; one pair a place, so that nobody fills the disk with them."""
         await self._writer.write(
             lambda db: _run(
-                db, "INSERT INTO equivocation VALUES (?, ?, ?, ?, ?)", (agreement, session, seq, first, second)
+                db,
+                "INSERT INTO equivocation SELECT ?1, ?2, ?3, ?4, ?5 WHERE NOT EXISTS"
+                " (SELECT 1 FROM equivocation WHERE agreement = ?1 AND session = ?2 AND seq = ?3)",
+                (agreement, *equivocation),
             )
         )
+
+    async def equivocations(self, agreement: str) -> list[Equivocation]:
+        """Return every kept pair, in the order they were kept."""
+        rows = await self._read(
+            "SELECT session, seq, first, second FROM equivocation WHERE agreement = ? ORDER BY rowid", (agreement,)
+        )
+        return [Equivocation(*row) for row in rows]
 
     async def save_package(self, agreement: str, name: str, data: AsyncIterator[bytes]) -> None:
         """Keep the ciphertext of one sealed package, replacing an unfinished one; nothing if `data` raises."""

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from safeconduct.v1 import envelope_pb2 as safeconduct_dot_v1_dot_envelope__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'safeconduct/v1/transcript_service.proto\x12\x0esafeconduct.v1\x1a\x1dsafeconduct/v1/envelope.proto\"G\n\x0fRegisterRequest\x12\x34\n\x0cregistration\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\"C\n\x10RegisterResponse\x12/\n\x07receipt\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\")\n\x14GetCheckpointRequest\x12\x11\n\tagreement\x18\x01 \x01(\t\"+\n\x15GetCheckpointResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\t\"]\n\x0fGetProofRequest\x12\x11\n\tagreement\x18\x01 \x01(\t\x12\x12\n\nleaf_index\x18\x02 \x01(\x04\x12\x11\n\ttree_size\x18\x03 \x01(\x04\x12\x10\n\x08old_size\x18\x04 \x01(\x04\":\n\x10GetProofResponse\x12\x11\n\tinclusion\x18\x01 \x03(\x0c\x12\x13\n\x0b\x63onsistency\x18\x02 \x03(\x0c\"5\n\x11ListLeavesRequest\x12\x11\n\tagreement\x18\x01 \x01(\t\x12\r\n\x05start\x18\x02 \x01(\x04\"$\n\x12ListLeavesResponse\x12\x0e\n\x06leaves\x18\x01 \x03(\x0c\"6\n\rCosignRequest\x12\x11\n\tagreement\x18\x01 \x01(\t\x12\x12\n\ncheckpoint\x18\x02 \x01(\t\"\x10\n\x0e\x43osignResponse\"!\n\x0c\x43loseRequest\x12\x11\n\tagreement\x18\x01 \x01(\t\">\n\rCloseResponse\x12-\n\x05\x63lose\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\"D\n\x13\x43onfirmCloseRequest\x12-\n\x05\x63lose\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\"G\n\x14\x43onfirmCloseResponse\x12/\n\x07receipt\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\"E\n\x13\x43ommitGradesRequest\x12.\n\x06grades\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\"G\n\x14\x43ommitGradesResponse\x12/\n\x07receipt\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope2\xab\x05\n\x11TranscriptService\x12M\n\x08Register\x12\x1f.safeconduct.v1.RegisterRequest\x1a .safeconduct.v1.RegisterResponse\x12\\\n\rGetCheckpoint\x12$.safeconduct.v1.GetCheckpointRequest\x1a%.safeconduct.v1.GetCheckpointResponse\x12M\n\x08GetProof\x12\x1f.safeconduct.v1.GetProofRequest\x1a .safeconduct.v1.GetProofResponse\x12U\n\nListLeaves\x12!.safeconduct.v1.ListLeavesRequest\x1a\".safeconduct.v1.ListLeavesResponse0\x01\x12G\n\x06\x43osign\x12\x1d.safeconduct.v1.CosignRequest\x1a\x1e.safeconduct.v1.CosignResponse\x12\x44\n\x05\x43lose\x12\x1c.safeconduct.v1.CloseRequest\x1a\x1d.safeconduct.v1.CloseResponse\x12Y\n\x0c\x43onfirmClose\x12#.safeconduct.v1.ConfirmCloseRequest\x1a$.safeconduct.v1.ConfirmCloseResponse\x12Y\n\x0c\x43ommitGrades\x12#.safeconduct.v1.CommitGradesRequest\x1a$.safeconduct.v1.CommitGradesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'safeconduct/v1/transcript_service.proto\x12\x0esafeconduct.v1\x1a\x1dsafeconduct/v1/envelope.proto\"G\n\x0fRegisterRequest\x12\x34\n\x0cregistration\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\"C\n\x10RegisterResponse\x12/\n\x07receipt\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\";\n\x0b\x44rawRequest\x12,\n\x04\x64raw\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\"?\n\x0c\x44rawResponse\x12/\n\x07receipt\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\")\n\x14GetCheckpointRequest\x12\x11\n\tagreement\x18\x01 \x01(\t\"+\n\x15GetCheckpointResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\t\"]\n\x0fGetProofRequest\x12\x11\n\tagreement\x18\x01 \x01(\t\x12\x12\n\nleaf_index\x18\x02 \x01(\x04\x12\x11\n\ttree_size\x18\x03 \x01(\x04\x12\x10\n\x08old_size\x18\x04 \x01(\x04\":\n\x10GetProofResponse\x12\x11\n\tinclusion\x18\x01 \x03(\x0c\x12\x13\n\x0b\x63onsistency\x18\x02 \x03(\x0c\"5\n\x11ListLeavesRequest\x12\x11\n\tagreement\x18\x01 \x01(\t\x12\r\n\x05start\x18\x02 \x01(\x04\"$\n\x12ListLeavesResponse\x12\x0e\n\x06leaves\x18\x01 \x03(\x0c\"6\n\rCosignRequest\x12\x11\n\tagreement\x18\x01 \x01(\t\x12\x12\n\ncheckpoint\x18\x02 \x01(\t\"\x10\n\x0e\x43osignResponse\"!\n\x0c\x43loseRequest\x12\x11\n\tagreement\x18\x01 \x01(\t\">\n\rCloseResponse\x12-\n\x05\x63lose\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\"D\n\x13\x43onfirmCloseRequest\x12-\n\x05\x63lose\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\"G\n\x14\x43onfirmCloseResponse\x12/\n\x07receipt\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\"E\n\x13\x43ommitGradesRequest\x12.\n\x06grades\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope\"G\n\x14\x43ommitGradesResponse\x12/\n\x07receipt\x18\x01 \x01(\x0b\x32\x1e.safeconduct.v1.SignedEnvelope2\xee\x05\n\x11TranscriptService\x12M\n\x08Register\x12\x1f.safeconduct.v1.RegisterRequest\x1a .safeconduct.v1.RegisterResponse\x12\x41\n\x04\x44raw\x12\x1b.safeconduct.v1.DrawRequest\x1a\x1c.safeconduct.v1.DrawResponse\x12\\\n\rGetCheckpoint\x12$.safeconduct.v1.GetCheckpointRequest\x1a%.safeconduct.v1.GetCheckpointResponse\x12M\n\x08GetProof\x12\x1f.safeconduct.v1.GetProofRequest\x1a .safeconduct.v1.GetProofResponse\x12U\n\nListLeaves\x12!.safeconduct.v1.ListLeavesRequest\x1a\".safeconduct.v1.ListLeavesResponse0\x01\x12G\n\x06\x43osign\x12\x1d.safeconduct.v1.CosignRequest\x1a\x1e.safeconduct.v1.CosignResponse\x12\x44\n\x05\x43lose\x12\x1c.safeconduct.v1.CloseRequest\x1a\x1d.safeconduct.v1.CloseResponse\x12Y\n\x0c\x43onfirmClose\x12#.safeconduct.v1.ConfirmCloseRequest\x1a$.safeconduct.v1.ConfirmCloseResponse\x12Y\n\x0c\x43ommitGrades\x12#.safeconduct.v1.CommitGradesRequest\x1a$.safeconduct.v1.CommitGradesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,34 +36,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REGISTERREQUEST']._serialized_end=161
   _globals['_REGISTERRESPONSE']._serialized_start=163
   _globals['_REGISTERRESPONSE']._serialized_end=230
-  _globals['_GETCHECKPOINTREQUEST']._serialized_start=232
-  _globals['_GETCHECKPOINTREQUEST']._serialized_end=273
-  _globals['_GETCHECKPOINTRESPONSE']._serialized_start=275
-  _globals['_GETCHECKPOINTRESPONSE']._serialized_end=318
-  _globals['_GETPROOFREQUEST']._serialized_start=320
-  _globals['_GETPROOFREQUEST']._serialized_end=413
-  _globals['_GETPROOFRESPONSE']._serialized_start=415
-  _globals['_GETPROOFRESPONSE']._serialized_end=473
-  _globals['_LISTLEAVESREQUEST']._serialized_start=475
-  _globals['_LISTLEAVESREQUEST']._serialized_end=528
-  _globals['_LISTLEAVESRESPONSE']._serialized_start=530
-  _globals['_LISTLEAVESRESPONSE']._serialized_end=566
-  _globals['_COSIGNREQUEST']._serialized_start=568
-  _globals['_COSIGNREQUEST']._serialized_end=622
-  _globals['_COSIGNRESPONSE']._serialized_start=624
-  _globals['_COSIGNRESPONSE']._serialized_end=640
-  _globals['_CLOSEREQUEST']._serialized_start=642
-  _globals['_CLOSEREQUEST']._serialized_end=675
-  _globals['_CLOSERESPONSE']._serialized_start=677
-  _globals['_CLOSERESPONSE']._serialized_end=739
-  _globals['_CONFIRMCLOSEREQUEST']._serialized_start=741
-  _globals['_CONFIRMCLOSEREQUEST']._serialized_end=809
-  _globals['_CONFIRMCLOSERESPONSE']._serialized_start=811
-  _globals['_CONFIRMCLOSERESPONSE']._serialized_end=882
-  _globals['_COMMITGRADESREQUEST']._serialized_start=884
-  _globals['_COMMITGRADESREQUEST']._serialized_end=953
-  _globals['_COMMITGRADESRESPONSE']._serialized_start=955
-  _globals['_COMMITGRADESRESPONSE']._serialized_end=1026
-  _globals['_TRANSCRIPTSERVICE']._serialized_start=1029
-  _globals['_TRANSCRIPTSERVICE']._serialized_end=1712
+  _globals['_DRAWREQUEST']._serialized_start=232
+  _globals['_DRAWREQUEST']._serialized_end=291
+  _globals['_DRAWRESPONSE']._serialized_start=293
+  _globals['_DRAWRESPONSE']._serialized_end=356
+  _globals['_GETCHECKPOINTREQUEST']._serialized_start=358
+  _globals['_GETCHECKPOINTREQUEST']._serialized_end=399
+  _globals['_GETCHECKPOINTRESPONSE']._serialized_start=401
+  _globals['_GETCHECKPOINTRESPONSE']._serialized_end=444
+  _globals['_GETPROOFREQUEST']._serialized_start=446
+  _globals['_GETPROOFREQUEST']._serialized_end=539
+  _globals['_GETPROOFRESPONSE']._serialized_start=541
+  _globals['_GETPROOFRESPONSE']._serialized_end=599
+  _globals['_LISTLEAVESREQUEST']._serialized_start=601
+  _globals['_LISTLEAVESREQUEST']._serialized_end=654
+  _globals['_LISTLEAVESRESPONSE']._serialized_start=656
+  _globals['_LISTLEAVESRESPONSE']._serialized_end=692
+  _globals['_COSIGNREQUEST']._serialized_start=694
+  _globals['_COSIGNREQUEST']._serialized_end=748
+  _globals['_COSIGNRESPONSE']._serialized_start=750
+  _globals['_COSIGNRESPONSE']._serialized_end=766
+  _globals['_CLOSEREQUEST']._serialized_start=768
+  _globals['_CLOSEREQUEST']._serialized_end=801
+  _globals['_CLOSERESPONSE']._serialized_start=803
+  _globals['_CLOSERESPONSE']._serialized_end=865
+  _globals['_CONFIRMCLOSEREQUEST']._serialized_start=867
+  _globals['_CONFIRMCLOSEREQUEST']._serialized_end=935
+  _globals['_CONFIRMCLOSERESPONSE']._serialized_start=937
+  _globals['_CONFIRMCLOSERESPONSE']._serialized_end=1008
+  _globals['_COMMITGRADESREQUEST']._serialized_start=1010
+  _globals['_COMMITGRADESREQUEST']._serialized_end=1079
+  _globals['_COMMITGRADESRESPONSE']._serialized_start=1081
+  _globals['_COMMITGRADESRESPONSE']._serialized_end=1152
+  _globals['_TRANSCRIPTSERVICE']._serialized_start=1155
+  _globals['_TRANSCRIPTSERVICE']._serialized_end=1905
 # @@protoc_insertion_point(module_scope)

@@ -40,6 +40,11 @@ class TranscriptServiceStub:
                 request_serializer=safeconduct_dot_v1_dot_transcript__service__pb2.RegisterRequest.SerializeToString,
                 response_deserializer=safeconduct_dot_v1_dot_transcript__service__pb2.RegisterResponse.FromString,
                 _registered_method=True)
+        self.Draw = channel.unary_unary(
+                '/safeconduct.v1.TranscriptService/Draw',
+                request_serializer=safeconduct_dot_v1_dot_transcript__service__pb2.DrawRequest.SerializeToString,
+                response_deserializer=safeconduct_dot_v1_dot_transcript__service__pb2.DrawResponse.FromString,
+                _registered_method=True)
         self.GetCheckpoint = channel.unary_unary(
                 '/safeconduct.v1.TranscriptService/GetCheckpoint',
                 request_serializer=safeconduct_dot_v1_dot_transcript__service__pb2.GetCheckpointRequest.SerializeToString,
@@ -86,6 +91,17 @@ class TranscriptServiceServicer:
 
         Fails with `REGISTRATION_TOO_LATE` after the first promise, `PRE_REGISTRATION_ALTERED` if another
         document is registered, `ENGAGEMENT_UNKNOWN`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Draw(self, request, context):
+        """Makes the draw that the registration announced: hands over the auditor's share and the beacon. The receipt
+        shows the lab's share. Safe to repeat with the same document.
+
+        Fails with `SELECTION_NOT_REPRODUCIBLE` if it does not follow from the registration or another draw was made,
+        `PHASE_VIOLATION` after the first promise.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -162,6 +178,11 @@ def add_TranscriptServiceServicer_to_server(servicer, server):
                     request_deserializer=safeconduct_dot_v1_dot_transcript__service__pb2.RegisterRequest.FromString,
                     response_serializer=safeconduct_dot_v1_dot_transcript__service__pb2.RegisterResponse.SerializeToString,
             ),
+            'Draw': grpc.unary_unary_rpc_method_handler(
+                    servicer.Draw,
+                    request_deserializer=safeconduct_dot_v1_dot_transcript__service__pb2.DrawRequest.FromString,
+                    response_serializer=safeconduct_dot_v1_dot_transcript__service__pb2.DrawResponse.SerializeToString,
+            ),
             'GetCheckpoint': grpc.unary_unary_rpc_method_handler(
                     servicer.GetCheckpoint,
                     request_deserializer=safeconduct_dot_v1_dot_transcript__service__pb2.GetCheckpointRequest.FromString,
@@ -226,6 +247,33 @@ class TranscriptService:
             '/safeconduct.v1.TranscriptService/Register',
             safeconduct_dot_v1_dot_transcript__service__pb2.RegisterRequest.SerializeToString,
             safeconduct_dot_v1_dot_transcript__service__pb2.RegisterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Draw(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safeconduct.v1.TranscriptService/Draw',
+            safeconduct_dot_v1_dot_transcript__service__pb2.DrawRequest.SerializeToString,
+            safeconduct_dot_v1_dot_transcript__service__pb2.DrawResponse.FromString,
             options,
             channel_credentials,
             insecure,

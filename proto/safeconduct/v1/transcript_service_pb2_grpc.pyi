@@ -39,6 +39,13 @@ class TranscriptServiceStub:
     Fails with `REGISTRATION_TOO_LATE` after the first promise, `PRE_REGISTRATION_ALTERED` if another
     document is registered, `ENGAGEMENT_UNKNOWN`.
     """
+    Draw: _grpc.UnaryUnaryMultiCallable[_transcript_service_pb2.DrawRequest, _transcript_service_pb2.DrawResponse]
+    """Makes the draw that the registration announced: hands over the auditor's share and the beacon. The receipt
+    shows the lab's share. Safe to repeat with the same document.
+
+    Fails with `SELECTION_NOT_REPRODUCIBLE` if it does not follow from the registration or another draw was made,
+    `PHASE_VIOLATION` after the first promise.
+    """
     GetCheckpoint: _grpc.UnaryUnaryMultiCallable[_transcript_service_pb2.GetCheckpointRequest, _transcript_service_pb2.GetCheckpointResponse]
     """Returns the lab's present checkpoint, with every cosignature it holds.
 
@@ -85,6 +92,13 @@ class TranscriptServiceAsyncStub(TranscriptServiceStub):
 
     Fails with `REGISTRATION_TOO_LATE` after the first promise, `PRE_REGISTRATION_ALTERED` if another
     document is registered, `ENGAGEMENT_UNKNOWN`.
+    """
+    Draw: _aio.UnaryUnaryMultiCallable[_transcript_service_pb2.DrawRequest, _transcript_service_pb2.DrawResponse]  # type: ignore[assignment]
+    """Makes the draw that the registration announced: hands over the auditor's share and the beacon. The receipt
+    shows the lab's share. Safe to repeat with the same document.
+
+    Fails with `SELECTION_NOT_REPRODUCIBLE` if it does not follow from the registration or another draw was made,
+    `PHASE_VIOLATION` after the first promise.
     """
     GetCheckpoint: _aio.UnaryUnaryMultiCallable[_transcript_service_pb2.GetCheckpointRequest, _transcript_service_pb2.GetCheckpointResponse]  # type: ignore[assignment]
     """Returns the lab's present checkpoint, with every cosignature it holds.
@@ -135,6 +149,19 @@ class TranscriptServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Fails with `REGISTRATION_TOO_LATE` after the first promise, `PRE_REGISTRATION_ALTERED` if another
         document is registered, `ENGAGEMENT_UNKNOWN`.
+        """
+
+    @_abc_1.abstractmethod
+    def Draw(
+        self,
+        request: _transcript_service_pb2.DrawRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_transcript_service_pb2.DrawResponse, _abc.Awaitable[_transcript_service_pb2.DrawResponse]]:
+        """Makes the draw that the registration announced: hands over the auditor's share and the beacon. The receipt
+        shows the lab's share. Safe to repeat with the same document.
+
+        Fails with `SELECTION_NOT_REPRODUCIBLE` if it does not follow from the registration or another draw was made,
+        `PHASE_VIOLATION` after the first promise.
         """
 
     @_abc_1.abstractmethod

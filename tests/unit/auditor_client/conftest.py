@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -13,12 +13,13 @@ from auditor_client.campaign import Campaign, Plan
 from auditor_client.campaign_state import Item, Progress
 from auditor_client.cosigning import Cosigner
 from auditor_client.desk import Patience
+from auditor_client.drawing import draw_items
 from auditor_client.frozen_suite import FrozenSuite
 from auditor_client.intending import Question
 from auditor_client.journal.sqlite import SqliteJournal
 from auditor_client.mirror import Mirror
 from auditor_client.ports import Lab
-from auditor_client.registering import register
+from auditor_client.registering import Design, register
 from tests.support.audit_world import TestClock, World, design, suite, suite_key
 from tests.support.simulated_lab import SimulatedLab
 
@@ -35,17 +36,40 @@ class Audit:
     journal: SqliteJournal
     mirror: Mirror
     cosigner: Cosigner
+    plan: Design = field(default_factory=design)
     closed: bool = False
     client: Lab | None = None
 
     @classmethod
-    async def at(cls, folder: Path, world: World, clock: TestClock, lab: SimulatedLab, tasks: FrozenSuite) -> Audit:
+    async def at(
+        cls,
+        folder: Path,
+        world: World,
+        clock: TestClock,
+        lab: SimulatedLab,
+        tasks: FrozenSuite,
+        plan: Design | None = None,
+    ) -> Audit:
+        plan = plan or design()
         journal = await SqliteJournal(folder / "journal.sqlite").__aenter__()
         engagement = world.engagement()
         mirror = Mirror(folder / "log.jsonl")
         cosigner = Cosigner(engagement, lab=lab, journal=journal, mirror=mirror, clock=clock)
-        await register(tasks, design(), key=suite_key(), engagement=engagement, lab=lab, journal=journal, clock=clock)
-        return cls(folder, world, clock, lab, tasks, journal, mirror, cosigner)
+        await register(tasks, plan, key=suite_key(), engagement=engagement, lab=lab, journal=journal, clock=clock)
+        return cls(folder, world, clock, lab, tasks, journal, mirror, cosigner, plan)
+
+    async def draw(self) -> None:
+        await draw_items(
+            self.suite,
+            self.plan,
+            key=suite_key(),
+            engagement=self.world.engagement(),
+            lab=self.lab,
+            journal=self.journal,
+            mirror=self.mirror,
+            cosigner=self.cosigner,
+            clock=self.clock,
+        )
 
     async def run(self, *, lanes: int = 2, on_text: list[str] | None = None) -> Progress:
         def question(item: Item) -> Question:
@@ -69,7 +93,7 @@ class Audit:
     async def crashed(self) -> Audit:
         """Open everything again from the disk alone."""
         await self.close()
-        return await Audit.at(self.folder, self.world, self.clock, self.lab, self.suite)
+        return await Audit.at(self.folder, self.world, self.clock, self.lab, self.suite, self.plan)
 
     async def close(self) -> None:
         if self.closed:

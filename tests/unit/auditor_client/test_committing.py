@@ -20,7 +20,7 @@ DRAFTS = [Draft(task.fields, task.question) for task in suite().tasks[:7]]
 def test_decoys_fill_the_suite_up_to_a_public_size() -> None:
     frozen = freeze(DRAFTS, suite_id="suite-test")
 
-    assert (padded_size(7), 6, 7) == (len(frozen.tasks), scored(frozen), sum(task.runs for task in frozen.tasks))
+    assert (padded_size(7), 6, 7) == (len(frozen.tasks), len(scored(frozen)), sum(task.runs for task in frozen.tasks))
     assert {tuple(sorted(task.fields)) for task in frozen.tasks} == {tuple(sorted(DRAFTS[0].fields))}
 
 

@@ -24,7 +24,7 @@ from attestations.escrow.holding import LoggedManifest
 from attestations.escrow.liveness import verified
 from attestations.escrow.share_file import open_manifests, parse_share_file
 from attestations.keys import KeyUse
-from attestations.verify.parties import open_signed_agreement
+from attestations.verify.parties import read_agreement
 from auditor_client import escrowing
 from auditor_client.engagement import AuditorKeys, Engagement
 from auditor_client.home import Home
@@ -120,7 +120,7 @@ async def test_each_holder_gets_a_file_it_can_check_with_its_own_key_alone(desk:
     assert len(files) == len(HOLDERS)
     for path, name in zip(files, HOLDERS, strict=True):
         file = parse_share_file(path.read_bytes())
-        parties = open_signed_agreement(file.agreement, trust())
+        parties = read_agreement(file.agreement, trust())
         manifests = open_manifests(file.manifests, parties, holder=file.holder)
         receipt = verified(
             manifests, receive_key(name), holder=name, agreement=parties.digest, at="2026-11-04T09:00:00Z"

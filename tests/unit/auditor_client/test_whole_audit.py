@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from attestations.documents.agreement import PartyRole
 from attestations.documents.engagement import Stage
-from attestations.errors import CloseStatementMismatch, DisclosureForbidden, ExitCode, PhaseViolation
+from attestations.errors import (
+    CloseStatementMismatch,
+    DisclosureForbidden,
+    ExitCode,
+    PhaseViolation,
+    SelectionNotReproducible,
+)
 from attestations.trust import Trust, TrustedParty
 from attestations.verify.engine import Request, verify_path
 from attestations.verify.report import Report
 from auditor_client.closing import close_run
 from auditor_client.grading_run import commit_grades, grade_all
+from auditor_client.registering import Design
 from auditor_client.releasing import STAGES, Releaser, Wanted
 from auditor_client.sealing_packages import deliver, seal
 from auditor_client.staging import Staging
-from tests.support.audit_world import design, suite_key
+from tests.support.audit_world import TestClock, World, design, suite, suite_key
+from tests.support.simulated_lab import SimulatedLab
 from tests.unit.auditor_client.conftest import Audit
 
 
@@ -37,7 +46,7 @@ async def _seal(audit: Audit) -> None:
     await commit_grades(graded, engagement=engagement, lab=audit.lab, journal=journal, clock=audit.clock)
     manifest = await seal(
         audit.suite,
-        design().plan,
+        audit.plan.plan,
         graded,
         arms=("as_shipped",),
         key=suite_key(),
@@ -65,7 +74,7 @@ def _staging(audit: Audit) -> Staging:
             clock=audit.clock,
         ),
         suite=audit.suite,
-        plan=design().plan,
+        plan=audit.plan.plan,
         registration=PreRegistration.parse(parse_envelope(kept).payload),
         key=suite_key(),
         log=audit.folder / "log.jsonl",
@@ -93,6 +102,61 @@ async def test_every_stage_verifies(audit: Audit, tmp_path: Path) -> None:
         report = _verified(audit, out)
         failed = [(check.step, check.detail) for check in report.checks if check.status.name == "FAIL"]
         assert (failed, report.exit_code) == ([], ExitCode.OK)
+
+
+@pytest.fixture
+async def drawing(tmp_path: Path) -> AsyncIterator[Audit]:
+    """An audit in which three of six scored items are to be drawn."""
+    world, clock = World(), TestClock()
+    plan = design()
+    drawn = Design(plan.plan.model_copy(update={"scored_tasks": 3}), max_attempts=3, draw=3)
+    opened = await Audit.at(tmp_path, world, clock, SimulatedLab(world, clock), suite(), drawn)
+    yield opened
+    await opened.close()
+
+
+async def test_every_stage_of_an_audit_of_drawn_items_verifies(drawing: Audit, tmp_path: Path) -> None:
+    """T040, T041, the honest side: exactly the drawn items are asked, the others count as nothing."""
+    assert drawing.journal.items() == []
+    await drawing.draw()
+    await drawing.run()
+    assert len(drawing.lab.calls) == 4  # three drawn items and the control
+    await _close(drawing)
+    await _seal(drawing)
+
+    details = ""
+    for stage in STAGES:
+        out = tmp_path / f"drawn-{stage}.zip"
+        await _staging(drawing).release(stage, "REGULATOR", out)
+        report = _verified(drawing, out)
+        failed = [(check.step, check.detail) for check in report.checks if check.status.name == "FAIL"]
+        assert (failed, report.exit_code) == ([], ExitCode.OK)
+        details = " ".join(check.detail for check in report.checks)
+    assert "the 3 of 6 scored ones were drawn" in details
+
+
+async def test_a_draw_survives_crashes_at_every_step(drawing: Audit) -> None:
+    await drawing.draw()
+    items = drawing.journal.items()
+    size = drawing.lab.tree.size
+    again = await drawing.crashed()
+    await again.draw()
+    assert (items, size) == (again.journal.items(), again.lab.tree.size)
+    again.journal._writer.execute("DELETE FROM facts WHERE name = 'drawn'")  # the answer was lost
+    again.journal._writer.execute("DELETE FROM items")
+    await again.draw()
+    assert (items, size) == (again.journal.items(), again.lab.tree.size)
+    await again.close()
+
+
+async def test_a_share_the_lab_had_not_committed_to_draws_nothing(drawing: Audit) -> None:
+    """T040, from the lab's side."""
+    drawing.lab.misbehave("another_share")
+    with pytest.raises(SelectionNotReproducible):
+        await drawing.draw()
+    assert drawing.journal.items() == []
+    with pytest.raises(PhaseViolation):
+        await grade_all(drawing.suite, suite_key(), journal=drawing.journal)
 
 
 async def test_closing_again_after_a_crash_changes_nothing(audit: Audit) -> None:

@@ -68,6 +68,24 @@ async def outcome(runs: SealedRuns, asked: Job) -> tuple[list[StoredFrame], JobO
     return [item for item in items if isinstance(item, StoredFrame)], last
 
 
+@pytest.mark.parametrize(
+    ("response_key", "salt"),
+    [(RESPONSE_KEY, os.urandom(32)), (os.urandom(32), SALT), (SALT, RESPONSE_KEY), (b"short", os.urandom(32))],
+)
+async def test_a_salt_or_response_key_that_is_weak_is_not_answered_under(response_key: bytes, salt: bytes) -> None:
+    """T036: a second answer under one key would use its nonces twice."""
+    runs = runs_with(ScriptedBackend(("a short answer",)))
+    assert (await outcome(runs, job(runs)))[1].status == "COMPLETED"
+    request = ChatRequest(messages=(Message(role="user", content=CANARY),))
+    plain = SealedRequest(request=request, response_key=encode(response_key), salt=encode(salt)).to_bytes()
+    info = request_info(agreement=AGREEMENT, session="lane", seq=1, variant="rehearsed", evidence=EVIDENCE)
+    sealed = seal_request(runs.enrol(AGREEMENT).hpke.public, info, plain)
+    commit = request_commitment(request, salt)
+
+    frames, ended = await outcome(runs, job(runs, seq=1, sealed=sealed, plaintext_commit=commit))
+    assert (frames, ended.status, ended.code) == ([], "ERROR", "WEAK_SALT")
+
+
 async def test_an_answer_opens_under_the_key_that_came_sealed_and_is_signed() -> None:
     runs = runs_with(ScriptedBackend(("a short answer",)))
     frames, ended = await outcome(runs, job(runs))

@@ -26,7 +26,7 @@ from attestations.keys import KeyUse, Signer
 from attestations.log_entries import parse_entry
 from attestations.sealing import seal_to
 from attestations.verify.engine import Request
-from attestations.verify.parties import open_signed_agreement
+from attestations.verify.parties import read_agreement
 from tests.support import world_escrow
 from tests.support.escrow_story import ALL, LATER, combined, file, level, made, silent, verified
 from tests.support.fixed_keys import suite_key
@@ -229,11 +229,11 @@ def test_a_file_of_shares_of_another_agreement_is_refused() -> None:
     other = made(("escrow",), agreement=world_escrow.agreement(engagement="audit-2"))
     leaves = [parse_entry(line) for line in other.log.prefix(other.log.size).splitlines()]
     manifests = [leaf.documents[0] for leaf in leaves if leaf.kind == "escrow"]
-    parties = open_signed_agreement(silent().envelope, ALL)
-    assert open_manifests(manifests, open_signed_agreement(other.envelope, ALL), holder="t1")
+    parties = read_agreement(silent().envelope, ALL)
+    assert open_manifests(manifests, read_agreement(other.envelope, ALL), holder="t1")
     with pytest.raises(AttributionFailed):
         open_manifests(manifests, parties, holder="t1")
     with pytest.raises(MalformedEnvelope):
-        open_manifests([*manifests, manifests[0]], open_signed_agreement(other.envelope, ALL), holder="t1")
+        open_manifests([*manifests, manifests[0]], read_agreement(other.envelope, ALL), holder="t1")
     with pytest.raises(MalformedEnvelope):
-        open_manifests(manifests, open_signed_agreement(other.envelope, ALL), holder="nobody")
+        open_manifests(manifests, read_agreement(other.envelope, ALL), holder="nobody")

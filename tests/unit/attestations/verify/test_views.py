@@ -136,6 +136,7 @@ def test_what_is_wrong_with_a_view_has_its_error(edit: Lines, error: type[Safeco
 
 
 def test_one_salt_for_two_fields_is_weak() -> None:
+    """T036."""
     world = viewed()
 
     def edit(lines: list[Any]) -> list[Any]:

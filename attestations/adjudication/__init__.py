@@ -1,0 +1,1 @@
+"""Who, if anyone, broke the protocol: decided offline from signed bytes alone (`docs/spec/adjudication.md`)."""
