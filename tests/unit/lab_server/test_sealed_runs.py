@@ -71,6 +71,7 @@ async def outcome(runs: SealedRuns, asked: Job) -> tuple[list[StoredFrame], JobO
 @pytest.mark.parametrize(
     ("response_key", "salt"),
     [(RESPONSE_KEY, os.urandom(32)), (os.urandom(32), SALT), (SALT, RESPONSE_KEY), (b"short", os.urandom(32))],
+    ids=["a used key", "a used salt", "both used", "a short key"],
 )
 async def test_a_salt_or_response_key_that_is_weak_is_not_answered_under(response_key: bytes, salt: bytes) -> None:
     """T036: a second answer under one key would use its nonces twice."""
