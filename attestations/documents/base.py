@@ -65,6 +65,17 @@ Base64 = Annotated[str, AfterValidator(_base64)]
 """Bytes in standard base64 with padding, in its one form."""
 
 
+class Hidden:
+    """First among the bases of what holds hidden content: shown anywhere, it says its kind and nothing else."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+    __str__ = __repr__
+
+
 class Part(BaseModel):
     """A value inside a document."""
 

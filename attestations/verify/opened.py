@@ -39,7 +39,7 @@ class Aggregate:
     validity: Validity
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Content:
     """What is open. Transcripts are read later, one by one (`attestations.verify.transcripts`)."""
 
