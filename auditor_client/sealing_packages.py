@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from attestations.documents.engagement import AnalysisPlan, DeliveryReceipt, Pac
 from attestations.documents.exchange import Record
 from attestations.envelope import Envelope, parse_envelope
 from attestations.errors import FileUnusable, PackageManifestMismatch, PhaseViolation
+from attestations.files import because
 from attestations.frames import response_salt
 from attestations.packages import seal_package
 from attestations.predicate import Result, Validity
@@ -115,8 +117,10 @@ def _seal_one(content_class: ContentClass, chunks: Sequence[bytes], key: SuiteKe
                 digest.update(block)
                 size += len(block)
                 out.write(block)
+            out.flush()
+            os.fsync(out.fileno())  # the manifest that is signed next describes these bytes for ever
     except OSError as error:
-        raise FileUnusable(f"a package cannot be written: {error.strerror}", file=content_class) from None
+        raise FileUnusable(f"a package cannot be written: {because(error)}", file=content_class) from None
     return Package(
         content_class=content_class,
         chunks=len(chunks),
