@@ -6,16 +6,18 @@ needs their dependencies.
 
 from __future__ import annotations
 
-import errno
+import io
 import json
 import os
+import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 import typer.exceptions
@@ -26,11 +28,13 @@ from attestations.errors import (
     FileUnusable,
     SafeconductError,
 )
+from attestations.files import FULL, is_full, open_file, read_file, shown, write_file
 
 if TYPE_CHECKING:
     from attestations.verify.engine import Publication
 
 GROUP = "safeconduct.commands"
+_INTERRUPTED = "interrupted; run the same command again to continue"
 
 app = typer.Typer(
     name="safeconduct",
@@ -69,7 +73,7 @@ def verify(
     """Check an evidence file offline, from the file and your trust file alone."""
     from attestations.escrow.released import parse_escrow_release  # noqa: PLC0415
     from attestations.printing import print_report  # noqa: PLC0415 - other commands start faster without it
-    from attestations.trust import parse_trust  # noqa: PLC0415
+    from attestations.trust import MAX_TRUST_BYTES, parse_trust  # noqa: PLC0415
     from attestations.verify.assured import is_requirement  # noqa: PLC0415
     from attestations.verify.engine import Request, verify_path  # noqa: PLC0415
 
@@ -81,15 +85,16 @@ def verify(
         stage=_stage(stage),
         require=tuple(require or ()),
         publication=_publication(keyless, trust_config, identity, issuer),
-        escrow=tuple(parse_escrow_release(_read(path)) for path in escrow or ()),
+        escrow=tuple(parse_escrow_release(read_file(path)) for path in escrow or ()),
     )
-    trusted = parse_trust(_read(trust))
-    with _open(file) as stream:
+    trusted = parse_trust(read_file(trust, MAX_TRUST_BYTES))
+    with open_file(file) as stream:
         report = verify_path(stream, trusted, request)
-    if as_json:
-        typer.echo(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
-    else:
-        print_report(report, file.name)
+    with suppress(BrokenPipeError):  # who stops reading still gets the exit code
+        if as_json:
+            typer.echo(json.dumps(report.to_json(), indent=2))
+        else:
+            print_report(report, shown(file.name))
     raise typer.Exit(int(report.exit_code))
 
 
@@ -112,17 +117,17 @@ def trust(
     out: Annotated[Path, typer.Option("--out", "-o", help="Where to write the trust file.")] = Path("trust.json"),
 ) -> None:
     """Write a trust file from the identity files of the parties you trust."""
-    from attestations.identity import parse_identity  # noqa: PLC0415
+    from attestations.identity import MAX_IDENTITY_BYTES, parse_identity  # noqa: PLC0415
     from attestations.trust import Trust, TrustedParty  # noqa: PLC0415
 
     parties = []
     for path in identities:
-        identity = parse_identity(_read(path))
+        identity = parse_identity(read_file(path, MAX_IDENTITY_BYTES))
         parties.append(TrustedParty(role=identity.role, id=identity.id, keys=identity.keys))
     text = json.dumps(Trust(parties=tuple(parties)).json_value(), indent=2) + "\n"
-    _write(out, [text.encode()])
+    write_file(out, [text.encode()])
     names = ", ".join(f"{party.role} {party.id}" for party in parties)
-    typer.echo(f"{out}: trusts {names}. Compare their key fingerprints with the parties over another channel.")
+    typer.echo(f"{shown(out)}: trusts {names}. Compare their key fingerprints with the parties over another channel.")
 
 
 @app.command("open")
@@ -134,18 +139,23 @@ def open_(
 ) -> None:
     """Write what a verified evidence file opens (plan, tasks, grades, transcripts) as readable JSON lines."""
     from attestations.escrow.released import parse_escrow_release  # noqa: PLC0415
-    from attestations.trust import parse_trust  # noqa: PLC0415
+    from attestations.trust import MAX_TRUST_BYTES, parse_trust  # noqa: PLC0415
     from attestations.verify.export import export_opened  # noqa: PLC0415
 
     if into.exists():
-        raise FileUnusable(f"{into} already exists; give a new folder", path=str(into))
-    trusted = parse_trust(_read(trust))
-    with _open(file) as stream:
-        written = export_opened(stream, trusted, [parse_escrow_release(_read(path)) for path in escrow or ()])
+        raise FileUnusable(f"{shown(into)} already exists; give a new folder", path=shown(into))
+    trusted = parse_trust(read_file(trust, MAX_TRUST_BYTES))
+    with open_file(file) as stream:
+        written = export_opened(stream, trusted, [parse_escrow_release(read_file(path)) for path in escrow or ()])
         into.mkdir(parents=True)
-        for name, lines in written.items():
-            _write(into / name, lines)
-            typer.echo(f"{into / name}")
+        try:
+            for name, lines in written.items():
+                write_file(into / name, lines)
+        except BaseException:
+            shutil.rmtree(into, ignore_errors=True)  # ours, and half a transcript is not one
+            raise
+    for name in written:
+        typer.echo(shown(into / name))
 
 
 @app.command()
@@ -156,19 +166,21 @@ def provenance(
     out: Annotated[Path | None, typer.Option(help="Write the openings that prove it to others.")] = None,
 ) -> None:
     """Say whether, and where, a leaked text was committed to before the run."""
-    from attestations.trust import parse_trust  # noqa: PLC0415
+    from attestations.trust import MAX_TRUST_BYTES, parse_trust  # noqa: PLC0415
     from attestations.verify.provenance import find  # noqa: PLC0415
 
-    trusted, text = parse_trust(_read(trust)), _read(leak)
-    with _open(file) as stream:
+    trusted, text = parse_trust(read_file(trust, MAX_TRUST_BYTES)), read_file(leak)
+    with open_file(file) as stream:
         found = find(stream, trusted, text)
     for item in found:
         where = f"{'transcript' if item.opening.cls == 'C7' else 'task'} {item.opening.i}, field {item.opening.path}"
         typer.echo(f"{'is' if item.whole else 'shares text with'} {where} ({item.opening.cls})")
         typer.echo(f"  commitment {item.commitment}, registered at {item.registered_at}")
     if out is not None:
-        _write(out, (item.opening.to_line() + b"\n" for item in found))
-        typer.echo(f"{out}: with these anybody can compute the commitments again; they show the fields themselves")
+        write_file(out, (item.opening.to_line() + b"\n" for item in found))
+        typer.echo(
+            f"{shown(out)}: with these anybody can compute the commitments again; they show the fields themselves"
+        )
 
 
 @app.command()
@@ -181,9 +193,9 @@ def adjudicate(
     """Say who, if anyone, is shown to have broken the protocol, offline and from signed bytes alone."""
     from attestations.adjudication.case import parse_case  # noqa: PLC0415
     from attestations.adjudication.judging import adjudicate as judge  # noqa: PLC0415
-    from attestations.trust import parse_trust  # noqa: PLC0415
+    from attestations.trust import MAX_TRUST_BYTES, parse_trust  # noqa: PLC0415
 
-    verdict = judge(parse_case(_read(case)), parse_trust(_read(trust)), _time(at))
+    verdict = judge(parse_case(read_file(case)), parse_trust(read_file(trust, MAX_TRUST_BYTES)), _time(at))
     if as_json:
         typer.echo(json.dumps(verdict.to_json(), indent=2, ensure_ascii=False))
     else:
@@ -201,7 +213,19 @@ def version_() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; every failure is one sentence and a documented exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    sys.exit(_run(given))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # None where it was closed
+            stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a sign still gets the sentence
+    code = _run(given)
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:  # Python would try again at its end, and fail loudly
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        code = code or _say(_os_error(error), ExitCode.SETUP)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
 
 
 def _run(given: list[str]) -> int:
@@ -222,11 +246,10 @@ def _run(given: list[str]) -> int:
             return int(ExitCode.USAGE)
         return _say(f"{message} Add --help for the options.", ExitCode.USAGE)
     except (typer.Abort, KeyboardInterrupt):
-        return _say("interrupted; run the same command again to continue", ExitCode.INTERRUPTED)
+        return _say(_INTERRUPTED, ExitCode.INTERRUPTED)
     except SafeconductError as error:
         return _say(f"{error.message} [{error.reason}]", error.exit_code)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return int(ExitCode.OK)
     except OSError as error:
         return _say(_os_error(error), ExitCode.SETUP)
@@ -237,6 +260,12 @@ def _run(given: list[str]) -> int:
         return _say(
             f"internal error ({type(error).__name__}); set SAFECONDUCT_TRACEBACK=1 to see where", ExitCode.INTERNAL
         )
+    return _ended(result)
+
+
+def _ended(result: object) -> int:
+    if result == ExitCode.INTERRUPTED:  # Typer makes an exit code of a Ctrl-C, and says nothing
+        return _say(_INTERRUPTED, ExitCode.INTERRUPTED)
     return result if isinstance(result, int) else 0
 
 
@@ -284,9 +313,10 @@ def _say(message: str, code: ExitCode) -> int:
 
 
 def _os_error(error: OSError) -> str:
-    if error.errno == errno.ENOSPC:
-        return "the disk is full; nothing that was acknowledged is lost: free some space and run the command again"
-    return f"{error.strerror or type(error).__name__}: {error.filename or 'no file named'}"
+    if is_full(error):
+        return FULL
+    named = f": {shown(error.filename)}" if isinstance(error.filename, str | bytes) else ""
+    return f"{error.strerror or type(error).__name__}{named}"
 
 
 def _publication(
@@ -304,30 +334,9 @@ def _publication(
     )
     from attestations.verify.engine import Publication  # noqa: PLC0415
 
-    instance = Instance(_read(trust_config, MAX_CONFIG_BYTES))
-    data, publisher = _read(bundle, MAX_BUNDLE_BYTES), Publisher(identity, issuer)
+    instance = Instance(read_file(trust_config, MAX_CONFIG_BYTES))
+    data, publisher = read_file(bundle, MAX_BUNDLE_BYTES), Publisher(identity, issuer)
     return Publication(identity, issuer, lambda: instance.verify(data, publisher))
-
-
-def _read(path: Path, limit: int | None = None) -> bytes:
-    """Return a file's bytes; of one that passes the limit, enough for its reader to see that."""
-    with _open(path) as stream:
-        return stream.read(-1 if limit is None else limit + 1)
-
-
-def _open(path: Path) -> BinaryIO:
-    try:
-        return path.open("rb")
-    except OSError as error:
-        raise FileUnusable(f"{path} cannot be read: {error.strerror}", path=str(path)) from None
-
-
-def _write(path: Path, parts: Iterable[bytes]) -> None:
-    try:
-        with path.open("wb") as out:
-            out.writelines(parts)
-    except OSError as error:
-        raise FileUnusable(f"{path} cannot be written: {error.strerror}", path=str(path)) from None
 
 
 def _time(text: str | None) -> datetime | None:

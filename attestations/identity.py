@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509 import load_pem_x509_certificate
+from pydantic import Field, TypeAdapter, ValidationError
 
 from attestations.documents.agreement import Group, Party, PartyKey, PartyRole
 from attestations.documents.base import Name, Part, decode
@@ -32,6 +35,36 @@ class Identity(Part):
     def to_bytes(self) -> bytes:
         """Return the file's text."""
         return json.dumps(self.json_value(), indent=2).encode() + b"\n"
+
+
+def check_name(party: str) -> None:
+    """Refuse a name that no document could hold.
+
+    Raises:
+        ConfigurationInvalid: it has other signs than names may have, or too many.
+    """
+    try:
+        TypeAdapter(Name).validate_python(party)
+    except ValidationError:
+        raise ConfigurationInvalid("a name is letters, digits and . _ : / @ + -, at most 128", field="name") from None
+
+
+def check_tls_key(identity: Identity, private: bytes, *, file: str) -> None:
+    """Refuse a TLS key that is not the one of the identity's certificate: the other side would only see a broken call.
+
+    Raises:
+        ConfigurationInvalid: it is not a private key, the certificate is none, or they do not belong together.
+    """
+    try:
+        key = load_pem_private_key(private, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise ConfigurationInvalid(f"{file} is not a private key", field="tls") from None
+    try:
+        certificate = load_pem_x509_certificate((identity.tls or "").encode())
+    except ValueError:
+        raise ConfigurationInvalid("the identity file holds no TLS certificate", field="tls") from None
+    if key.public_key() != certificate.public_key():
+        raise ConfigurationInvalid(f"{file} is not the key of the certificate in identity.json", field="tls")
 
 
 def parse_identity(data: bytes) -> Identity:

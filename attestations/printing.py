@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Sequence
 from decimal import Decimal
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from attestations.errors import ExitCode
@@ -27,6 +28,21 @@ _MARKS = {
     Status.NOT_AT_THIS_STAGE: ("…", "yellow"),
     Status.MISSING: ("?", "bold yellow"),
 }
+_PLAIN = {
+    Status.PASS: "+",
+    Status.FAIL: "X",
+    Status.NOT_APPLICABLE: "-",
+    Status.NOT_AT_THIS_STAGE: "~",
+    Status.MISSING: "?",
+}
+_COUNTED = {
+    Status.PASS: "hold",
+    Status.FAIL: "do not hold",
+    Status.NOT_AT_THIS_STAGE: "cannot be known at this stage",
+    Status.MISSING: "lack what would decide them",
+    Status.NOT_APPLICABLE: "do not apply",
+}
+_INDENT, _NARROWEST = 42, 20
 _MEANINGS = {
     ExitCode.OK: "every check that can be made at this stage holds",
     ExitCode.MALFORMED: "the file is damaged or not in its one form",
@@ -53,15 +69,25 @@ _MEANINGS = {
 _BESIDE = "the evidence holds, the identity-based signature beside it does not"
 
 
+class _Terminal(Console):
+    """A console whose reader may leave: what the report says is still the exit code."""
+
+    def on_broken_pipe(self) -> None:
+        """Leave it to the command; Rich would end the program with a code of its own."""
+        raise BrokenPipeError
+
+
 def print_report(report: Report, name: str) -> None:
     """Print a report to the terminal."""
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(f"[bold]{name}[/bold]  stage {report.stage or 'unknown'}, for {report.recipient or 'unknown'}")
+    console = _Terminal(highlight=False, soft_wrap=True)
+    about = f"  stage {report.stage or 'unknown'}, for {report.recipient or 'unknown'}"
+    console.print(Text.assemble((name, "bold"), about))
     for title, steps in SECTIONS:
         checks = [check for step in steps for check in report.checks if check.step == step]
         if checks:
             console.print(f"\n[bold]{title}[/bold]")
-            console.print(_table(checks))
+            _print_checks(console, checks)
+    _print_counts(console, report.checks)
     _print_claims(console, report)
     if report.limitations:
         console.print("\n[bold]Not proven[/bold]")
@@ -80,23 +106,37 @@ def _only_beside(report: Report) -> bool:
     return failing == {Step.PUBLICATION}
 
 
-def _table(checks: list[Check]) -> Table:
-    table = Table.grid(padding=(0, 1))
-    table.add_column(width=3, justify="right")
-    table.add_column(width=37, no_wrap=True)
-    table.add_column(overflow="fold")
+def _print_checks(console: Console, checks: list[Check]) -> None:
     last = None
     for check in checks:
-        mark, style = _MARKS[check.status]
         name = "" if check.step == last else f"{check.step:>2} {STEP_NAMES.get(check.step, check.name)}"
         last = check.step
         detail = check.detail if check.reason is None else f"{check.detail} [{check.reason}]"
-        table.add_row(
-            Text(mark, style=style),
-            Text(name),
-            Text(detail, style="" if check.status is Status.PASS else style),
-        )
-    return table
+        mark, style = _mark(console, check.status)
+        first, *rest = textwrap.wrap(detail, max(_NARROWEST, console.width - _INDENT)) or [""]
+        line = Text.assemble((f"{mark:>3}", style), f" {name:<37} ")
+        line.append(first, style="" if check.status is Status.PASS else style)
+        console.print(line)
+        for more in rest:
+            console.print(Text(" " * _INDENT + more, style="" if check.status is Status.PASS else style))
+
+
+def _print_counts(console: Console, checks: Sequence[Check]) -> None:
+    """Say how many of each there are; it explains the marks as well."""
+    console.print("\n[bold]In all[/bold]")
+    for status, meaning in _COUNTED.items():
+        mark, style = _mark(console, status)
+        count = sum(check.status is status for check in checks)
+        console.print(Text.assemble((f"{mark:>3}", style), f" {count:>2} {meaning}"))
+
+
+def _mark(console: Console, status: Status) -> tuple[str, str]:
+    mark, style = _MARKS[status]
+    try:
+        mark.encode(console.encoding)
+    except (UnicodeEncodeError, LookupError):
+        return _PLAIN[status], style
+    return mark, style
 
 
 def _print_claims(console: Console, report: Report) -> None:

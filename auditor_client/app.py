@@ -170,24 +170,33 @@ class Auditor:
 
 
 @asynccontextmanager
-async def auditor(path: Path) -> AsyncIterator[Auditor]:
+async def auditor(path: Path, *, alone: bool = True) -> AsyncIterator[Auditor]:
     """Open an auditor's folder and a connection to its lab.
+
+    Args:
+        path: the folder.
+        alone: whether it is held against other commands; only what merely looks can do without.
 
     Raises:
         FileUnusable, ConfigurationInvalid: something in the folder is missing or makes no sense.
+        StoreFailed: another command works in it.
     """
     home = Home(path)
     settings = load_settings(home.settings)
     identity = home.read_identity()
     lab_identity = parse_identity(home.read(home.path / settings.lab.identity))
+    if lab_identity.role != "lab":
+        raise ConfigurationInvalid(f"{settings.lab.identity} is not the identity of a lab", field="lab.identity")
     if lab_identity.tls is None or identity.tls is None:
         raise ConfigurationInvalid("an identity file lacks its TLS certificate", field="tls")
     credentials = Credentials(
-        private_key=home.read(home.key_file("tls")),
+        private_key=home.read_tls(),
         certificate=identity.tls.encode(),
         lab_certificate=lab_identity.tls.encode(),
     )
     async with AsyncExitStack() as stack:
+        if alone:
+            stack.enter_context(home.alone())
         log, file = open_log(home.log)
         stack.callback(file.close)
         journal = await stack.enter_async_context(SqliteJournal(home.journal))

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from attestations.errors import SafeconductError, SetupError
+from auditor_client.access import check_open, is_open
 from auditor_client.answering import OnText
 from auditor_client.campaign_state import Ending, Item, Progress
 from auditor_client.cosigning import Cosigner
@@ -21,7 +22,7 @@ from auditor_client.ports import Clock, Journal, Lab
 OnProgress = Callable[[Progress], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """What a campaign asks, and how often it may try."""
 
@@ -30,7 +31,7 @@ class Plan:
     max_attempts: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Campaign:
     """One run of the schedule against one lab; `run` may be called again after any interruption."""
 
@@ -55,6 +56,7 @@ class Campaign:
             on_text: hears answers as they are generated; hidden content, for a person's own screen only.
 
         Raises:
+            ScopeExceeded: the agreed dates of access do not let anything begin.
             SafeconductError: what stopped the campaign; the journal holds everything that happened.
         """
         journal = self.journal
@@ -65,7 +67,9 @@ class Campaign:
             for item in journal.items()
             if item.state == "WAITING" and (item.task, item.arm, item.epoch) not in begun
         )
-        state = _Counter(journal.progress(), on_progress)
+        state, access = _Counter(journal.progress(), on_progress), self.engagement.agreement.access
+        if not open_now and queue:
+            check_open(access, self.clock.now(), left=len(queue))
         desk = Desk(
             engagement=self.engagement,
             lab=self.lab,
@@ -78,16 +82,18 @@ class Campaign:
             max_attempts=self.plan.max_attempts,
             tls=self.tls,
             patience=self.patience,
-            next_item=lambda: queue.popleft() if queue else None,
+            next_item=lambda: queue.popleft() if queue and is_open(access, self.clock.now()) else None,
             return_item=queue.append,
             on_ended=state.ended,
             on_text=on_text,
         )
         if queue or open_now:
             await self._carry(desk, lanes, len(queue), [pending.session for pending in open_now])
-            while queue:  # an attempt that failed last of all is tried again
+            while queue and is_open(access, self.clock.now()):  # an attempt that failed last of all is tried again
                 await self._carry(desk, 1, len(queue), [])
         await self.cosigner.cosign()
+        if queue:
+            check_open(access, self.clock.now(), left=len(queue))
         return journal.progress()
 
     async def _carry(self, desk: Desk, lanes: int, waiting: int, busy: Sequence[str]) -> None:

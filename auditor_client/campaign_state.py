@@ -32,7 +32,7 @@ class Session:
     next_seq: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Pending:
     """An Intent that is durable here, with all that is needed to carry it through after a crash."""
 
@@ -48,7 +48,7 @@ class Pending:
     request_salt: bytes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Ending:
     """How an exchange ended: its terminal document, and the answer where there is one."""
 
@@ -63,7 +63,7 @@ class Ending:
     item: Item
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Exchange:
     """One finished exchange as the journal holds it."""
 
@@ -87,6 +87,9 @@ class Held(NamedTuple):
     intent: bytes
     promise: bytes | None
     document: bytes | None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
 
 
 class Progress(NamedTuple):

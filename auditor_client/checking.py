@@ -45,7 +45,7 @@ class CheckedPromise:
         return int(self.promise.log_index)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CheckedRecord:
     """A Record that holds, and the answer it commits to where there is one."""
 

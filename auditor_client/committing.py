@@ -19,7 +19,7 @@ from auditor_client.home import Home, write_private
 DECOY = "decoy"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Draft:
     """One authored task: its fields as {path: (class, value)} and its question unless it is never sent."""
 

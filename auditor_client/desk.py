@@ -23,7 +23,7 @@ class Patience:
     give_up: float = 900.0  # without any progress at all
 
 
-@dataclass
+@dataclass(repr=False)
 class Desk:
     """What all lanes of one campaign share."""
 

@@ -15,6 +15,7 @@ from attestations.container import MEMBER_NAMES, Source, write_container
 from attestations.documents.base import format_time
 from attestations.documents.engagement import EvidenceIndex, EvidenceMember, Stage, Tlp
 from attestations.errors import FileUnusable
+from attestations.files import because
 from auditor_client.attesting import Attested
 from auditor_client.engagement import Engagement, signed
 
@@ -72,13 +73,16 @@ def write_evidence(
         whole = Members({**members.sources, INDEX: envelope.to_bytes()})
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(path.name + ".partial")
-        with partial.open("wb") as out:
-            write_container(out, whole.ordered())
-            out.flush()
-            os.fsync(out.fileno())
-        partial.replace(path)
+        try:
+            with partial.open("wb") as out:
+                write_container(out, whole.ordered())
+                out.flush()
+                os.fsync(out.fileno())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)  # on a full disk it would take the room that is missing
     except OSError as error:
-        raise FileUnusable(f"the evidence file cannot be written: {error.strerror}", file=path.name) from None
+        raise FileUnusable(f"the evidence file cannot be written: {because(error)}", file=path.name) from None
 
 
 def _measured(source: Source) -> EvidenceMember:

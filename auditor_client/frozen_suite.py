@@ -15,7 +15,7 @@ from pydantic import Field
 
 from attestations.canonical import canonical_bytes, parse_canonical
 from attestations.commitments import SuiteKey, TaskLeaf, commit_task, suite_root
-from attestations.documents.base import Part, validated
+from attestations.documents.base import Hidden, Part, validated
 from attestations.documents.dialogue import ModelRequest, Sampling
 from attestations.errors import FileUnusable
 from attestations.results import Role
@@ -31,14 +31,14 @@ ROLES: dict[str, Role] = {
 }
 
 
-class FrozenQuestion(Part):
+class FrozenQuestion(Hidden, Part):
     """What is asked for a task, and how the answer is drawn."""
 
     request: ModelRequest
     sampling: Sampling
 
 
-class FrozenTask(Part):
+class FrozenTask(Hidden, Part):
     """One task: its fields as {path: (class, value)}, and its question unless it is never sent."""
 
     i: int = Field(ge=0)
@@ -64,7 +64,7 @@ class FrozenTask(Part):
         return {path: as_json(value) for path, (cls, value) in self.fields.items() if cls == content_class}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FrozenSuite:
     """Every task in order, decoys included."""
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,8 +21,9 @@ from cryptography.x509.oid import NameOID
 from attestations.commitments import SuiteKey
 from attestations.documents.agreement import PartyKey
 from attestations.documents.base import encode
-from attestations.errors import FileUnusable
-from attestations.identity import Identity, parse_identity
+from attestations.errors import ConfigurationInvalid, FileUnusable, StoreFailed
+from attestations.files import because, read_file, shown
+from attestations.identity import Identity, check_name, check_tls_key, parse_identity
 from attestations.keys import Ed25519Signer, KeyUse, P256Signer, Signer, signer_from_pem
 from auditor_client.engagement import AuditorKeys
 from auditor_client.settings import TEMPLATE
@@ -100,21 +105,68 @@ class Home:
 
     def read(self, path: Path) -> bytes:
         """Return a file's bytes, or raise `FileUnusable`."""
-        try:
-            return path.read_bytes()
-        except OSError as error:
-            raise FileUnusable(f"{path} cannot be read: {error.strerror}", path=str(path)) from None
+        return read_file(path)
 
     def read_identity(self) -> Identity:
         """Return our own identity."""
         return parse_identity(self.read(self.identity))
 
+    def read_private(self, name: str) -> bytes:
+        """Return a private key that only its owner can read.
+
+        Raises:
+            FileUnusable: it cannot be read, or others can read it too.
+        """
+        path = self.key_file(name)
+        data = self.read(path)
+        if path.stat().st_mode & 0o077:
+            raise FileUnusable(f"{shown(path)} can be read by others: run `chmod 600 {shown(path)}`", path=shown(path))
+        return data
+
+    def read_tls(self) -> bytes:
+        """Return our TLS key.
+
+        Raises:
+            FileUnusable: it cannot be read, or others can read it too.
+            ConfigurationInvalid: it is not the key of our certificate.
+        """
+        private = self.read_private("tls")
+        check_tls_key(self.read_identity(), private, file=shown(self.key_file("tls")))
+        return private
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the folder: two commands that work in it at once would spoil the journal and the log's copy.
+
+        Raises:
+            StoreFailed: another command works in it.
+        """
+        with (self.path / "working.lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise StoreFailed(
+                    f"another command works in {shown(self.path)}: wait until it has ended", path=shown(self.path)
+                ) from None
+            yield
+
     def read_keys(self) -> AuditorKeys:
-        """Return our signers."""
-        party = self.read_identity().id
+        """Return our signers.
+
+        Raises:
+            FileUnusable, KeyUnacceptable: a key cannot be read, or is not one.
+            ConfigurationInvalid: a key is not the one of our identity file.
+        """
+        identity = self.read_identity()
+        party = identity.party()
 
         def signer(use: KeyUse) -> Signer:
-            return signer_from_pem(self.read(self.key_file(use.value)), party=party, use=use)
+            found = signer_from_pem(self.read_private(use.value), party=party.id, use=use)
+            if found.key.public != party.key(use).public:
+                raise ConfigurationInvalid(
+                    f"{shown(self.key_file(use.value))} is not the key that {self.identity.name} names", field=use.value
+                )
+            return found
 
         return AuditorKeys(
             agreement=signer(KeyUse.AGREEMENT),
@@ -125,7 +177,7 @@ class Home:
 
     def read_suite_key(self, suite_id: str) -> SuiteKey:
         """Return the key all commitments and sealed packages of a suite hang from."""
-        secret = self.read(self.key_file("suite")).strip()
+        secret = self.read_private("suite").strip()
         try:
             raw = bytes.fromhex(secret.decode())
         except (ValueError, UnicodeDecodeError):
@@ -139,11 +191,16 @@ def create_home(home: Home, *, party: str, now: datetime) -> Identity:
     """Make the folder with new keys, a TLS certificate, settings and the identity file.
 
     Raises:
+        ConfigurationInvalid: the name is not one.
         FileUnusable: there is already something in the folder, or it cannot be written.
     """
+    check_name(party)
     try:
         if home.path.exists() and any(home.path.iterdir()):
-            raise FileUnusable(f"{home.path} is not empty; give another folder", path=str(home.path))
+            raise FileUnusable(f"{shown(home.path)} is not empty; give another folder", path=shown(home.path))
+    except OSError as error:
+        raise FileUnusable(f"{shown(home.path)} cannot be read: {because(error)}", path=shown(home.path)) from None
+    try:
         home.key_file("x").parent.mkdir(parents=True, mode=0o700)
         keys = []
         for use in _USES:
@@ -158,7 +215,8 @@ def create_home(home: Home, *, party: str, now: datetime) -> Identity:
         home.identity.write_bytes(identity.to_bytes())
         home.settings.write_text(TEMPLATE)
     except OSError as error:
-        raise FileUnusable(f"{home.path} cannot be written: {error.strerror}", path=str(home.path)) from None
+        shutil.rmtree(home.path, ignore_errors=True)  # all of it is ours, and half a folder could not be completed
+        raise FileUnusable(f"{shown(home.path)} cannot be written: {because(error)}", path=shown(home.path)) from None
     return identity
 
 

@@ -31,7 +31,7 @@ _MAX_TOKENS = 16_777_216
 Randomness = Callable[[int], bytes]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Prepared:
     """An Intent ready to be sent: its durable form, its envelope and its fields."""
 
@@ -40,7 +40,7 @@ class Prepared:
     intent: Intent
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Question:
     """What an item asks: the request, the variant and how to draw the answer."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -81,7 +82,8 @@ class Mirror:
 
     def rewind(self, size: int) -> None:
         """Drop every leaf from `size` on: they turned out not to be in the signed log."""
-        self._file.flush()
+        with suppress(OSError):  # what a full disk did not take is dropped with the rest, or fails at the truncation
+            self._file.flush()
         self._frontier, self._hashes, self._bytes = Frontier(), [], 0
         self._last_leaf = self._last_record = None
         self._load(limit=size)
@@ -98,8 +100,9 @@ class Mirror:
                 yield line[:-1]
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file; what was not flushed before is fetched again."""
+        with suppress(OSError):
+            self._file.close()
 
     def leaf_at(self, index: int) -> bytes:
         """Return one leaf; it is looked for from the file's beginning."""

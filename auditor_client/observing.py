@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, TextIO, cast
 
 import structlog
+
+from attestations.files import Lines
 
 # Whatever else a caller passes is dropped: a name that is not here could hold content.
 ALLOWED = frozenset(
@@ -16,11 +18,11 @@ ALLOWED = frozenset(
 )  # fmt: skip
 
 
-def open_log(path: Path) -> tuple[structlog.typing.FilteringBoundLogger, IO[str]]:
+def open_log(path: Path) -> tuple[structlog.typing.FilteringBoundLogger, Lines]:
     """Return a logger that appends to `path`, and the file to close afterwards."""
-    file = path.open("a", encoding="utf-8", buffering=1)
+    file = Lines(path)
     logger = structlog.wrap_logger(
-        structlog.WriteLogger(file),
+        structlog.WriteLogger(cast("TextIO", file)),
         processors=[
             _level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),

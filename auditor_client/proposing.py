@@ -13,6 +13,7 @@ from attestations.envelope import Envelope, open_document, parse_envelope
 from attestations.errors import (
     PeerBindingMismatch,
     SignerRoleMismatch,
+    TermsRefused,
 )
 from attestations.escrow.structure import Escrow
 from attestations.identity import Identity
@@ -68,7 +69,7 @@ async def propose(
     Raises:
         PeerBindingMismatch: the terms pin another TLS key than the lab's identity file.
         PolicyUnsatisfiable: the lab's policy breaks a rule of the linter, or the escrow cannot work.
-        TermsRefused, SignatureLocked, OfferExpired: as the lab says.
+        TermsRefused, SignatureLocked, OfferExpired: as the lab says, or its terms are only of the past.
         AgreementDigestMismatch: the lab signed something else than what was offered.
     """
     kept = journal.recall(AGREEMENT)
@@ -188,6 +189,9 @@ async def _offer(proposal: Proposal, talks: Negotiator, stood: Stand, changes: d
 
         def decide(thread: Thread, now: datetime) -> list[Message]:
             body = proposed(proposal, terms, now, changes)
+            ended = body.access.not_after
+            if parse_time(ended) < now:
+                raise TermsRefused(f"access ended at {ended} by these terms: ask the lab for new dates", field="access")
             return [talks.voice.offer(thread, body, until(now, proposal.hours))]
 
         await talks.step(decide)

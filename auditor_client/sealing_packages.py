@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from attestations.documents.engagement import AnalysisPlan, DeliveryReceipt, Pac
 from attestations.documents.exchange import Record
 from attestations.envelope import Envelope, parse_envelope
 from attestations.errors import FileUnusable, PackageManifestMismatch, PhaseViolation
+from attestations.files import because
 from attestations.frames import response_salt
 from attestations.packages import seal_into
 from attestations.predicate import Result, Validity
@@ -119,8 +121,10 @@ def seal_one(
         folder.mkdir(parents=True, exist_ok=True)
         with package_path(folder, content_class).open("wb") as out:
             sealed = seal_into(out.write, key.class_key(content_class), chunks)
+            out.flush()
+            os.fsync(out.fileno())  # the manifest that is signed next describes these bytes for ever
     except OSError as error:
-        raise FileUnusable(f"a package cannot be written: {error.strerror}", file=content_class) from None
+        raise FileUnusable(f"a package cannot be written: {because(error)}", file=content_class) from None
     return Package(
         content_class=content_class,
         chunks=sealed.chunks,

@@ -6,10 +6,13 @@ import tomllib
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from attestations.documents.base import Name
 from attestations.errors import ConfigurationInvalid, FileUnusable
+from attestations.files import read_file, shown
+
+MAX_SETTINGS_BYTES = 1 << 20
 
 
 class Section(BaseModel):
@@ -71,17 +74,20 @@ def load_settings(path: Path) -> Settings:
         FileUnusable: it is missing or cannot be read.
         ConfigurationInvalid: it is not TOML, or holds something that makes no sense; the message names the field.
     """
+    if not path.exists():
+        raise FileUnusable(f"{shown(path)} is missing: run `safeconduct auditor init` first", path=shown(path))
     try:
-        with path.open("rb") as file:
-            values = tomllib.load(file)
-    except FileNotFoundError:
-        raise FileUnusable(f"{path} is missing: run `safeconduct auditor init` first", path=str(path)) from None
-    except OSError as error:
-        raise FileUnusable(f"{path} cannot be read: {error.strerror}", path=str(path)) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationInvalid(f"{path.name} is not TOML: {error}", path=str(path)) from None
+        values = tomllib.loads(read_file(path, MAX_SETTINGS_BYTES).decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        why = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise ConfigurationInvalid(f"{path.name} is not TOML: {why}", path=shown(path)) from None
+    for name in values:
+        if name not in Settings.model_fields:  # pydantic-settings would take some of these for options of its own
+            raise ConfigurationInvalid(f"{path.name}: there is no setting of the name {shown(name)}", field=name)
     try:
         return Settings(**values)
+    except SettingsError as error:
+        raise ConfigurationInvalid(f"the environment: {error}", field="environment") from None
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         field = ".".join(str(step) for step in first["loc"])

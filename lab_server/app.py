@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO, cast
 
 import grpc
 import structlog
@@ -21,6 +22,7 @@ from attestations.documents.agreement import Terms
 from attestations.documents.base import format_time
 from attestations.envelope import sign_document
 from attestations.errors import ConfigurationInvalid, PortInUse, SafeconductError, StoreFailed
+from attestations.files import Lines
 from attestations.identity import Identity, parse_identity
 from lab_server.admitted import Admitted
 from lab_server.carrying import Carrying
@@ -70,6 +72,7 @@ DRAIN_SECONDS = 20.0
 PURGE_SECONDS = 300.0
 MEND_SECONDS = 1.0
 WISH_SECONDS = 0.3
+_LAST_PORT = 65_535
 _OPTIONS = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.so_reuseport", 0),
@@ -98,7 +101,7 @@ class Running:
 
 
 def log_to(path: Path) -> None:
-    """Send structlog's JSON lines to a file."""
+    """Send structlog's JSON lines to a file; a full disk costs lines and nothing else."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -107,7 +110,7 @@ def log_to(path: Path) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(file=path.open("a", buffering=1)),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", Lines(path))),
     )
 
 
@@ -119,7 +122,7 @@ async def lab(home: Home, settings: Settings) -> AsyncIterator[Running]:
         PortInUse, FileUnusable, ConfigurationInvalid, StoreFailed and what the worker says when it cannot start.
     """
     async with AsyncExitStack() as stack:
-        clock, keys, identity = SystemClock(), home.read_keys(), home.read_identity()
+        clock, keys, identity, tls = SystemClock(), home.read_keys(), home.read_identity(), home.read_tls()
         _check_address(settings.listen.address)
         auditors = [(grant, parse_identity(home.read(home.relative(grant.identity)))) for grant in settings.auditor]
         stack.enter_context(home.alone())
@@ -163,9 +166,10 @@ async def lab(home: Home, settings: Settings) -> AsyncIterator[Running]:
         healthy = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
         reflection.enable_server_reflection([*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
-        port = _listen(home, settings, server, identity, [auditor for _, auditor in auditors])
+        port = _listen(settings.listen.address, server, (tls, identity), [auditor for _, auditor in auditors])
         await server.start()
-        await healthy.set("", health_pb2.HealthCheckResponse.SERVING)
+        for name in ("", *_SERVICES):
+            await healthy.set(name, health_pb2.HealthCheckResponse.SERVING)
         chores = [
             asyncio.create_task(_purge(store, clock)),
             asyncio.create_task(_mend(engagements, exchanging)),
@@ -219,32 +223,29 @@ async def _drained(steps: Steps) -> None:
         steps.cancel()
 
 
-def _listen(
-    home: Home, settings: Settings, server: grpc.aio.Server, identity: Identity, auditors: list[Identity]
-) -> int:
+def _listen(address: str, server: grpc.aio.Server, ours: tuple[bytes, Identity], auditors: list[Identity]) -> int:
     roots = "".join(auditor.tls or "" for auditor in auditors).encode()
     if not roots:
         raise ConfigurationInvalid(
             "no auditor is admitted: run `safeconduct lab admit IDENTITY.json` first", field="auditor"
         )
     credentials = grpc.ssl_server_credentials(
-        [(home.read_private("tls"), (identity.tls or "").encode())],
+        [(ours[0], (ours[1].tls or "").encode())],
         root_certificates=roots,
         require_client_auth=True,
     )
     try:
-        return server.add_secure_port(settings.listen.address, credentials)
+        return server.add_secure_port(address, credentials)
     except RuntimeError:
         raise PortInUse(
-            f"cannot listen at {settings.listen.address}: another program does, or it is not ours to use",
-            address=settings.listen.address,
+            f"cannot listen at {address}: another program does, or it is not ours to use", address=address
         ) from None
 
 
 def _check_address(address: str) -> None:
     # gRPC says only "failed to bind"; try first, so that the sentence can say why.
     host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
+    if not host or not (port.isascii() and port.isdigit()) or int(port) > _LAST_PORT:
         raise ConfigurationInvalid("listen.address is written as 127.0.0.1:7443", field="listen.address")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -253,6 +254,8 @@ def _check_address(address: str) -> None:
             probe.bind((host.strip("[]"), int(port)))
         except OSError as error:
             raise PortInUse(f"cannot listen at {address}: {error.strerror}", address=address) from None
+        except (TypeError, ValueError):  # a name that cannot be one
+            raise ConfigurationInvalid("listen.address names no host", field="listen.address") from None
 
 
 async def _purge(store: SqliteStore, clock: SystemClock) -> None:

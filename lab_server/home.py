@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +21,8 @@ from attestations.digests import sha256
 from attestations.documents.agreement import PartyKey
 from attestations.documents.base import encode
 from attestations.errors import ConfigurationInvalid, FileUnusable, StoreFailed
-from attestations.identity import Identity, parse_identity
+from attestations.files import because, read_file, shown, write_file
+from attestations.identity import MAX_IDENTITY_BYTES, Identity, check_name, check_tls_key, parse_identity
 from attestations.keys import Ed25519Signer, KeyUse, P256Signer, Signer, signer_from_pem
 from lab_server.keyring import LabKeys
 from lab_server.settings import TEMPLATE
@@ -75,10 +77,7 @@ class Home:
 
     def read(self, path: Path) -> bytes:
         """Return a file's bytes, or raise `FileUnusable`."""
-        try:
-            return path.read_bytes()
-        except OSError as error:
-            raise FileUnusable(f"{path} cannot be read: {error.strerror}", path=str(path)) from None
+        return read_file(path)
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -107,8 +106,19 @@ class Home:
         path = self.key_file(name)
         data = self.read(path)
         if path.stat().st_mode & 0o077:
-            raise FileUnusable(f"{path} can be read by others: run `chmod 600 {path}`", path=str(path))
+            raise FileUnusable(f"{shown(path)} can be read by others: run `chmod 600 {shown(path)}`", path=shown(path))
         return data
+
+    def read_tls(self) -> bytes:
+        """Return our TLS key.
+
+        Raises:
+            FileUnusable: it cannot be read, or others can read it too.
+            ConfigurationInvalid: it is not the key of our certificate.
+        """
+        private = self.read_private("tls")
+        check_tls_key(self.read_identity(), private, file=shown(self.key_file("tls")))
+        return private
 
     def read_keys(self) -> LabKeys:
         """Return our signers.
@@ -135,11 +145,16 @@ def create_home(home: Home, *, party: str, now: datetime) -> Identity:
     """Make the folder with new keys, a TLS certificate, commented settings and the identity file.
 
     Raises:
+        ConfigurationInvalid: the name is not one.
         FileUnusable: there is already something in the folder, or it cannot be written.
     """
+    check_name(party)
     try:
         if home.path.exists() and any(home.path.iterdir()):
-            raise FileUnusable(f"{home.path} is not empty; give another folder", path=str(home.path))
+            raise FileUnusable(f"{shown(home.path)} is not empty; give another folder", path=shown(home.path))
+    except OSError as error:
+        raise FileUnusable(f"{shown(home.path)} cannot be read: {because(error)}", path=shown(home.path)) from None
+    try:
         home.key_file("x").parent.mkdir(parents=True, mode=0o700)
         home.auditors.mkdir()
         keys = []
@@ -154,7 +169,8 @@ def create_home(home: Home, *, party: str, now: datetime) -> Identity:
         home.identity.write_bytes(identity.to_bytes())
         home.settings.write_text(TEMPLATE)
     except OSError as error:
-        raise FileUnusable(f"{home.path} cannot be written: {error.strerror}", path=str(home.path)) from None
+        shutil.rmtree(home.path, ignore_errors=True)  # all of it is ours, and half a folder could not be completed
+        raise FileUnusable(f"{shown(home.path)} cannot be written: {because(error)}", path=shown(home.path)) from None
     return identity
 
 
@@ -164,7 +180,7 @@ def admit(home: Home, source: Path) -> Identity:
     Raises:
         ConfigurationInvalid: it is not an auditor's, has no TLS certificate, or is already admitted.
     """
-    data = home.read(source)
+    data = read_file(source, MAX_IDENTITY_BYTES)
     identity = parse_identity(data)
     if identity.role != "auditor" or identity.tls is None:
         raise ConfigurationInvalid(f"{source} is not the identity of an auditor", field="role")
@@ -173,12 +189,14 @@ def admit(home: Home, source: Path) -> Identity:
     target = home.auditors / f"{name}.json"
     if target.exists():
         raise ConfigurationInvalid(f"{identity.id} is already admitted", field="identity")
-    text = home.read(home.settings).decode()
+    table = f'\n[[auditor]]\nidentity = "auditors/{name}.json"\n'.encode()
+    settings = home.read(home.settings)
+    write_file(target, [data])
     try:
-        target.write_bytes(data)
-        home.settings.write_text(f'{text}\n[[auditor]]\nidentity = "auditors/{name}.json"\n')
-    except OSError as error:
-        raise FileUnusable(f"{home.path} cannot be written: {error.strerror}", path=str(home.path)) from None
+        write_file(home.settings, [settings, table])
+    except FileUnusable:
+        target.unlink()  # an auditor is admitted with its table or not at all
+        raise
     return identity
 
 

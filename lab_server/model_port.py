@@ -65,14 +65,14 @@ class BackendIdentity:
     fingerprint: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Delta:
     """The next piece of a streamed answer's text; never empty."""
 
     text: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Finished:
     """The whole answer, after which nothing follows.
 

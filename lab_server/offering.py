@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from datetime import datetime
 
+from pydantic import ValidationError
+
 from attestations.digests import sha256
 from attestations.documents.agreement import Access, Budget, Runtime, Scope, Terms, Timing, Variant
 from attestations.documents.base import format_time, validated
@@ -40,45 +42,50 @@ def terms_for(
         if name not in declared:
             raise ConfigurationInvalid(f"{grant.identity} is granted {name}, which is not declared", field="variants")
     able = set.intersection(*(set(by_id[name].operations) for name in wanted))
-    return Terms(
-        lab=lab_identity.party(),
-        auditor=auditor.id,
-        gateway=spki_pin(lab_identity.tls or ""),
-        # One name space for each auditor: two logs of one name and key would look like one log with two histories.
-        # Witnesses see the name, so it does not tell who the auditor is.
-        origin_prefix=f"{lab_identity.id}/safeconduct/{sha256(auditor.id.encode())[:16]}",
-        variants=tuple(
-            Variant(
-                id=name,
-                kind=declared[name].kind,
-                parent=declared[name].parent,
-                manifest=by_id[name].manifest,
-                template=by_id[name].template,
-                note=declared[name].note,
-            )
-            for name in wanted
-        ),
-        scope=Scope(
-            variants=wanted,
-            operations=tuple(name for name in grant.operations if name in able),
-            tools=grant.tools and all(by_id[name].tools for name in wanted),
-            max_top_logprobs=min([grant.max_top_logprobs, *(by_id[name].max_top_logprobs for name in wanted)]),
-            max_output_tokens=grant.max_output_tokens,
-            max_sessions=grant.max_sessions,
-        ),
-        budget=Budget(
-            requests=grant.requests,
-            input_tokens=grant.input_tokens,
-            output_tokens=grant.output_tokens,
-            crashes=grant.crashes,
-            unrevealed=grant.unrevealed,
-        ),
-        access=Access(not_before=grant.not_before, not_after=grant.not_after, business_days=grant.business_days),
-        timing=_timing(settings.timing),
-        runtime=Runtime(level="RA0"),
-        policy=read_policy(home, grant),
-        issued_at=format_time(now),
-    )
+    try:
+        return Terms(
+            lab=lab_identity.party(),
+            auditor=auditor.id,
+            gateway=spki_pin(lab_identity.tls or ""),
+            # One name space for each auditor: two logs of one name and key would look like one log with two histories.
+            # Witnesses see the name, so it does not tell who the auditor is.
+            origin_prefix=f"{lab_identity.id}/safeconduct/{sha256(auditor.id.encode())[:16]}",
+            variants=tuple(
+                Variant(
+                    id=name,
+                    kind=declared[name].kind,
+                    parent=declared[name].parent,
+                    manifest=by_id[name].manifest,
+                    template=by_id[name].template,
+                    note=declared[name].note,
+                )
+                for name in wanted
+            ),
+            scope=Scope(
+                variants=wanted,
+                operations=tuple(name for name in grant.operations if name in able),
+                tools=grant.tools and all(by_id[name].tools for name in wanted),
+                max_top_logprobs=min([grant.max_top_logprobs, *(by_id[name].max_top_logprobs for name in wanted)]),
+                max_output_tokens=grant.max_output_tokens,
+                max_sessions=grant.max_sessions,
+            ),
+            budget=Budget(
+                requests=grant.requests,
+                input_tokens=grant.input_tokens,
+                output_tokens=grant.output_tokens,
+                crashes=grant.crashes,
+                unrevealed=grant.unrevealed,
+            ),
+            access=Access(not_before=grant.not_before, not_after=grant.not_after, business_days=grant.business_days),
+            timing=_timing(settings.timing),
+            runtime=Runtime(level="RA0"),
+            policy=read_policy(home, grant),
+            issued_at=format_time(now),
+        )
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        field = ".".join(str(step) for step in first["loc"])
+        raise ConfigurationInvalid(f"the terms for {auditor.id}: {field}: {first['msg']}", field=field) from None
 
 
 def read_policy(home: Home, grant: AuditorSettings) -> Policy:

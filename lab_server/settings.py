@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from attestations.documents.agreement import Operation, VariantKind
-from attestations.documents.base import Count, Name, Part, Time
+from attestations.documents.base import Count, Name, Part, Time, parse_time
 from attestations.errors import ConfigurationInvalid, FileUnusable
+from attestations.files import read_file, shown
+
+MAX_SETTINGS_BYTES = 1 << 20
 
 
 class Snake(Part):
@@ -61,14 +64,14 @@ class BackendSettings(Snake):
 
 
 class TimingSettings(Snake):
-    """Deadlines the lab offers, in seconds."""
+    """Deadlines the lab offers, in seconds; not strict, because the environment gives numbers as text."""
 
-    reveal_seconds: int = 60
-    respond_seconds: int = 300
-    cosign_seconds: int = 60
-    cosign_leaves: int = 100
-    redeliver_seconds: int = 86_400
-    skew_seconds: int = 5
+    reveal_seconds: int = Field(default=60, ge=1, le=86_400, strict=False)
+    respond_seconds: int = Field(default=300, ge=1, le=86_400, strict=False)
+    cosign_seconds: int = Field(default=60, ge=1, le=86_400, strict=False)
+    cosign_leaves: int = Field(default=100, ge=1, le=100_000, strict=False)
+    redeliver_seconds: int = Field(default=86_400, ge=1, le=31_536_000, strict=False)
+    skew_seconds: int = Field(default=5, ge=0, le=3600, strict=False)
 
 
 class AuditorSettings(Snake):
@@ -92,6 +95,12 @@ class AuditorSettings(Snake):
     policy: str | None = None
     review: Literal["automatic", "outside_terms", "manual"] = "automatic"
     offer_hours: int = Field(default=24, ge=1, le=8760)
+
+    @model_validator(mode="after")
+    def _dates(self) -> AuditorSettings:
+        if parse_time(self.not_after) <= parse_time(self.not_before):
+            raise ValueError("not_after is not later than not_before")
+        return self
 
 
 class Settings(BaseSettings):
@@ -140,17 +149,20 @@ def load_settings(path: Path) -> Settings:
         FileUnusable: it is missing or cannot be read.
         ConfigurationInvalid: it is not TOML, or holds something that makes no sense; the message names the field.
     """
+    if not path.exists():
+        raise FileUnusable(f"{shown(path)} is missing: run `safeconduct lab init` first", path=shown(path))
     try:
-        with path.open("rb") as file:
-            values = tomllib.load(file)
-    except FileNotFoundError:
-        raise FileUnusable(f"{path} is missing: run `safeconduct lab init` first", path=str(path)) from None
-    except OSError as error:
-        raise FileUnusable(f"{path} cannot be read: {error.strerror}", path=str(path)) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationInvalid(f"{path.name} is not TOML: {error}", path=str(path)) from None
+        values = tomllib.loads(read_file(path, MAX_SETTINGS_BYTES).decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        why = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise ConfigurationInvalid(f"{path.name} is not TOML: {why}", path=shown(path)) from None
+    for name in values:
+        if name not in Settings.model_fields:  # pydantic-settings would take some of these for options of its own
+            raise ConfigurationInvalid(f"{path.name}: there is no setting of the name {shown(name)}", field=name)
     try:
         return Settings(**{name: _tuples(value) for name, value in values.items()})
+    except SettingsError as error:
+        raise ConfigurationInvalid(f"the environment: {error}", field="environment") from None
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False, include_context=False)
         # A key that does not exist is the likeliest slip, and often the cause of what seems to be missing.

@@ -162,7 +162,8 @@ class SupervisedWorker:
                     await self._start_once()
                     pause = _FIRST_PAUSE
                     break
-                except SetupError as error:
-                    log.warning("worker_not_started", reason=error.reason)
+                except (SetupError, OSError) as error:  # the machine may have room or processes again later
+                    reason = error.reason if isinstance(error, SetupError) else type(error).__name__
+                    log.warning("worker_not_started", reason=reason)
                     await asyncio.sleep(pause)
                     pause = min(pause * 2, _LONGEST_PAUSE)

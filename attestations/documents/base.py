@@ -70,6 +70,17 @@ def is_none(value: object) -> bool:
     return value is None
 
 
+class Hidden:
+    """First among the bases of what holds hidden content: shown anywhere, it says its kind and nothing else."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+    __str__ = __repr__
+
+
 class Part(BaseModel):
     """A value inside a document."""
 

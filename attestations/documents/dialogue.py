@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from attestations.digests import Sha256, sha256
-from attestations.documents.base import Base64, Decimal, Document, Name, Part
+from attestations.documents.base import Base64, Decimal, Document, Hidden, Name, Part
 from attestations.errors import WeakSalt
 
 SALT_BYTES = 32
@@ -24,7 +24,7 @@ MAX_TOP_LOGPROBS = 20  # more would hand out the model's distribution (distillat
 Text = Annotated[str, Field(max_length=MAX_TEXT_BYTES)]
 
 
-class ToolCall(Part):
+class ToolCall(Hidden, Part):
     """A model's wish to have a tool run; `arguments` is JSON text as the model wrote it."""
 
     id: str
@@ -32,7 +32,7 @@ class ToolCall(Part):
     arguments: Text
 
 
-class Message(Part):
+class Message(Hidden, Part):
     """One turn of a conversation."""
 
     role: Literal["system", "user", "assistant", "tool"]
@@ -41,7 +41,7 @@ class Message(Part):
     tool_call_id: str | None = None
 
 
-class Tool(Part):
+class Tool(Hidden, Part):
     """A tool the model may ask for; `parameters` is a JSON schema as text."""
 
     name: str
@@ -58,7 +58,7 @@ class Sampling(Part):
     top_logprobs: int = Field(default=0, ge=0, le=1000)
 
 
-class ChatRequest(Document):
+class ChatRequest(Hidden, Document):
     """Asks for the next assistant turn."""
 
     payload_type: ClassVar[str] = "application/vnd.safeconduct.chat-request.v1+json"
@@ -69,7 +69,7 @@ class ChatRequest(Document):
     stop: tuple[str, ...] = Field(default=(), max_length=8)
 
 
-class ScoreRequest(Document):
+class ScoreRequest(Hidden, Document):
     """Asks for the log-probability of each given continuation.
 
     Either `messages` (the model's chat template is applied, and the continuation is the start of the
@@ -84,7 +84,7 @@ class ScoreRequest(Document):
     continuations: tuple[Text, ...] = Field(min_length=1, max_length=MAX_CONTINUATIONS)
 
 
-class CountRequest(Document):
+class CountRequest(Hidden, Document):
     """Asks how many tokens a text is."""
 
     payload_type: ClassVar[str] = "application/vnd.safeconduct.count-request.v1+json"
@@ -96,14 +96,14 @@ class CountRequest(Document):
 ModelRequest = Annotated[ChatRequest | ScoreRequest | CountRequest, Field(discriminator="operation")]
 
 
-class TokenLogprob(Part):
+class TokenLogprob(Hidden, Part):
     """One token and its natural log-probability."""
 
     token: str
     logprob: Decimal
 
 
-class GeneratedToken(Part):
+class GeneratedToken(Hidden, Part):
     """One generated token, its log-probability and the likeliest alternatives."""
 
     token: str
@@ -111,7 +111,7 @@ class GeneratedToken(Part):
     top: tuple[TokenLogprob, ...] = ()
 
 
-class ChatResult(Document):
+class ChatResult(Hidden, Document):
     """The assistant's turn."""
 
     payload_type: ClassVar[str] = "application/vnd.safeconduct.chat-result.v1+json"
@@ -122,14 +122,14 @@ class ChatResult(Document):
     logprobs: tuple[GeneratedToken, ...] = ()
 
 
-class ScoredContinuation(Part):
+class ScoredContinuation(Hidden, Part):
     """The sum of natural log-probabilities of one continuation and its length in tokens."""
 
     logprob: Decimal
     tokens: int = Field(ge=0)
 
 
-class ScoreResult(Document):
+class ScoreResult(Hidden, Document):
     """The scores, in the order of the request's continuations."""
 
     payload_type: ClassVar[str] = "application/vnd.safeconduct.score-result.v1+json"
@@ -138,7 +138,7 @@ class ScoreResult(Document):
     scores: tuple[ScoredContinuation, ...]
 
 
-class CountResult(Document):
+class CountResult(Hidden, Document):
     """The number of tokens of the text asked about."""
 
     payload_type: ClassVar[str] = "application/vnd.safeconduct.count-result.v1+json"
@@ -150,7 +150,7 @@ class CountResult(Document):
 ModelResult = Annotated[ChatResult | ScoreResult | CountResult, Field(discriminator="operation")]
 
 
-class SealedRequest(Document):
+class SealedRequest(Hidden, Document):
     """What HPKE seals for the worker: the request, the key for the answer and the commitment's salt."""
 
     payload_type: ClassVar[str] = "application/vnd.safeconduct.sealed-request.v1+json"
@@ -160,7 +160,7 @@ class SealedRequest(Document):
     salt: Base64
 
 
-class Opening(Part):
+class Opening(Hidden, Part):
     """What opens a salted commitment: the salt beside the content's digest."""
 
     salt: Base64

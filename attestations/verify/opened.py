@@ -40,7 +40,7 @@ class Aggregate:
     validity: Validity
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Content:
     """What is open. Transcripts are read later, one by one (`attestations.verify.transcripts`)."""
 

@@ -40,6 +40,9 @@ class Answered(NamedTuple):
     request: Any
     result: Any
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
 
 def read_transcripts(content: Content, tally: Tally) -> Iterator[Answered]:
     """Give every transcript, in the order of the log, once it equals its commitments; the last step counts them.

@@ -135,7 +135,7 @@ def status(home: HomeOption = DEFAULT_HOME) -> None:
     """Say how far the audit is, from this folder alone."""
 
     async def go() -> None:
-        async with auditor(home) as us:
+        async with auditor(home, alone=False) as us:
             recall = us.journal.recall
             progress = us.journal.progress()
             steps = {

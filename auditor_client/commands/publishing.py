@@ -11,6 +11,7 @@ from typing import Annotated, BinaryIO
 import typer
 
 from attestations.errors import FileUnusable, IdentityTokenUnusable
+from attestations.files import open_file
 from attestations.identity import parse_identity
 from attestations.keyless import MAX_CONFIG_BYTES, MAX_TOKEN_BYTES, Instance
 from auditor_client.commands.options import DEFAULT_HOME, HomeOption
@@ -51,11 +52,7 @@ def publish(
 
 def _publishable(file: Path, home: Home, recipient: str) -> Publishable:
     lab = parse_identity(home.read(home.path / load_settings(home.settings).lab.identity))
-    try:
-        stream = file.open("rb")
-    except OSError as error:
-        raise FileUnusable(f"{file} cannot be read: {error.strerror}", path=str(file)) from None
-    with stream:
+    with open_file(file) as stream:
         return publishable(stream, auditor=home.read_identity(), lab=lab, recipient=recipient)
 
 

@@ -6,10 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from pydantic import TypeAdapter, ValidationError
 
-from attestations.documents.base import Name
-from attestations.errors import ConfigurationInvalid
 from auditor_client.commands.options import DEFAULT_HOME, HomeOption
 from auditor_client.home import Home, create_home
 
@@ -21,10 +18,6 @@ def init(
     ] = "auditor.example",
 ) -> None:
     """Make a folder with keys, a TLS certificate and settings with comments."""
-    try:
-        TypeAdapter(Name).validate_python(name)
-    except ValidationError:
-        raise ConfigurationInvalid("a name is letters, digits and . _ : / @ + -, at most 128", field="name") from None
     folder = Home(home)
     create_home(folder, party=name, now=datetime.now(UTC))
     typer.echo(f"{folder.settings}: settings, with comments")

@@ -8,12 +8,14 @@ import queue
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Self
 
 from attestations.documents.base import format_time, parse_time
 from attestations.errors import FileUnusable, StoreFailed
+from attestations.files import because
 from auditor_client.campaign_state import Ending, Exchange, Held, Item, Pending, Progress, Session
 
 SCHEMA_VERSION = 1
@@ -76,14 +78,12 @@ class SqliteJournal:
 
     def recall(self, name: str) -> bytes | None:
         """Return the value under a name."""
-        row = self._reader.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
-        return None if row is None else bytes(row[0])
+        rows = self._read("SELECT value FROM facts WHERE name = ?", name)
+        return bytes(rows[0][0]) if rows else None
 
     def names(self, prefix: str) -> Sequence[str]:
         """Return the names that begin with `prefix`."""
-        rows = self._reader.execute(
-            "SELECT name FROM facts WHERE substr(name, 1, ?) = ? ORDER BY name", (len(prefix), prefix)
-        )
+        rows = self._read("SELECT name FROM facts WHERE substr(name, 1, ?) = ? ORDER BY name", len(prefix), prefix)
         return [str(row[0]) for row in rows]
 
     async def schedule(self, items: Sequence[Item]) -> None:
@@ -99,7 +99,7 @@ class SqliteJournal:
 
     def items(self) -> Sequence[Item]:
         """Return every item in the order of the schedule."""
-        rows = self._reader.execute("SELECT task, arm, epoch, attempt, state FROM items ORDER BY place")
+        rows = self._read("SELECT task, arm, epoch, attempt, state FROM items ORDER BY place")
         return [Item(*row) for row in rows]
 
     async def begin_session(self, session: Session) -> None:
@@ -118,7 +118,7 @@ class SqliteJournal:
 
     def sessions(self) -> Sequence[Session]:
         """Return every session."""
-        rows = self._reader.execute("SELECT session, opening, prev, next_seq FROM sessions ORDER BY place")
+        rows = self._read("SELECT session, opening, prev, next_seq FROM sessions ORDER BY place")
         return [Session(*row) for row in rows]
 
     async def turn(self, ended: Ending | None, intended: Pending | None) -> None:
@@ -134,32 +134,31 @@ class SqliteJournal:
 
     def pending(self, session: str) -> Pending | None:
         """Return the session's open exchange."""
-        row = self._reader.execute(
+        rows = self._read(
             "SELECT seq, task, arm, epoch, exchanges.attempt, state, intended_at, intent,"
             " request, sealed, seed_share, response_key, request_salt"
             " FROM exchanges JOIN items USING (task, arm, epoch) WHERE session = ? AND document IS NULL",
-            (session,),
-        ).fetchone()
-        if row is None:
+            session,
+        )
+        if not rows:
             return None
+        row = rows[0]
         return Pending(session, row[0], Item(*row[1:6]), parse_time(row[6]), *row[7:])
 
     def held(self, session: str, seq: int) -> Held | None:
         """Return what was signed at a place."""
-        row = self._reader.execute(
-            "SELECT intent, promise, document FROM exchanges WHERE session = ? AND seq = ?", (session, seq)
-        ).fetchone()
-        return None if row is None else Held(*row)
+        rows = self._read("SELECT intent, promise, document FROM exchanges WHERE session = ? AND seq = ?", session, seq)
+        return Held(*rows[0]) if rows else None
 
     async def exchanges(self) -> AsyncIterator[Exchange]:
         """Give every finished exchange."""
         place = ("", -1)
         while True:
-            rows = self._reader.execute(
+            found = self._read(
                 f"{_FINISHED} AND (session, seq) > (?, ?) ORDER BY session, seq LIMIT ?",
-                (*place, _PAGE),
+                *place,
+                _PAGE,
             )
-            found = rows.fetchall()
             for row in found:
                 yield _exchange(row)
             if len(found) < _PAGE:
@@ -169,13 +168,19 @@ class SqliteJournal:
 
     def finished(self, session: str, seq: int) -> Exchange | None:
         """Return the finished exchange at a place."""
-        row = self._reader.execute(f"{_FINISHED} AND session = ? AND seq = ?", (session, seq)).fetchone()
-        return None if row is None else _exchange(row)
+        rows = self._read(f"{_FINISHED} AND session = ? AND seq = ?", session, seq)
+        return _exchange(rows[0]) if rows else None
 
     def progress(self) -> Progress:
         """Return how far the schedule is."""
-        counts = dict(self._reader.execute("SELECT state, count(*) FROM items GROUP BY state"))
+        counts = dict(self._read("SELECT state, count(*) FROM items GROUP BY state"))
         return Progress(sum(counts.values()), counts.get("DONE", 0), counts.get("FAILED", 0))
+
+    def _read(self, statement: str, *values: object) -> list[Any]:
+        try:
+            return self._reader.execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            raise StoreFailed(f"the journal cannot be read: {because(error)}", file=self._path.name) from None
 
     async def _commit(self, change: Change) -> None:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -204,10 +209,11 @@ class SqliteJournal:
             for change in changes:
                 change(self._writer)
             self._writer.execute("COMMIT")
-        except sqlite3.Error as error:
-            if self._writer.in_transaction:
+        except Exception as error:  # noqa: BLE001 - whatever one change does, the thread lives and its caller hears of it
+            with suppress(sqlite3.Error):
                 self._writer.execute("ROLLBACK")
-            return StoreFailed(f"the journal cannot be written: {error}", file=self._path.name)
+            why = because(error) if isinstance(error, sqlite3.Error | OSError) else type(error).__name__
+            return StoreFailed(f"the journal cannot be written: {why}", file=self._path.name)
         return None
 
 
@@ -292,5 +298,5 @@ def _connect(path: Path) -> sqlite3.Connection:
         elif version != SCHEMA_VERSION:
             raise FileUnusable("the journal was written by another version", file=path.name, version=str(version))
     except (sqlite3.Error, OSError) as error:
-        raise FileUnusable(f"the journal cannot be opened: {error}", file=path.name) from None
+        raise FileUnusable(f"the journal cannot be opened: {because(error)}", file=path.name) from None
     return db

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from attestations.answers import LETTERS, NORMALISATIONS, Normalisation, normalised
-from attestations.documents.base import Decimal, Name
+from attestations.documents.base import Decimal, Hidden, Name
 from attestations.patterns import compile_pattern
 
 MAX_QUESTION_CHARACTERS = 20_000
@@ -49,7 +49,7 @@ def _not_negative(text: str) -> str:
     return text
 
 
-class Closed(BaseModel):
+class Closed(Hidden, BaseModel):
     """A value of the format: unknown names are refused, and errors never repeat what was written."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", hide_input_in_errors=True)

@@ -5,7 +5,13 @@ from __future__ import annotations
 import grpc
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 
-from attestations.errors import LabUnreachable, MalformedEnvelope, PeerBindingMismatch, SafeconductError
+from attestations.errors import (
+    LabUnreachable,
+    MalformedEnvelope,
+    PeerBindingMismatch,
+    SafeconductError,
+    StoreFailed,
+)
 from attestations.reasons import BY_REASON
 
 ERROR_DOMAIN = "safeconduct"
@@ -47,6 +53,9 @@ def _named_by_lab(error: grpc.aio.AioRpcError) -> SafeconductError | None:
                     if name != "message"
                 }
                 kind = BY_REASON[named.reason]
+                if issubclass(kind, StoreFailed):  # its disk, not ours: it may have room again, so it is waited for
+                    said = _printable(status.message)[:_MAX_MESSAGE]
+                    return LabUnreachable(f"the lab cannot keep what it signs: {said}", status=named.reason)
                 raised = kind.__new__(kind)
                 SafeconductError.__init__(raised, _printable(status.message)[:_MAX_MESSAGE])
                 raised.facts = facts

@@ -84,7 +84,7 @@ def _schema(text: str) -> dict[str, Any]:
     return schema
 
 
-@dataclass
+@dataclass(repr=False)
 class _Turn:
     """What has come of the assistant's turn so far."""
 

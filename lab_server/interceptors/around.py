@@ -14,7 +14,7 @@ import grpc
 import grpc.aio
 
 OPEN_TO_ALL = ("/grpc.health.", "/grpc.reflection.")
-"""Services about the server itself, which any admitted certificate may ask."""
+"""Services about the server itself, which any admitted certificate may ask; not ours, and not under the rule above."""
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -31,11 +31,11 @@ class AroundCall(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Any:
-        """Wrap the handler gRPC found, if it found one."""
+        """Wrap the handler gRPC found, if it found one and it is of a service of ours."""
         handler = await continuation(handler_call_details)
-        if handler is None:
-            return None
         method = str(handler_call_details.method)
+        if handler is None or method.startswith(OPEN_TO_ALL):
+            return handler
         if handler.response_streaming:
             streaming = handler.stream_stream or handler.unary_stream
 

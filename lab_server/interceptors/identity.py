@@ -9,17 +9,16 @@ from functools import lru_cache
 from attestations.errors import PeerBindingMismatch
 from lab_server.calling import CALLER
 from lab_server.home import spki_pin
-from lab_server.interceptors.around import OPEN_TO_ALL, AroundCall, Context
+from lab_server.interceptors.around import AroundCall, Context
 
 
 class IdentifyCaller(AroundCall):
     """Makes `caller()` the SHA-256 of the public key of the peer's TLS certificate."""
 
     @asynccontextmanager
-    async def around(self, method: str, context: Context) -> AsyncIterator[None]:
+    async def around(self, method: str, context: Context) -> AsyncIterator[None]:  # noqa: ARG002 - the port's shape
         """Establish the caller of one call."""
-        if not method.startswith(OPEN_TO_ALL):
-            CALLER.set(pin_of(context))
+        CALLER.set(pin_of(context))
         yield
 
 

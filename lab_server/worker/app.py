@@ -26,7 +26,7 @@ from lab_server.ports import ServedVariant
 from lab_server.services.worker import serving_worker
 from lab_server.settings import BackendSettings, Settings, VariantSettings, load_settings
 from lab_server.weights import WeightsManifest, build_manifest, check_weights, manifest_from_openssf
-from lab_server.worker.enrolment import DeclaredRuntime, Enrolment
+from lab_server.worker.enrolment import DeclaredRuntime, Enrolment, RuntimeAttester
 from lab_server.worker.sealed_runs import SealedRuns, Served
 
 _PR_SET_PDEATHSIG = 1
@@ -55,6 +55,7 @@ def main() -> None:
 def _shut_in() -> None:
     """Leave no core dump, let no other process of this user look in, and go when the gateway goes."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches us too: the gateway says when to go
     if sys.platform == "linux":
         libc = ctypes.CDLL(None, use_errno=True)
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -70,8 +71,10 @@ async def _serve(home: Home, socket: str) -> None:
 
 
 @asynccontextmanager
-async def worker(home: Home, settings: Settings, socket: str) -> AsyncIterator[Started]:
-    """Serve on `socket` and tell what runs."""
+async def worker(
+    home: Home, settings: Settings, socket: str, *, attester: RuntimeAttester | None = None
+) -> AsyncIterator[Started]:
+    """Serve on `socket` and tell what runs; without an attester at RA0, where the lab's word is all there is."""
     async with AsyncExitStack() as stack:
         backends: dict[str, ModelBackend] = {}
         for name in {variant.backend for variant in settings.variant}:
@@ -90,7 +93,7 @@ async def worker(home: Home, settings: Settings, socket: str) -> AsyncIterator[S
             backend=f"{identity.name}/{identity.version}",
             variants=tuple(variants),
             runs=runs,
-            attester=DeclaredRuntime(),
+            attester=attester or DeclaredRuntime(),
         )
         await stack.enter_async_context(serving_worker(socket, runs=runs, enrolment=enrolment))
         yield Started(boot, tuple(variants))

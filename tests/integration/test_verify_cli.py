@@ -43,13 +43,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def run(folder: Path, *arguments: str, program: str | None = None) -> subprocess.CompletedProcess[str]:
+def run(
+    folder: Path, *arguments: str, program: str | None = None, columns: str = "120"
+) -> subprocess.CompletedProcess[str]:
     start = ["-c", program] if program else ["-m", "attestations.cli"]
     root = Path(__file__).resolve().parents[2]
     return subprocess.run(
         [sys.executable, *start, *arguments],
         cwd=folder,
-        env={"PYTHONPATH": str(root), "COLUMNS": "120", "PATH": "/usr/bin:/bin"},
+        env={"PYTHONPATH": str(root), "COLUMNS": columns, "PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,
         timeout=60,
@@ -248,3 +250,29 @@ def test_evidence_in_a_pipe_is_refused_in_one_sentence(folder: Path) -> None:
     done = run(folder, "verify", "/dev/stdin", "--trust", "trust.json")
     assert done.returncode in {ExitCode.SETUP, ExitCode.MALFORMED}
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("columns", ["80", "120"])
+@pytest.mark.parametrize("stage", ["S2", "S5"])
+def test_the_report_for_people_fits_and_says_each_thing_on_a_line_of_its_own(
+    folder: Path, stage: str, columns: str
+) -> None:
+    shown = run(folder, "verify", f"evidence-{stage}.zip", "--trust", "trust.json", columns=columns).stdout
+    lines = shown.splitlines()
+    assert "\x1b" not in shown  # colours are for terminals
+    assert all(line == line.rstrip() for line in lines)
+    checks = lines[: lines.index("In all")]
+    assert max(len(line) for line in checks) <= int(columns)
+    counted = lines[lines.index("In all") + 1 :][:5]
+    assert [line.split(maxsplit=2)[2] for line in counted] == [
+        "hold",
+        "do not hold",
+        "cannot be known at this stage",
+        "lack what would decide them",
+        "do not apply",
+    ]
+    numbers = [int(line.split()[1]) for line in counted]
+    marks = [line.split()[0] for line in checks if line.strip() and line.split()[0] in "✓✗…?-"]
+    assert numbers == [marks.count(mark) for mark in "✓✗…?-"]
+    assert (numbers[1], numbers[2] > 0) == (0, stage == "S2")
+    assert lines.index("Not proven") > lines.index("In all")

@@ -114,10 +114,11 @@ def new_lab(
     reveal_seconds: int = 60,
     respond_seconds: int = 60,
     grant: str = "",
+    party: str = "lab.example",
 ) -> LabProcess:
     """Make a lab with a scripted model that admits the auditors whose identity files are given."""
     home = Home(path)
-    create_home(home, party="lab.example", now=datetime.now(UTC))
+    create_home(home, party=party, now=datetime.now(UTC))
     home.settings.write_text(SETTINGS.format(reveal_seconds=reveal_seconds, respond_seconds=respond_seconds))
     (path / "script.json").write_text(json.dumps(script or {"otherwise": "an answer of a few words"}))
     for auditor in auditors:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from attestations.errors import EvidenceMissing, StoreFailed
+from attestations.files import because
 from lab_server.ports import Equivocation, NewFrames, StoredAgreement, StoredFrame, StoredLeaf, StoredWish
 from lab_server.storage.sqlite.writer import Writer
 
@@ -36,7 +37,7 @@ class SqliteStore:
             self._reader.executescript(files("lab_server.storage.sqlite").joinpath("schema.sql").read_text())
             self._writer = Writer(_connect(path))
         except (sqlite3.Error, OSError) as error:
-            raise StoreFailed(f"the store {path} cannot be opened: {error}", path=str(path)) from None
+            raise StoreFailed(f"the store {path} cannot be opened: {because(error)}", path=str(path)) from None
         self._lock = threading.Lock()
 
     async def close(self) -> None:
@@ -226,7 +227,7 @@ class SqliteStore:
             unfinished.replace(folder / name)
             await asyncio.to_thread(_flush_folders, (folder, self._packages, self._packages.parent))
         except OSError as error:
-            raise StoreFailed(f"a sealed package could not be kept: {error.strerror}", package=name) from None
+            raise StoreFailed(f"a sealed package could not be kept: {because(error)}", package=name) from None
         finally:
             unfinished.unlink(missing_ok=True)
 
@@ -247,7 +248,7 @@ class SqliteStore:
             try:
                 return action()
             except sqlite3.Error as error:
-                raise StoreFailed(f"the store could not be read: {error}") from None
+                raise StoreFailed(f"the store could not be read: {because(error)}") from None
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 from attestations.errors import StoreFailed
+from attestations.files import because
 
 Work = Callable[[sqlite3.Connection], None]
 Item = tuple[Work, Future[None]]
@@ -97,7 +98,7 @@ class Writer:
                     self._connection.execute("ROLLBACK")
             if isinstance(error, StoreFailed):
                 return error
-            return StoreFailed(f"the store could not make a change durable: {error}")
+            return StoreFailed(f"the store could not make a change durable: {because(error)}")
         except Exception as error:  # noqa: BLE001 - the thread outlives a bug in one write; others still wait
             with contextlib.suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")

@@ -89,3 +89,20 @@ async def test_sessions_come_back_in_the_order_they_were_begun(tmp_path: Path) -
         await journal.begin_session(Session("s-z", b"opening", prev="00" * 32))
 
         assert [(item.name, item.prev) for item in journal.sessions()] == [("s-z", "00" * 32), ("s-a", None)]
+
+
+async def test_a_damaged_journal_and_a_change_that_fails_are_said_and_stop_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    async with SqliteJournal(path) as journal:
+        for number in range(200):
+            await journal.remember(f"name-{number}", bytes(2000))
+        with pytest.raises(StoreFailed, match="cannot be written"):
+            await journal.remember("name", object())  # type: ignore[arg-type]
+        await journal.remember("after", b"kept")
+        assert journal.recall("after") == b"kept"
+    data = bytearray(path.read_bytes())
+    data[4096 * 3 :] = bytes(len(data) - 4096 * 3)
+    path.write_bytes(bytes(data))
+    async with SqliteJournal(path) as journal:
+        with pytest.raises(StoreFailed, match="cannot be read"):
+            journal.recall("name-7")

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from attestations.errors import AgreementDigestMismatch, PeerBindingMismatch, PolicyUnsatisfiable, SignerRoleMismatch
+from attestations.errors import (
+    AgreementDigestMismatch,
+    PeerBindingMismatch,
+    PolicyUnsatisfiable,
+    SignerRoleMismatch,
+    TermsRefused,
+)
 from attestations.identity import Identity
 from attestations.negotiation.ledger import parse_kept
 from attestations.policy.model import Policy, Rule
@@ -107,3 +114,11 @@ def test_an_agreement_with_other_keys_of_ours_is_refused() -> None:
 
     with pytest.raises(SignerRoleMismatch):
         open_engagement(world.engagement().envelope.to_bytes(), auditor_keys())
+
+
+async def test_terms_that_are_only_of_the_past_are_not_offered_for(journal: SqliteJournal) -> None:
+    world, clock = World(), TestClock()
+    clock.at = datetime(2026, 12, 25, tzinfo=UTC)
+    lab = SimulatedLab(world, clock)
+    with pytest.raises(TermsRefused, match="access ended at 2026-12-24"):
+        await propose(_proposal(world), lab=lab, journal=journal, keys=world.auditor, clock=clock)

@@ -65,7 +65,8 @@ def test_a_level_that_is_reached_meets_its_requirement(requirement: str) -> None
 @pytest.mark.parametrize("requirement", ["CO>=3", "MI>=1", "sandbagging"])
 def test_a_requirement_that_is_not_met_has_its_own_code(requirement: str) -> None:
     """T120: nothing negative carries weight; what is required must be present."""
-    assert_refused(honest().verify("S2", request=Request(require=(requirement,))), RelyingPolicyUnmet, 61)
+    for stage in ("S1", "S2"):  # the first says nothing of validity at all
+        assert_refused(honest().verify(stage, request=Request(require=(requirement,))), RelyingPolicyUnmet, 61)
 
 
 @pytest.mark.parametrize("requirement", ["CO3", "XX>=1", "CO>=9", "", "sandbagging>=1"])
