@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from attestations.documents.base import Name, Part
-from attestations.policy.formula import EVENTS, Formula, parse_duration, parse_formula
+from attestations.policy.formula import EVENTS, After, AllOf, AnyOf, Event, Formula, parse_duration, parse_formula
 
 RuleClass = Literal["C0", "C1", "C2", "C3", "C4", "C5", "C6", "C7", "C8", "C9", "C10"]
 
@@ -146,5 +146,21 @@ class Policy(Part):
         return self
 
     def rule(self, content_class: str, recipient: str) -> Rule | None:
-        """Return the rule for this class and recipient, or None."""
-        return next((rule for rule in self.rules if (rule.content_class, rule.to) == (content_class, recipient)), None)
+        """Return the rule for this class and recipient, or None; existence and commitments have one anyway."""
+        wanted = (content_class, recipient)
+        return next((rule for rule in (*self.rules, *FLOOR) if (rule.content_class, rule.to) == wanted), None)
+
+    def permits(self, rule: Rule) -> Formula:
+        """Return what permits a rule under this policy: its own formula and, for the public, the lab's review."""
+        own = rule.permits()
+        if self.min_review is None or rule.to != "PUBLIC" or rule.content_class in FLOOR_CLASSES:
+            return own
+        read = After(None, parse_duration(self.min_review), hold=False)
+        return AllOf((own, AnyOf((Event("LAB_CONSENT", rule.content_class), read))))
+
+
+FLOOR_CLASSES = ("C0", "C1")  # who audits whom, and commitments: they hide what they stand for, so nobody seals them
+FLOOR: tuple[Rule, ...] = tuple(
+    Rule(id=f"floor-{name.lower()}", content_class=name, to="PUBLIC", permit="RUN_CLOSED") for name in ("C0", "C1")
+)
+"""What holds where a policy has no rule of its own."""
