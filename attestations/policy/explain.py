@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from attestations.policy.formula import AllOf, AnyOf, Event, Formula, parse_duration
+from attestations.policy.formula import CERTAIN_EVENTS, EVENTS, AllOf, AnyOf, Event, Formula, parse_duration
 from attestations.policy.model import FLOOR_CLASSES, Emergency, Policy, Rule
 from attestations.policy.simplify import simplify
 from attestations.policy.words import (
@@ -31,6 +31,8 @@ class RuleText:
     id: str
     content_class: str
     to: str
+    may_when: str
+    must_when: str
     may: str
     must: str
     delay: str
@@ -110,21 +112,33 @@ def _protected(policy: Policy) -> str:
 
 def _rule(policy: Policy, rule: Rule) -> RuleText:
     who, what = recipient_words(rule.to), class_words(rule.content_class)
-    may = f"{_capital(who)} may be given {what} when {_when(policy, policy.permits(rule))}."
+    may_when = _when(policy, policy.permits(rule))
+    may = f"{_capital(who)} may be given {what} when {may_when}."
     if rule.redact:
         left_out = " and ".join(class_words(name) for name in rule.redact)
         may += f" In it {left_out} stay closed, each shown as a hole with its reason."
     obliges = rule.obliges()
-    must = ""
-    if obliges is not None:
-        must = f"The auditor must give it at the latest when {_when(policy, obliges)}."
-    return RuleText(rule.id, rule.content_class, rule.to, may, must, _delay(policy, rule), _silence(policy, rule))
+    must_when = "" if obliges is None else _when(policy, obliges)
+    must = f"The auditor must give it at the latest when {must_when}." if must_when else ""
+    return RuleText(
+        id=rule.id,
+        content_class=rule.content_class,
+        to=rule.to,
+        may_when=may_when,
+        must_when=must_when,
+        may=may,
+        must=must,
+        delay=_delay(policy, rule),
+        silence=_silence(policy, rule),
+    )
 
 
 def _delay(policy: Policy, rule: Rule) -> str:
     permits = simplify(policy, policy.permits(rule))
     names = {event.name for event in _events(permits)}
     lines = []
+    if _without(permits, tuple(EVENTS - CERTAIN_EVENTS)) is None and not names & set(_LABS):
+        lines.append("Unless that happens it stays sealed.")
     if names & set(_LABS):
         without = _without(permits, _LABS)
         lines.append(
