@@ -6,7 +6,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from attestations.documents.agreement import Agreement, Clauses, Offer, Terms
+from attestations.documents.agreement import Agreement, Clauses, Terms
+from attestations.documents.negotiation import Offer
 from attestations.envelope import Envelope, parse_envelope
 from attestations.errors import ConfigurationInvalid, FileUnusable, MalformedEnvelope
 from attestations.policy.model import Policy
