@@ -185,8 +185,20 @@ def _clauses(clauses: Clauses) -> tuple[ClauseView, ...]:
         if text != words.text:
             note = "These words differ from the standard ones for this term."
         views.append(ClauseView(TITLES[words.clause], terms[words.clause], text, note))
+    views.append(_ending(clauses))
     views += [ClauseView(name, "words only", text, "") for name, text in signed.items() if name not in terms]
     return tuple(views)
+
+
+def _ending(clauses: Clauses) -> ClauseView:
+    note = "Explanation by this program: the signed document holds the term alone."
+    ending = clauses.termination
+    if ending is None:
+        text = "Before its time the agreement ends only when both sides sign that it does. What is owed by then stays owed."
+        return ClauseView("Ending early", "both together", text, note)
+    who = "Either side" if ending.by == "either" else f"The {ending.by}"
+    text = f"{who} may end the agreement alone with {ending.notice_days} days' notice. What is owed by then stays owed."
+    return ClauseView("Ending early", f"{ending.by}, {ending.notice_days} days", text, note)
 
 
 def _promised(value: bool) -> str:  # noqa: FBT001 - one word of the document

@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 
 from attestations.documents.agreement import Agreement
 from attestations.documents.base import parse_time
-from attestations.policy.evaluate import Bounds, Seen, State
+from attestations.policy.evaluate import HOLD, Bounds, Seen, State
+from attestations.policy.formula import Event
 from attestations.policy.simulate import Simulation, Span, Track, simulate
-from attestations.policy.words import class_words, instant_words, recipient_words
-from attestations.rendering.timeline import Picture, event_label, picture
+from attestations.policy.words import class_words, event_words, instant_words, recipient_words
+from attestations.rendering.timeline import Picture, picture
 from attestations.verify.report import Report, Status
 from attestations.verify.transcript import LoggedRelease, Transcript
 
@@ -91,10 +92,10 @@ def release_view(agreement: Agreement, transcript: Transcript, report: Report, n
         duties=tuple(
             _duty(rule.content_class, rule.to, ahead, made, now) for rule in policy.rules if rule.oblige is not None
         ),
-        events=tuple((event_label(event.name, event.argument), _between(event)) for event in transcript.events),
+        events=tuple((_event(event), _between(event)) for event in transcript.events),
         timeline=picture(happened),
         judged=instant_words(now.upper),
-        skew=f"{agreement.timing.skew_seconds} seconds",
+        skew=f"{agreement.timing.skew_seconds} s",
         limitations=report.limitations,
     )
 
@@ -157,6 +158,15 @@ def _duty(
 def _from(track: Track | None, states: tuple[State, ...]) -> datetime | None:
     spans: tuple[Span, ...] = () if track is None else track.spans
     return next((span.start for span in spans if span.state in states), None)
+
+
+def _event(event: Seen) -> str:
+    if event.name == "RELEASED" and event.argument is not None:
+        content_class, _, to = event.argument.partition(":")
+        return _capital(f"{class_words(content_class)} released to {recipient_words(to)}")
+    if event.name == HOLD:
+        return f"A hold of {event.argument} business days was stated"
+    return _capital(event_words(Event(event.name, event.argument)))
 
 
 def _between(event: Seen) -> str:

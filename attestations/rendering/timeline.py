@@ -11,7 +11,7 @@ from attestations.policy.simulate import Simulation, Span
 from attestations.policy.words import recipient_words
 
 LEFT, RIGHT, ROW, TOP = 250, 990, 24, 46
-_TICKS = 6
+_TICKS, _DAY = 6, 86_400
 _LABELLED = 44  # a narrower bar holds no word
 NAMES = {
     State.FORBIDDEN: "sealed",
@@ -94,7 +94,8 @@ def picture(simulation: Simulation, names: Mapping[State, str] = NAMES) -> Pictu
     )
     bottom = TOP + len(rows) * ROW
     step = timedelta(seconds=length / _TICKS)
-    ticks = tuple(Mark(place(start + step * number), day(start + step * number)) for number in range(_TICKS + 1))
+    label = day if length >= _TICKS * _DAY else _hour
+    ticks = tuple(Mark(place(start + step * number), label(start + step * number)) for number in range(_TICKS + 1))
     events = tuple(
         Mark(place(event.at.upper), event_label(event.name, event.argument))
         for event in simulation.events
@@ -108,6 +109,10 @@ def picture(simulation: Simulation, names: Mapping[State, str] = NAMES) -> Pictu
 def day(moment: datetime) -> str:
     """Return a date, e.g. `12 Jan 2027`."""
     return f"{moment.day} {moment:%b %Y}"
+
+
+def _hour(moment: datetime) -> str:
+    return f"{moment.day} {moment:%b, %H:%M}"
 
 
 def event_label(name: str, argument: str | None) -> str:
