@@ -97,7 +97,7 @@ class World:
     auditor: AuditorKeys = field(default_factory=auditor_keys)
     sessions: int = 4
     rules: Policy = field(default_factory=policy)
-    clauses: Clauses = Clauses(no_gag=True, safe_harbor=True)
+    clauses: Clauses = field(default_factory=lambda: Clauses(no_gag=True, safe_harbor=True))
     others: tuple[Party, ...] = ()
 
     def agreement(self) -> Agreement:

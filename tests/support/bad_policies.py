@@ -24,7 +24,7 @@ class BadTerms(NamedTuple):
 def _policy(change: dict[str, dict[str, Any] | None], *more: dict[str, Any], **fields: Any) -> Policy:
     """Return the standard policy with some of its rules changed or left out, some added, and fields replaced."""
     value = standard_policy().json_value()
-    rules = [rule | change.get(rule["id"], {}) for rule in value["rules"] if change.get(rule["id"], {}) is not None]  # type: ignore[operator]
+    rules = [rule | change.get(rule["id"], {}) for rule in value["rules"] if change.get(rule["id"], {}) is not None]
     return validated(Policy, {**value, "rules": [*rules, *more], **fields})
 
 
