@@ -194,7 +194,7 @@ def _ending(clauses: Clauses) -> ClauseView:
     note = "Explanation by this program: the signed document holds the term alone."
     ending = clauses.termination
     if ending is None:
-        text = "Before its time the agreement ends only when both sides sign that it does. What is owed by then stays owed."
+        text = "It ends before its time only when both sides sign that it does. What is owed by then stays owed."
         return ClauseView("Ending early", "both together", text, note)
     who = "Either side" if ending.by == "either" else f"The {ending.by}"
     text = f"{who} may end the agreement alone with {ending.notice_days} days' notice. What is owed by then stays owed."

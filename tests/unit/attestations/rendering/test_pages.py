@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime
 from html.parser import HTMLParser
@@ -79,7 +80,7 @@ def written(folder: Path, *, note: str = "", wording: str = "", both: bool = Tru
 
 def trusted(folder: Path) -> str:
     path = folder / "trust.json"
-    path.write_bytes(world_agreement.trust().to_bytes())
+    path.write_text(json.dumps(world_agreement.trust().json_value()))
     return str(path)
 
 
