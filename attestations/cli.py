@@ -204,6 +204,19 @@ def adjudicate(
     raise typer.Exit(int(verdict.exit_code))
 
 
+@app.command()
+def render(
+    file: Annotated[Path, typer.Argument(help="A signed agreement, or an evidence file for its release log.")],
+    html: Annotated[Path, typer.Option(help="Where to write the page.")],
+    trust: Annotated[Path | None, typer.Option(help="Whose keys you trust; needed for a release log.")] = None,
+    at: Annotated[str | None, typer.Option(help="Judge obligations at this time, e.g. 2027-01-31T12:00:00Z.")] = None,
+) -> None:
+    """Write an agreement, or a release log, as a page a person can read, print and file."""
+    from attestations.commands.rendering import render_file  # noqa: PLC0415 - other commands start faster without it
+
+    typer.echo(render_file(file, trust, html, _time(at)))
+
+
 @app.command("version")
 def version_() -> None:
     """Print the version."""
@@ -271,6 +284,7 @@ def _ended(result: object) -> int:
 
 # Groups that need neither side's software, in attestations/commands; imported when used.
 _OWN_GROUPS = {
+    "policy": "Lint, explain and simulate a disclosure policy, and begin from one.",
     "regulator": "Order, hold, countersign and confirm, as signed files.",
     "escrow": "Hold shares of class keys, and open what an auditor owes.",
     "identity": "Keys and identity files for parties that run no service.",

@@ -175,6 +175,7 @@ def proposed(proposal: Proposal, terms: Terms, now: datetime, changes: dict[str,
         runtime=terms.runtime,
         policy=terms.policy,
         escrow=proposal.escrow,
+        clauses=terms.clauses,
         created_at=format_time(now),
     )
     return agreement.model_copy(update=changes or {})

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 
 from pydantic import ValidationError
 
 from attestations.digests import sha256
 from attestations.documents.agreement import Access, Budget, Runtime, Scope, Terms, Timing, Variant
-from attestations.documents.base import format_time, validated
+from attestations.documents.base import format_time
 from attestations.errors import ConfigurationInvalid
 from attestations.identity import Identity
 from attestations.policy.defaults import standard_policy
 from attestations.policy.lint import lint
-from attestations.policy.model import Policy
+from attestations.templates.catalogue import PREFIX, find
+from attestations.templates.terms_file import TermsFile, read_terms as parse_terms
 from lab_server.home import Home, spki_pin
 from lab_server.ports import ServedVariant
 from lab_server.settings import AuditorSettings, Settings, TimingSettings
@@ -41,6 +41,7 @@ def terms_for(
     for name in wanted:
         if name not in declared:
             raise ConfigurationInvalid(f"{grant.identity} is granted {name}, which is not declared", field="variants")
+    agreed = read_terms(home, grant)
     able = set.intersection(*(set(by_id[name].operations) for name in wanted))
     try:
         return Terms(
@@ -79,7 +80,8 @@ def terms_for(
             access=Access(not_before=grant.not_before, not_after=grant.not_after, business_days=grant.business_days),
             timing=_timing(settings.timing),
             runtime=Runtime(level="RA0"),
-            policy=read_policy(home, grant),
+            policy=agreed.policy,
+            clauses=agreed.clauses,
             issued_at=format_time(now),
         )
     except ValidationError as error:
@@ -88,18 +90,22 @@ def terms_for(
         raise ConfigurationInvalid(f"the terms for {auditor.id}: {field}: {first['msg']}", field=field) from None
 
 
-def read_policy(home: Home, grant: AuditorSettings) -> Policy:
-    """Return the policy of one auditor's terms; one that the linter refuses is refused here already."""
+def read_terms(home: Home, grant: AuditorSettings) -> TermsFile:
+    """Return the policy and clauses of one auditor's terms; a policy that the linter refuses is refused here already.
+
+    `policy` names a file or, as `template:NAME`, one of the templates, with the holders that `escrow` names.
+    """
     if grant.policy is None:
-        return standard_policy()
-    path = home.relative(grant.policy)
-    try:
-        value = json.loads(home.read(path))
-    except ValueError:
-        raise ConfigurationInvalid(f"{path} is not JSON", field="policy") from None
-    policy = validated(Policy, value)
-    lint(policy)
-    return policy
+        return TermsFile(policy=standard_policy())
+    if grant.policy.startswith(PREFIX):
+        terms = find(grant.policy.removeprefix(PREFIX)).terms(grant.escrow)
+    elif grant.escrow:
+        raise ConfigurationInvalid("`escrow` goes with a template; a file names its holders itself", field="escrow")
+    else:
+        path = home.relative(grant.policy)
+        terms = parse_terms(home.read(path), str(path))
+    lint(terms.policy)
+    return terms
 
 
 def _timing(settings: TimingSettings) -> Timing:

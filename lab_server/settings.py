@@ -95,6 +95,7 @@ class AuditorSettings(Snake):
     policy: str | None = None
     review: Literal["automatic", "outside_terms", "manual"] = "automatic"
     offer_hours: int = Field(default=24, ge=1, le=8760)
+    escrow: tuple[Name, ...] = ()
 
     @model_validator(mode="after")
     def _dates(self) -> AuditorSettings:

@@ -1,1 +1,1 @@
-"""Commands that need neither side's software: arguments in, one call, a few lines out."""
+"""Commands that need neither side's software: arguments in, one call, a few lines or a page out."""

@@ -172,16 +172,35 @@ def _is_none(value: object) -> bool:
     return value is None
 
 
+class Retention(Part):
+    """For how many days after the run has closed each side may keep what it holds of the other's."""
+
+    lab_days: int = Field(ge=0, le=36_500)
+    auditor_days: int = Field(ge=0, le=36_500)
+
+
+class Wording(Part):
+    """The words both sides sign beside one machine-readable clause; software follows the clause."""
+
+    clause: Name
+    text: Annotated[str, StringConstraints(pattern=r"\S", max_length=4000)]
+
+
 class Clauses(Part):
-    """Promises between the parties that software cannot enforce, on record."""
+    """Promises between the parties that software cannot enforce, on record; what is absent is not promised."""
 
     publication_control: Literal["none", "review", "approval"] = "review"
-    no_gag: Literal[True] = True
-    safe_harbor: Literal[True] = True
+    no_gag: bool = False
+    safe_harbor: bool = False
     funding: Literal["none", "fee", "grant"] = "none"
     contingent_pay: bool = False
     # Without it an agreement ends before its time only by both signatures.
     termination: TerminationClause | None = Field(default=None, exclude_if=_is_none)
+    no_training: bool = False
+    retention: Retention | None = None
+    fine_tuning: Literal["none", "lab_operated"] = "none"
+    authorship: Literal["auditor", "joint"] = "auditor"
+    wording: tuple[Wording, ...] = Field(default=(), max_length=64)
 
 
 class Agreement(Document):
@@ -276,4 +295,5 @@ class Terms(Document):
     timing: Timing
     runtime: Runtime
     policy: Policy
+    clauses: Clauses = Clauses(no_gag=True, safe_harbor=True)
     issued_at: Time

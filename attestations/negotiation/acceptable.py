@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from attestations.documents.agreement import Agreement
 from attestations.escrow.dealing import check_escrow
-from attestations.policy.lint import lint
+from attestations.policy.agreement_rules import lint_agreement
+from attestations.policy.finding import refuse
 
 
 def check_acceptable(agreement: Agreement) -> None:
@@ -13,5 +14,5 @@ def check_acceptable(agreement: Agreement) -> None:
     Raises:
         PolicyUnsatisfiable: the facts name the rule.
     """
-    lint(agreement.policy)
+    refuse(lint_agreement(agreement))
     check_escrow(agreement)

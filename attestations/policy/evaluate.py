@@ -90,9 +90,9 @@ def _state(world: _World, rule: Rule, now: Bounds) -> State:
 
 
 def _permission(world: _World, rule: Rule, now: Bounds) -> State:
-    if world.published(rule) or world.surely(rule.permits(), now):
+    if world.published(rule) or world.surely(world.permits(rule), now):
         return State.PERMITTED
-    return State.INDETERMINATE if world.possibly(rule.permits(), now) else State.FORBIDDEN
+    return State.INDETERMINATE if world.possibly(world.permits(rule), now) else State.FORBIDDEN
 
 
 class _World:
@@ -113,7 +113,7 @@ class _World:
         for place, event in enumerate(self._events):
             if event.name == HOLD and held < most:
                 then = _World(self._policy, self._events[:place], held)
-                if not then.surely(rule.permits(), event.at):
+                if not then.surely(self.permits(rule), event.at):
                     held += held_days(event.argument)
         return _World(self._policy, self._events, held) if held else self
 
@@ -126,6 +126,9 @@ class _World:
         if rule.content_class == "C9" and rule.to in ("PUBLIC", "LAB_ALL"):
             return False
         return any(event.name == ALREADY_PUBLIC and event.argument == rule.content_class for event in self._events)
+
+    def permits(self, rule: Rule) -> Formula:
+        return self._policy.permits(rule)
 
     def surely(self, formula: Formula, now: Bounds) -> bool:
         return self._holds(formula, now.lower, surely=True)

@@ -1,163 +1,151 @@
-"""The rules a policy must keep before anyone signs it; each refusal names its rule (`docs/spec/policy.md`).
+"""The rules a policy must keep before anyone signs it; each breach names its rule (`docs/spec/policy.md`).
 
-L1 compares times symbolically. A formula becomes true at a time made of minima and maxima of terms
-`event time + span`. With the permission as a maximum of minima and the obligation as a minimum of maxima,
-"obliged implies permitted, whatever happens" holds exactly when every pair of a permission's minimum and an
-obligation's maximum shares an event whose span in the permission is not longer.
+Every rule is decided exactly. `symbolic` proves what is plain; `counterexample` searches the rest completely.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
-from itertools import product
+from collections.abc import Iterator
+from datetime import date
 
-from attestations.errors import PolicyUnsatisfiable
-from attestations.policy.formula import (
-    CERTAIN_EVENTS,
-    After,
-    AllOf,
-    AnyOf,
-    Duration,
-    Event,
-    Formula,
-    parse_duration,
-)
-from attestations.policy.model import Policy, Rule
+from attestations.policy.counterexample import Counterexample, Question, find
+from attestations.policy.finding import Finding, refuse
+from attestations.policy.formula import CERTAIN_EVENTS, Duration, parse_duration
+from attestations.policy.model import FLOOR_CLASSES, Policy, Rule
+from attestations.policy.moments import Workdays
+from attestations.policy.profile import exceeds_profile
+from attestations.policy.symbolic import TooLarge, implies
+from attestations.policy.terms import Both, Source, Term, Terms, holds, terms_of
 
+LONGEST_REVIEW = Duration(business_days=30)
+LONGEST_EMERGENCY_REVIEW = Duration(business_days=10)
 _VETO_ALLOWED = ("C9", "C10")  # hazards and lab-confidential material may wait for an order for ever
-_DAY = 86_400
-_MAX_TERMS = 4096
-
-
-@dataclass(frozen=True)
-class _Term:
-    base: tuple[str, str | None] | datetime
-    shortest: int  # seconds, over every calendar and hold
-    longest: int
-    exact: tuple[Duration, bool]
+_TOO_MANY = ("PUBLIC", "LAB_ALL")
 
 
 def lint(policy: Policy) -> None:
-    """Raise `PolicyUnsatisfiable` naming the first rule (`L1`, `L3`, `L4`, `L6`, `L9`) the policy breaks."""
-    for rule in policy.rules:
-        _obliged_is_permitted(policy, rule)
-        _no_endless_veto(policy, rule)
-        _no_public_hazard(rule)
-    _bounded_hold(policy)
-    _commitments_first(policy)
+    """Raise the first breach.
+
+    Raises:
+        PolicyUnsatisfiable: the facts name the rule (`L1` to `L10`) and the policy's rule.
+    """
+    refuse(lint_policy(policy))
 
 
-def _obliged_is_permitted(policy: Policy, rule: Rule) -> None:
+def lint_policy(policy: Policy) -> tuple[Finding, ...]:
+    """Return every breach of a rule that can be judged from the policy alone, in the order of the rules."""
+    proof = Proof(policy)
+    found = [
+        *(finding for rule in policy.rules for finding in _rule(policy, rule, proof)),
+        *_bounded_hold(policy),
+        *_commitments_first(policy, proof),
+        *_emergency(policy),
+        *_bounded_review(policy),
+    ]
+    return tuple(sorted(found, key=lambda finding: int(finding.rule[1:])))
+
+
+class Proof:
+    """Decides implications between the formulas of one policy."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._workdays = Workdays(frozenset(date.fromisoformat(day) for day in policy.calendar.holidays))
+        self._holds = range(parse_duration(policy.max_hold).business_days + 1)
+
+    def refute(self, later: Terms, earlier: Terms, *, in_log_order: bool = False) -> Counterexample | None:
+        """Return a history in which `later` holds and `earlier` does not, or None when there is none.
+
+        Raises:
+            TooLarge: the formulas are too large to be looked at.
+        """
+        if implies(later, earlier, in_log_order=in_log_order):
+            return None
+        return find(Question(later, earlier, self._holds, in_log_order), self._workdays)
+
+
+def _rule(policy: Policy, rule: Rule, proof: Proof) -> Iterator[Finding]:
+    permits = terms_of(policy, policy.permits(rule))
+    yield from _obliged_is_permitted(policy, rule, permits, proof)
+    if (
+        rule.oblige is not None
+        and not rule.escrow
+        and policy.escrow is None
+        and rule.content_class not in FLOOR_CLASSES
+    ):
+        yield Finding("L2", f"rule {rule.id} obliges, but nobody in escrow can release in the auditor's place", rule.id)
+    if rule.content_class not in _VETO_ALLOWED and not holds(permits, _comes):
+        yield Finding("L3", f"rule {rule.id} can be blocked for ever: give it a latest time", rule.id)
+    if rule.content_class == "C9" and rule.to in _TOO_MANY:
+        yield Finding("L4", f"rule {rule.id} gives hazards to {rule.to}", rule.id)
+    try:
+        reason = exceeds_profile(policy, rule, proof.refute)
+    except TooLarge:
+        reason = f"rule {rule.id} is too large to be checked"
+    if reason is not None:
+        yield Finding("L8", reason, rule.id)
+
+
+def _obliged_is_permitted(policy: Policy, rule: Rule, permits: Terms, proof: Proof) -> Iterator[Finding]:
     obliges = rule.obliges()
     if obliges is None:
         return
-    for maximum in _disjuncts(policy, obliges):
-        for minimum in _conjuncts(policy, rule.permits()):
-            if not any(_not_later(early, late) for early in minimum for late in maximum):
-                raise PolicyUnsatisfiable(f"rule {rule.id} obliges before it permits", rule="L1", policy_rule=rule.id)
-
-
-def _no_endless_veto(policy: Policy, rule: Rule) -> None:
-    if rule.content_class in _VETO_ALLOWED:
+    try:
+        found = proof.refute(terms_of(policy, obliges), permits)
+    except TooLarge:
+        yield Finding("L1", f"rule {rule.id} is too large to be checked", rule.id)
         return
-    for minimum in _conjuncts(policy, rule.permits()):
-        if not any(isinstance(term.base, datetime) or term.base[0] in CERTAIN_EVENTS for term in minimum):
-            raise PolicyUnsatisfiable(
-                f"rule {rule.id} can be blocked for ever: give it a latest time", rule="L3", policy_rule=rule.id
-            )
+    if found is not None:
+        yield Finding("L1", f"rule {rule.id} obliges before it permits, as with {found}", rule.id)
 
 
-def _no_public_hazard(rule: Rule) -> None:
-    if rule.content_class == "C9" and rule.to in ("PUBLIC", "LAB_ALL"):
-        raise PolicyUnsatisfiable(f"rule {rule.id} gives hazards to {rule.to}", rule="L4", policy_rule=rule.id)
+def _comes(term: Term) -> bool:
+    return not isinstance(term.source, Source) or term.source.name in CERTAIN_EVENTS
 
 
-def _bounded_hold(policy: Policy) -> None:
+def _bounded_hold(policy: Policy) -> Iterator[Finding]:
     hold = parse_duration(policy.max_hold)
     if hold.days or hold.seconds:
-        raise PolicyUnsatisfiable("maxHold is counted in business days", rule="L6")
+        yield Finding("L6", "maxHold is counted in business days")
 
 
-def _commitments_first(policy: Policy) -> None:
+def _commitments_first(policy: Policy, proof: Proof) -> Iterator[Finding]:
     # Aggregates for the public before the commitments they rest on could be fitted to them.
     aggregate, commitments = policy.rule("C2", "PUBLIC"), policy.rule("C1", "PUBLIC")
-    if aggregate is None:
+    if aggregate is None or commitments is None:
         return
-    if commitments is None:
-        raise PolicyUnsatisfiable("C2 is for PUBLIC but C1 never is", rule="L9", policy_rule=aggregate.id)
-    for maximum in _disjuncts(policy, aggregate.permits()):
-        for minimum in _conjuncts(policy, commitments.permits()):
-            if not any(_not_later(early, late) for early in minimum for late in maximum):
-                raise PolicyUnsatisfiable("C2 may be public before C1 is", rule="L9", policy_rule=aggregate.id)
+    # Nothing sealed is released before it is delivered, and a log delivers after the run has closed.
+    public = Both((terms_of(policy, policy.permits(aggregate)), Term(Source("DELIVERED"))))
+    try:
+        found = proof.refute(public, terms_of(policy, policy.permits(commitments)), in_log_order=True)
+    except TooLarge:
+        yield Finding("L9", "the rules for C1 and C2 are too large to be checked", aggregate.id)
+        return
+    if found is not None:
+        yield Finding("L9", f"C2 may be public before C1 is, as with {found}", aggregate.id)
 
 
-def _conjuncts(policy: Policy, formula: Formula) -> list[frozenset[_Term]]:
-    """The formula's time as a maximum of minima."""
-    return _normal(policy, formula, outer=AllOf)
+def _emergency(policy: Policy) -> Iterator[Finding]:
+    emergency = policy.emergency
+    if emergency is None:
+        return
+    hazards = any(name.startswith("C9") for name in emergency.classes)
+    for recipient in emergency.to:
+        if recipient == "PUBLIC" or (hazards and recipient in _TOO_MANY):
+            yield Finding("L4", f"the emergency path leads to {recipient}")
+    if "AUDITOR" not in emergency.initiators or not {"LAB_SAFETY", "REGULATOR"} <= set(emergency.to):
+        yield Finding("L5", "the auditor alone cannot warn the regulator and the lab's safety team in an emergency")
+    if _longer(emergency.review, LONGEST_EMERGENCY_REVIEW):
+        yield Finding("L10", "the review after an emergency takes longer than 10 business days")
 
 
-def _disjuncts(policy: Policy, formula: Formula) -> list[frozenset[_Term]]:
-    """The formula's time as a minimum of maxima."""
-    return _normal(policy, formula, outer=AnyOf)
+def _bounded_review(policy: Policy) -> Iterator[Finding]:
+    if policy.min_review is not None and _longer(policy.min_review, LONGEST_REVIEW):
+        yield Finding("L10", "the lab's review takes longer than 30 business days")
 
 
-def _normal(policy: Policy, formula: Formula, *, outer: type[AllOf | AnyOf]) -> list[frozenset[_Term]]:
-    if isinstance(formula, (Event, After)):
-        return [frozenset({_term(policy, formula)})]
-    parts = [_normal(policy, part, outer=outer) for part in formula.parts]
-    if isinstance(formula, outer):
-        return [group for part in parts for group in part]
-    size = 1
-    for part in parts:
-        size *= len(part)
-        if size > _MAX_TERMS:
-            raise PolicyUnsatisfiable("a formula is too large to be checked", rule="L1")
-    return [frozenset().union(*choice) for choice in product(*parts)]
-
-
-def _term(policy: Policy, atom: Event | After) -> _Term:
-    if isinstance(atom, Event):
-        return _Term((atom.name, atom.argument), 0, 0, (Duration(), False))
-    base: tuple[str, str | None] | datetime
-    if isinstance(atom.base, datetime):
-        base = atom.base
-    else:
-        event = atom.base or Event(policy.anchor, None)
-        base = (event.name, event.argument)
-    shortest, longest = _span(policy, atom.duration)
-    if atom.hold:
-        longest += _span(policy, parse_duration(policy.max_hold))[1]
-    return _Term(base, shortest, longest, (atom.duration, atom.hold))
-
-
-def _span(policy: Policy, duration: Duration) -> tuple[int, int]:
-    plain = duration.days * _DAY + duration.seconds
-    if not duration.business_days:
-        return plain, plain
-    weekends = 2 * (duration.business_days // 5 + 1)
-    longest = duration.business_days + weekends + len(policy.calendar.holidays)
-    return plain + duration.business_days * _DAY, plain + longest * _DAY
-
-
-def _not_later(early: _Term, late: _Term) -> bool:
-    if early.base != late.base:
-        if isinstance(early.base, datetime) and isinstance(late.base, datetime):
-            return early.base.timestamp() + early.longest <= late.base.timestamp() + late.shortest
-        return False
-    (first, first_hold), (second, second_hold) = early.exact, late.exact
-    same_unit = bool(first.business_days) == bool(second.business_days)
-    shorter = (first.business_days, first.days, first.seconds) <= (
-        second.business_days,
-        second.days,
-        second.seconds,
-    )
-    if same_unit and shorter and _only_one_unit(first, second) and (second_hold or not first_hold):
-        return True
-    return early.longest <= late.shortest
-
-
-def _only_one_unit(*durations: Duration) -> bool:
-    return all(not item.business_days or not (item.days or item.seconds) for item in durations) and (
-        sum(any(getattr(item, unit) for item in durations) for unit in ("business_days", "days", "seconds")) <= 1
-    )
+def _longer(text: str, bound: Duration) -> bool:
+    # In the shortest calendar: business days alone, days that may all be business days otherwise.
+    given = parse_duration(text)
+    if given.business_days:
+        return given.business_days > bound.business_days
+    return given.days * 86_400 + given.seconds > bound.business_days * 86_400

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from attestations.documents.base import Name, Part
-from attestations.policy.formula import EVENTS, Formula, parse_duration, parse_formula
+from attestations.policy.formula import EVENTS, After, AllOf, AnyOf, Event, Formula, parse_duration, parse_formula
 
 RuleClass = Literal["C0", "C1", "C2", "C3", "C4", "C5", "C6", "C7", "C8", "C9", "C10"]
 
@@ -64,6 +64,16 @@ Recipient = Annotated[
 ]
 
 
+Subset = Annotated[str, StringConstraints(pattern=r"^C([0-9]|10)(:subset)?$")]
+"""A class, or the smallest part of it that the emergency needs (`C7:subset`)."""
+Initiator = Literal["AUDITOR", "LAB_SAFETY", "REGULATOR"]
+Reason = Annotated[str, StringConstraints(pattern=r"\S", max_length=2000)]
+
+
+def _is_empty(value: object) -> bool:
+    return value is None or value == ()
+
+
 class Calendar(Part):
     """Which days are not business days besides Saturdays and Sundays; all dates are UTC."""
 
@@ -71,14 +81,20 @@ class Calendar(Part):
 
 
 class Rule(Part):
-    """When one class may, and when it must, reach one recipient."""
+    """When one class may, and when it must, reach one recipient.
+
+    `escrow` names the holders who release it when the obligation is overdue, `redact` the classes whose fields stay
+    closed in it, `exceptional` why a publication waits longer than the profile allows.
+    """
 
     id: Name
     content_class: RuleClass = Field(alias="class")
     to: Recipient
     permit: FormulaText
     oblige: FormulaText | None = None
-    escrow: tuple[Name, ...] = ()
+    escrow: tuple[Name, ...] = Field(default=(), max_length=16)
+    redact: tuple[RuleClass, ...] = Field(default=(), max_length=11, exclude_if=_is_empty)
+    exceptional: Reason | None = Field(default=None, exclude_if=_is_empty)
 
     def permits(self) -> Formula:
         """Return the parsed permission."""
@@ -89,8 +105,22 @@ class Rule(Part):
         return None if self.oblige is None else parse_formula(self.oblige)
 
 
+class Emergency(Part):
+    """Who may raise the alarm about which classes, who is told at once, and whose two keys let others know as well."""
+
+    initiators: tuple[Initiator, ...] = Field(min_length=1, max_length=3)
+    two_key: tuple[Initiator, ...] = Field(default=(), max_length=3)
+    classes: tuple[Subset, ...] = Field(min_length=1, max_length=22)
+    to: tuple[Recipient, ...] = Field(min_length=1, max_length=32)
+    review: DurationText
+
+
 class Policy(Part):
-    """Every rule, the event that times count from, and the bound on holds. Without a rule a release is forbidden."""
+    """Every rule, the event that times count from, and the bound on holds. Without a rule a release is forbidden.
+
+    `min_review` is how long the lab may read before anything is public without its consent. `escrow` is absent where
+    obliged rules name holders, or `none` with the reason why nobody can release in the auditor's place.
+    """
 
     v: Literal["safeconduct-policy/v1"] = "safeconduct-policy/v1"
     anchor: Annotated[str, AfterValidator(_is_event)] = "RUN_CLOSED"
@@ -98,6 +128,12 @@ class Policy(Part):
     max_hold: DurationText = "P0BD"
     rules: tuple[Rule, ...] = Field(min_length=1, max_length=128)
     protected: tuple[Name, ...] = ()
+    # Absent in older policies: left out of the bytes when empty, so that their digests stay the same.
+    min_review: DurationText | None = Field(default=None, exclude_if=_is_empty)
+    emergency: Emergency | None = Field(default=None, exclude_if=_is_empty)
+    profile: Literal["eu-gpai-cop"] | None = Field(default=None, exclude_if=_is_empty)
+    escrow: Literal["none"] | None = Field(default=None, exclude_if=_is_empty)
+    escrow_reason: Reason | None = Field(default=None, exclude_if=_is_empty)
 
     @model_validator(mode="after")
     def _one_rule_each(self) -> Policy:
@@ -105,8 +141,26 @@ class Policy(Part):
             raise ValueError("two rules of one id")
         if len({(rule.content_class, rule.to) for rule in self.rules}) != len(self.rules):
             raise ValueError("two rules for one class and recipient")
+        if (self.escrow is None) != (self.escrow_reason is None):
+            raise ValueError("no escrow needs its reason, and a reason needs no escrow")
         return self
 
     def rule(self, content_class: str, recipient: str) -> Rule | None:
-        """Return the rule for this class and recipient, or None."""
-        return next((rule for rule in self.rules if (rule.content_class, rule.to) == (content_class, recipient)), None)
+        """Return the rule for this class and recipient, or None; existence and commitments have one anyway."""
+        wanted = (content_class, recipient)
+        return next((rule for rule in (*self.rules, *FLOOR) if (rule.content_class, rule.to) == wanted), None)
+
+    def permits(self, rule: Rule) -> Formula:
+        """Return what permits a rule under this policy: its own formula and, for the public, the lab's review."""
+        own = rule.permits()
+        if self.min_review is None or rule.to != "PUBLIC" or rule.content_class in FLOOR_CLASSES:
+            return own
+        read = After(None, parse_duration(self.min_review), hold=False)
+        return AllOf((own, AnyOf((Event("LAB_CONSENT", rule.content_class), read))))
+
+
+FLOOR_CLASSES = ("C0", "C1")  # who audits whom, and commitments: they hide what they stand for, so nobody seals them
+FLOOR: tuple[Rule, ...] = tuple(
+    Rule(id=f"floor-{name.lower()}", content_class=name, to="PUBLIC", permit="RUN_CLOSED") for name in ("C0", "C1")
+)
+"""What holds where a policy has no rule of its own."""

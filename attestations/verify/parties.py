@@ -25,7 +25,7 @@ from attestations.errors import (
 )
 from attestations.escrow.dealing import check_escrow
 from attestations.keys import EnrolledKey, KeyUse, enrol
-from attestations.policy.lint import lint
+from attestations.policy.agreement_rules import lint_agreement
 from attestations.trust import Trust
 
 MAX_DOCUMENT_MEMBER_BYTES = 4 << 20
@@ -138,16 +138,14 @@ def _signers(envelope: Envelope, trust: Trust) -> tuple[EnrolledKey, EnrolledKey
 
 
 def check_agreement(parties: Parties, trust: Trust) -> None:
-    """Check what both signed: the policy keeps the linter's rules and no key was revoked before.
+    """Check what both signed: the agreement keeps the linter's rules and no key was revoked before.
 
     Raises:
-        MalformedEnvelope: the policy breaks a rule, so that nobody should have signed it.
+        MalformedEnvelope: the agreement breaks a rule (L1 to L10), so that nobody should have signed it.
         KeyRevoked: a key was revoked when the agreement was made.
     """
-    try:
-        lint(parties.agreement.policy)
-    except PolicyUnsatisfiable as error:
-        raise MalformedEnvelope(f"the agreed policy breaks its rules: {error.message}", **error.facts) from None
+    for finding in lint_agreement(parties.agreement):
+        raise MalformedEnvelope(f"the agreement breaks its rules: {finding.reason} ({finding.rule})", rule=finding.rule)
     try:
         check_escrow(parties.agreement)
     except PolicyUnsatisfiable as error:

@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.bench import echo, escrow, exchanges, packages, verification
+from tests.bench import echo, escrow, exchanges, packages, policies, verification
 
 LANES = 8
 STALL = 0.02  # a model call of 20 ms, to see what is added to it
@@ -39,6 +39,8 @@ def main() -> None:
     added = slow.wall / slow.exchanges - STALL
     row("added to a model call", f"{added * 1000:.1f} ms", verdict(added <= 0.005, "<= 5 ms"))
     sealing(quick=quick)
+    for name, seconds in policies.run():
+        row(name, f"{seconds * 1000:.2f} ms", "")
     kept = Path("build/bench")
     for size in (1000, 10_000, 100_000) if full else (1000,) if quick else (1000, 10_000):
         started = time.perf_counter()

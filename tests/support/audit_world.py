@@ -11,6 +11,7 @@ from attestations.documents.agreement import (
     Access,
     Agreement,
     Budget,
+    Clauses,
     Party,
     PartyKey,
     Runtime,
@@ -96,6 +97,7 @@ class World:
     auditor: AuditorKeys = field(default_factory=auditor_keys)
     sessions: int = 4
     rules: Policy = field(default_factory=policy)
+    clauses: Clauses = field(default_factory=lambda: Clauses(no_gag=True, safe_harbor=True))
     others: tuple[Party, ...] = ()
 
     def agreement(self) -> Agreement:
@@ -131,6 +133,7 @@ class World:
             origin="lab.example/safeconduct/audit-1",
             runtime=Runtime(level="RA0"),
             policy=self.rules,
+            clauses=self.clauses,
             created_at=format_time(START),
         )
 

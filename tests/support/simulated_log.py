@@ -106,6 +106,7 @@ class SimulatedLog:
             timing=agreement.timing,
             runtime=agreement.runtime,
             policy=agreement.policy,
+            clauses=agreement.clauses,
             issued_at=format_time(self.clock.now()),
         )
         return sign(terms.payload_type, terms.to_bytes(), self.world.lab.agreement)

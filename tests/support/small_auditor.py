@@ -171,6 +171,7 @@ class SmallAuditor:
             "origin": f"{terms.origin_prefix}/{engagement}",
             "runtime": terms.runtime,
             "policy": terms.policy,
+            "clauses": terms.clauses,
             "created_at": format_time(datetime.now(UTC)),
         }
         return Agreement(**{**values, **changes})

@@ -1,0 +1,99 @@
+"""The linter's rules that need the whole agreement: holders, clauses and recipients' keys besides the policy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+
+from attestations.documents.agreement import Agreement, Party
+from attestations.errors import KeyUnacceptable
+from attestations.keys import KeyUse
+from attestations.policy.counterexample import Question, find
+from attestations.policy.finding import Finding
+from attestations.policy.formula import CERTAIN_EVENTS, parse_duration
+from attestations.policy.lint import lint_policy
+from attestations.policy.model import Policy, Rule
+from attestations.policy.moments import Workdays
+from attestations.policy.symbolic import TooLarge
+from attestations.policy.terms import DAY, NEVER, Both, Source, Term, Terms, mapped, terms_of
+from attestations.recipients import recipients_of
+
+LONG_SEALED_DAYS = 365
+_HOLDERS = ("escrow", "regulator")
+
+
+def lint_agreement(agreement: Agreement) -> tuple[Finding, ...]:
+    """Return every breach of `L1` to `L10` by the agreement, its policy included, in the order of the rules."""
+    found = [
+        *lint_policy(agreement.policy),
+        *_holders(agreement),
+        *_protection(agreement),
+        *_keys(agreement),
+        *_no_veto(agreement),
+    ]
+    return tuple(sorted(found, key=lambda finding: int(finding.rule[1:])))
+
+
+def sealed_for_long(policy: Policy) -> tuple[str, ...]:
+    """Return the classes that some recipient may have to wait for longer than a year after delivery."""
+    workdays = Workdays(frozenset(date.fromisoformat(day) for day in policy.calendar.holidays))
+    return tuple(dict.fromkeys(r.content_class for r in policy.rules if _waits_a_year(policy, r, workdays)))
+
+
+def _waits_a_year(policy: Policy, rule: Rule, workdays: Workdays) -> bool:
+    delivered = Both((Term(Source(policy.anchor)), *(Term(Source(name)) for name in sorted(CERTAIN_EVENTS))))
+    year = mapped(delivered, lambda term: Term(term.source, LONG_SEALED_DAYS * DAY))
+    permits = mapped(terms_of(policy, policy.permits(rule)), _unless_withheld)
+    hold = parse_duration(policy.max_hold).business_days
+    try:
+        return find(Question(year, permits, (hold,)), workdays) is not None
+    except TooLarge:
+        return True
+
+
+def _unless_withheld(term: Term) -> Terms:
+    return NEVER if isinstance(term.source, Source) and term.source.name not in CERTAIN_EVENTS else term
+
+
+def _holders(agreement: Agreement) -> Iterator[Finding]:
+    holders = {party.id: party.role for party in agreement.parties if party.role in _HOLDERS}
+    for rule in agreement.policy.rules:
+        for name in rule.escrow:
+            if name not in holders:
+                yield Finding("L2", f"rule {rule.id} names {name} as holder, who is no escrow party here", rule.id)
+        named = {holders.get(name) for name in rule.escrow}
+        if named == {"regulator"}:
+            yield Finding("L2", f"rule {rule.id} has no holder but a regulator, who opens nothing alone", rule.id)
+
+
+def _protection(agreement: Agreement) -> Iterator[Finding]:
+    if not agreement.clauses.no_gag:
+        yield Finding("L5", "the no-gag clause is missing")
+    if not agreement.clauses.safe_harbor:
+        yield Finding("L5", "the safe-harbour clause is missing")
+
+
+def _keys(agreement: Agreement) -> Iterator[Finding]:
+    policy = agreement.policy
+    long = sealed_for_long(policy)
+    needed: dict[str, tuple[Party, Rule]] = {}
+    for rule in policy.rules:
+        if rule.content_class not in long:
+            continue
+        holders = [party for party in agreement.parties if party.id in rule.escrow]
+        for party in (*recipients_of(agreement, rule.to), *holders):
+            needed.setdefault(party.id, (party, rule))
+    for party, rule in needed.values():
+        try:
+            party.key(KeyUse.RECEIVE)
+        except KeyUnacceptable:
+            yield Finding(
+                "L7",
+                f"{rule.content_class} may stay sealed for over a year, but {party.id} has no hybrid post-quantum key",
+                rule.id,
+            )
+
+
+def _no_veto(agreement: Agreement) -> Iterator[Finding]:
+    if agreement.clauses.publication_control == "approval":
+        yield Finding("L10", "publication needs the lab's approval, which is a veto")

@@ -1,0 +1,1 @@
+"""Pages for people: agreements, policies and release logs as self-contained HTML, from documents already read."""
