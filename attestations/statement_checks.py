@@ -44,7 +44,7 @@ def hold_limit(policy: Policy) -> int:
 
 def delayed_rules(policy: Policy) -> list[Rule]:
     """Return the rules whose permission a hold delays."""
-    return [rule for rule in policy.rules if any(isinstance(a, After) and a.hold for a in _atoms(rule.permits()))]
+    return [rule for rule in policy.rules if any(isinstance(a, After) and a.hold for a in _atoms(policy.permits(rule)))]
 
 
 def scope_of(classes: Iterable[str], to: Iterable[str]) -> frozenset[tuple[str, str]]:
@@ -194,7 +194,7 @@ def _waits_for(policy: Policy, content_class: str, recipient: str, name: str, ar
     rule = policy.rule(content_class, recipient)
     return rule is not None and any(
         isinstance(atom, Event) and atom.name == name and atom.argument in (None, "*", argument)
-        for atom in _atoms(rule.permits())
+        for atom in _atoms(policy.permits(rule))
     )
 
 

@@ -57,6 +57,8 @@ def beyond(body: Agreement, terms: Terms) -> Iterator[TermsRefused]:
         yield TermsRefused("the deadlines are not ours", field="timing")
     if body.policy.json_value() != terms.policy.json_value():
         yield TermsRefused("the disclosure policy is not the one of our terms", field="policy")
+    if body.clauses != terms.clauses:
+        yield TermsRefused("the clauses are not those of our terms", field="clauses")
 
 
 def _within_access(wanted: Access, ours: Access) -> bool:

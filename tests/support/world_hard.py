@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from attestations.documents.agreement import Agreement, Party
-from attestations.documents.base import Document, validated
+from attestations.documents.agreement import Agreement, Party, PartyKey, PartyRole
+from attestations.documents.base import Document, encode, validated
 from attestations.documents.disclosing import EmergencyItem, EmergencyNotice, Order
 from attestations.keys import KeyUse, Signer
 from attestations.policy.defaults import standard_policy
@@ -15,6 +15,7 @@ from attestations.trust import Trust, TrustedParty
 from tests.support import world_agreement
 from tests.support.world import World
 from tests.support.world_agreement import p256_signer, party_key
+from tests.support.world_escrow import receive_key
 
 OFFICE, CLINIC, PEER = "office.example", "clinic.example", "peer.example"
 BIO = "CLEARED(bio)"
@@ -34,10 +35,15 @@ def clinic() -> Signer:
 def others() -> tuple[Party, ...]:
     """Return the parties besides lab and auditor."""
     return (
-        Party(role="regulator", id=OFFICE, keys=(party_key(office().key),)),
-        Party(role="recipient", id=CLINIC, keys=(party_key(clinic().key),), group="bio"),
-        Party(role="recipient", id=PEER, keys=(party_key(p256_signer(PEER, KeyUse.AGREEMENT).key),)),
+        _other("regulator", OFFICE, office()),
+        _other("recipient", CLINIC, clinic(), group="bio"),
+        _other("recipient", PEER, p256_signer(PEER, KeyUse.AGREEMENT)),
     )
+
+
+def _other(role: PartyRole, name: str, signer: Signer, group: str | None = None) -> Party:
+    receive = PartyKey(use="receive", public=encode(receive_key(name).public))
+    return Party(role=role, id=name, keys=(party_key(signer.key), receive), group=group)
 
 
 def policy(*instead: dict[str, Any], **changes: Any) -> Policy:
