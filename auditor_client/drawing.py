@@ -23,6 +23,7 @@ from auditor_client.registering import REGISTRATION, Design, own_share, schedule
 
 DRAW = "draw"
 DRAWN = "drawn"
+_REGISTRATION_END = b'"kind":"registration"}'
 
 
 async def draw_items(
@@ -50,7 +51,8 @@ async def draw_items(
         made = await _draw(envelope, engagement=engagement, journal=journal, cosigner=cosigner, clock=clock)
         receipt = engagement.opened(await lab.draw(made), LogReceipt)
         # What counts is the commitment that the log holds, and we have cosigned.
-        committed = LogReceipt.parse(parse_entry(mirror.leaf_at(0)).documents[-1].payload).share_commit
+        leaf = next(leaf for leaf in mirror.leaves() if leaf.endswith(_REGISTRATION_END))
+        committed = LogReceipt.parse(parse_entry(leaf).documents[-1].payload).share_commit
         theirs = _share(made, receipt, committed)
         drawn = _drawn(suite, registration, rule, Draw.parse(made.payload), theirs, engagement)
         await journal.remember(DRAWN, canonical_bytes(sorted(drawn)))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from attestations.documents.base import decode, encode
 from attestations.documents.drawing import Draw
-from attestations.documents.engagement import PreRegistration
+from attestations.documents.engagement import LogReceipt, PreRegistration
 from attestations.draw import SHARE_BYTES, beacon, share_commitment
 from attestations.errors import SelectionNotReproducible
 from attestations.notes import parse_note
@@ -42,7 +42,8 @@ class Drawing:
             raise SelectionNotReproducible("another draw was made under this registration")
         if share_commitment(decode(document.share)) != rule.share_commit:
             raise SelectionNotReproducible("the share is not the one the registration commits to")
-        if not engagement.log.check_extends(document.beacon).size:
+        committed = LogReceipt.parse(engagement.receipts[registration.digest].payload)
+        if engagement.log.check_extends(document.beacon).size <= int(committed.log_index):
             raise SelectionNotReproducible("the beacon is older than the registration")
         beacon(parse_note(document.beacon), engagement.agreement)
         return encode(await self._share(engagement))

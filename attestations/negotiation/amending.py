@@ -67,9 +67,10 @@ def _check_fixed(before: dict[str, Any], after: dict[str, Any]) -> None:
     for field in sorted(before.keys() | after.keys()):
         if field not in MAY_CHANGE and before.get(field) != after.get(field):
             raise ProtectedClauseViolation(f"{field} stays as it was first agreed", field=field)
-    if before["timing"]["skewSeconds"] != after["timing"]["skewSeconds"]:
-        # Times that are signed already are read with it.
-        raise ProtectedClauseViolation("the tolerated clock skew stays as first agreed", field="timing.skewSeconds")
+    for field in ("skewSeconds", "relaySeconds"):
+        # Times that are signed already are read with them.
+        if before["timing"].get(field) != after["timing"].get(field):
+            raise ProtectedClauseViolation(f"timing.{field} stays as it was first agreed", field=f"timing.{field}")
 
 
 def _check_protected(before: Agreement, after: Agreement, consenting: frozenset[str]) -> None:

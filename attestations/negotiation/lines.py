@@ -45,6 +45,7 @@ NAMES = {
     "timing.cosignLeaves": "log entries until the auditor cosigns the log",
     "timing.redeliverSeconds": "seconds for which sealed answers can be fetched again",
     "timing.skewSeconds": "tolerated difference of the clocks, in seconds",
+    "timing.relaySeconds": "seconds for the lab to answer what a relay puts before it",
     "runtime.level": "what is proven about the machine",
     "runtime.retention": "prompts are kept",
     "runtime.training": "prompts are trained on",

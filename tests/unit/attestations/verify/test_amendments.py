@@ -92,9 +92,10 @@ def test_an_amendment_is_signed_by_both_and_supersedes_what_is_in_force(
         lambda a: {"runtime": a.runtime.model_copy(update={"level": "RA1"})},
         lambda a: {"variants": (a.variants[0].model_copy(update={"manifest": "99" * 32}),)},
         lambda a: {"timing": a.timing.model_copy(update={"skew_seconds": 3600})},
+        lambda a: {"timing": a.timing.model_copy(update={"relay_seconds": 86_400})},
         lambda a: {"parties": (*a.parties, party("regulator", "late.example", (REGULATOR,)))},
     ],
-    ids=["origin", "transport", "runtime", "model", "skew", "parties"],
+    ids=["origin", "transport", "runtime", "model", "skew", "relay", "parties"],
 )
 def test_what_was_first_agreed_about_keys_model_and_log_stays(change: Any) -> None:
     report = audit(("amend", change), at=len(RUN)).verify("S1")

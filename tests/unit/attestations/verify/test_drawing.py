@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from attestations.checkpoint import Checkpoint, cosign, sign_checkpoint
+from attestations.documents.agreement import Agreement
 from attestations.documents.base import encode
 from attestations.documents.drawing import Draw
 from attestations.documents.engagement import PreRegistration
@@ -47,6 +48,22 @@ def test_an_audit_of_drawn_items_holds_at_every_stage(stage: str) -> None:
     details = " ".join(check.detail for check in report.checks)
     assert "was drawn by both sides' shares" in details
     assert (stage >= "S4") == ("the 10 of 28 scored ones were drawn, not chosen" in details)
+
+
+def test_a_draw_counts_from_its_registration_wherever_that_stands() -> None:
+    """T041: an amendment may come first, and a beacon between the two is older than the commitments."""
+
+    def more(before: Agreement) -> dict[str, Any]:
+        return {"budget": before.budget.model_copy(update={"requests": "2000000"})}
+
+    world = World(draw=DRAWN)
+    world.steps.insert(0, ("amend", more))
+    assert_holds(world.verify("S5"))
+    early = World(draw=DRAWN)
+    early.steps.insert(0, ("amend", more))
+    root = World(draw=DRAWN, steps=list(early.steps)).build().log.roots[1]
+    early.hooks.alter["beacon"] = lambda _: beacon(1, root)
+    assert_refused(early.verify("S1"), SelectionNotReproducible, 40)
 
 
 def test_an_audit_without_a_draw_says_nothing_of_one() -> None:
