@@ -9,8 +9,8 @@ import errno
 import os
 import stat
 from collections.abc import Iterable
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from attestations.errors import FileUnusable
 
@@ -20,7 +20,7 @@ _NO_ROOM = frozenset({"SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOER
 FULL = "the disk is full; nothing that was acknowledged is lost: free some space and run the command again"
 
 
-def open_file(path: Path) -> BinaryIO:
+def open_file(path: Path) -> BufferedReader:
     """Open a regular file for reading; a pipe, a device or a folder is refused without waiting for it.
 
     Raises:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import typer
 
-from attestations.commands.files import read_file, write_file
+from attestations.commands.files import write_file
 from attestations.documents.agreement import Agreement
 from attestations.envelope import parse_envelope, sign_document
 from attestations.errors import ConfigurationInvalid
+from attestations.files import read_file
 from attestations.identity import parse_identity
 from attestations.keys import KeyUse, signer_from_pem
 from attestations.negotiation.diff import diff_page, differences

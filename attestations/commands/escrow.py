@@ -7,7 +7,6 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from io import BufferedReader
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +22,7 @@ from attestations.escrow import liveness
 from attestations.escrow.dealing import holder_of
 from attestations.escrow.holding import LoggedManifest
 from attestations.escrow.share_file import open_manifests, parse_share_file
+from attestations.files import open_file
 from attestations.identity import Identity
 from attestations.keys import KeyUse
 from attestations.trust import Trust, parse_trust
@@ -142,7 +142,7 @@ def release(
 ) -> None:
     """Release your shares of one class, if the evidence verifies and shows that it is surely overdue."""
     holder = _holder(home)
-    with _open(evidence) as stream:
+    with open_file(evidence) as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
         envelope = prepare_release(
             Container(stream),
@@ -170,7 +170,7 @@ def combine(
     """Open a class from the releases of a quorum, and check that it opens what the auditor sealed."""
     envelopes = [parse_envelope(read(path)) for path in releases]
     keeping = None if home is None else Keeping(home)
-    with _open(evidence) as stream:
+    with open_file(evidence) as stream:
         found = combine_releases(
             Container(stream),
             envelopes,
@@ -220,10 +220,3 @@ def _check_own(file: _Shares, holder: Holder) -> None:
 
 def _trust(path: Path) -> Trust:
     return parse_trust(read(path))
-
-
-def _open(path: Path) -> BufferedReader:
-    try:
-        return path.open("rb")
-    except OSError as error:
-        raise FileUnusable(f"{path} cannot be read: {error.strerror}", path=str(path)) from None

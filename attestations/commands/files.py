@@ -11,14 +11,6 @@ from attestations.documents.base import parse_time
 from attestations.errors import FileUnusable
 
 
-def read_file(path: Path) -> bytes:
-    """Return a file's bytes, or raise `FileUnusable`."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise FileUnusable(f"{path} cannot be read: {error.strerror}", path=str(path)) from None
-
-
 def write_file(path: Path, data: str | bytes) -> None:
     """Write a file, or raise `FileUnusable`."""
     try:

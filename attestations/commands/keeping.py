@@ -12,6 +12,7 @@ from pathlib import Path
 import typer
 
 from attestations.errors import FileUnusable, KeyUnacceptable
+from attestations.files import open_file
 from attestations.identity import Identity, parse_identity
 from attestations.keys import KeyUse, Signer, signer_from_pem
 from attestations.sealing import SEED_BYTES, WorkerKey
@@ -68,7 +69,7 @@ def read(path: Path, *, limit: int = 8 << 20) -> bytes:
         FileUnusable: it cannot be read, or is far too large to be what was asked for.
     """
     try:
-        with path.open("rb") as stream:
+        with open_file(path) as stream:
             data = stream.read(limit + 1)
     except OSError as error:
         raise FileUnusable(f"{path} cannot be read: {error.strerror}", path=str(path)) from None

@@ -16,6 +16,7 @@ from attestations.documents.disclosing import EmergencyNotice, Order, RecallRequ
 from attestations.documents.engagement import PolicyEvent
 from attestations.envelope import Envelope, Signature, pae, parse_envelope, sign_document
 from attestations.errors import ConfigurationInvalid, FileUnusable, PayloadTypeMismatch
+from attestations.files import open_file, read_file
 from attestations.identity import parse_identity
 from attestations.keys import KeyUse, Signer, signer_from_pem
 
@@ -80,7 +81,7 @@ def published(
     home: Folder = _HOME,
 ) -> None:
     """State that a class is public already; a regulator's word is enough."""
-    value = {"event": "ALREADY_PUBLIC", "argument": content_class, "evidence": sha256(_read(evidence))}
+    value = {"event": "ALREADY_PUBLIC", "argument": content_class, "evidence": sha256(read_file(evidence))}
     _write(home, agreement, PolicyEvent, value | _stated(), out)
 
 
@@ -117,7 +118,7 @@ def countersign(
     home: Folder = _HOME,
 ) -> None:
     """Give the second key to a wider emergency release, once you have read what it shows."""
-    envelope = parse_envelope(_read(file))
+    envelope = parse_envelope(read_file(file))
     if envelope.payload_type != EmergencyNotice.payload_type:
         raise PayloadTypeMismatch(f"{file} is not an emergency notice")
     notice, signer = EmergencyNotice.parse(envelope.payload), _signer(home)
@@ -139,8 +140,8 @@ def receipt(
     from attestations.verify import parties, transcript  # noqa: PLC0415
     from attestations.verify.engine import Request, verify_evidence  # noqa: PLC0415
 
-    trusted, signer = parse_trust(_read(trust)), _signer(home)
-    with file.open("rb") as stream:
+    trusted, signer = parse_trust(read_file(trust)), _signer(home)
+    with open_file(file) as stream:
         container = Container(stream)
         report = verify_evidence(container, trusted, Request())
         agreed = parties.open_agreement(container, trusted)
@@ -168,16 +169,16 @@ def _write(home: Path, agreement: Path, kind: type[Document], value: dict[str, A
 
 
 def _agreement(path: Path) -> Envelope:
-    data = _read(path)
+    data = read_file(path)
     if data[:4] != b"PK\x03\x04":
         return parse_envelope(data)
-    with path.open("rb") as stream:
+    with open_file(path) as stream:
         return parse_envelope(Container(stream).read("agreement.dsse.json", limit=4 << 20))
 
 
 def _signer(home: Path) -> Signer:
-    party = parse_identity(_read(home / "identity.json")).party()
-    signer = signer_from_pem(_read(home / "keys" / "agreement.pem"), party=party.id, use=KeyUse.AGREEMENT)
+    party = parse_identity(read_file(home / "identity.json")).party()
+    signer = signer_from_pem(read_file(home / "keys" / "agreement.pem"), party=party.id, use=KeyUse.AGREEMENT)
     if signer.key.public != party.key(KeyUse.AGREEMENT).public:
         raise ConfigurationInvalid("keys/agreement.pem is not the key that identity.json names", field="keys")
     return signer
@@ -189,13 +190,6 @@ def _stated() -> dict[str, str]:
 
 def _time(moment: datetime) -> str:
     return format_time(moment.replace(microsecond=0))
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise FileUnusable(f"{path} cannot be read: {error.strerror}", path=str(path)) from None
 
 
 def _save(path: Path, envelope: Envelope) -> None:

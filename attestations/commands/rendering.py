@@ -9,6 +9,7 @@ from attestations.commands.files import write_file
 from attestations.commands.given import read, read_given
 from attestations.container import Container
 from attestations.errors import ConfigurationInvalid, FileUnusable
+from attestations.files import open_file
 from attestations.rendering.agreement_view import agreement_view
 from attestations.rendering.pages import page
 from attestations.rendering.release_view import release_view
@@ -47,7 +48,7 @@ def _agreement_page(file: Path, trust: Trust | None) -> tuple[str, str]:
 
 
 def _release_page(file: Path, trust: Trust, at: datetime | None) -> tuple[str, str]:
-    with file.open("rb") as stream:
+    with open_file(file) as stream:
         container = Container(stream)
         report = verify_evidence(container, trust, Request(at=at))
         agreed = parties.open_agreement(container, trust)
@@ -60,7 +61,7 @@ def _release_page(file: Path, trust: Trust, at: datetime | None) -> tuple[str, s
 
 def _begins(file: Path) -> bytes:
     try:
-        with file.open("rb") as stream:
+        with open_file(file) as stream:
             return stream.read(len(_ZIP))
     except OSError as error:
         raise FileUnusable(f"{file} cannot be read: {error.strerror}", path=str(file)) from None

@@ -14,10 +14,11 @@ from typing import Annotated
 
 import typer
 
-from attestations.commands.files import moment, read_file, write_file
+from attestations.commands.files import moment, write_file
 from attestations.documents.agreement import Agreement
 from attestations.envelope import parse_envelope
 from attestations.errors import PhaseViolation
+from attestations.files import read_file
 from attestations.negotiation.editing import read_draft, write_draft
 from attestations.negotiation.ledger import Stand
 from attestations.negotiation.messages import Message

@@ -70,7 +70,7 @@ def _token(file: Path | None) -> str:
 
 def _read(path: Path, limit: int) -> bytes:
     try:
-        with path.open("rb") as stream:
+        with open_file(path) as stream:
             return stream.read(limit + 1)
     except OSError as error:
         raise FileUnusable(f"{path} cannot be read: {error.strerror}", path=str(path)) from None

@@ -14,7 +14,8 @@ from attestations.digests import sha256
 from attestations.documents.base import format_time
 from attestations.documents.disclosing import Severity
 from attestations.envelope import parse_envelope
-from attestations.errors import ConfigurationInvalid, FileUnusable
+from attestations.errors import ConfigurationInvalid
+from attestations.files import read_file
 from auditor_client.app import Auditor, auditor
 from auditor_client.commands.options import DEFAULT_HOME, HomeOption
 from auditor_client.grading_run import grade_all
@@ -45,7 +46,7 @@ def published(
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
     """State that a class is public already; it counts once the lab, or a regulator alone, says so too."""
-    digest = sha256(_read(evidence))
+    digest = sha256(read_file(evidence))
     _say(home, lambda speaker, _: _told(speaker.event("ALREADY_PUBLIC", content_class, evidence=digest)))
 
 
@@ -105,7 +106,7 @@ def submit(
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
     """Put a signed statement into the log."""
-    envelope = parse_envelope(_read(file))
+    envelope = parse_envelope(read_file(file))
     _say(home, lambda speaker, _: _told(speaker.submit(envelope)))
 
 
@@ -140,10 +141,3 @@ def _items(text: str) -> list[tuple[str, int]]:
     except ValueError:
         raise ConfigurationInvalid("items are written as C7:3,5 C5:12", field="items") from None
     return found
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise FileUnusable(f"{path} cannot be read: {error.strerror}", path=str(path)) from None

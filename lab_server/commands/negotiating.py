@@ -13,8 +13,9 @@ from typing import Annotated
 
 import typer
 
-from attestations.commands.files import moment, read_file, write_file
+from attestations.commands.files import moment, write_file
 from attestations.envelope import parse_envelope
+from attestations.files import read_file
 from attestations.negotiation.editing import write_draft
 from attestations.negotiation.showing import next_steps, review_page, standing
 from attestations.negotiation.thread import Thread

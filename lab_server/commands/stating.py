@@ -15,7 +15,8 @@ from attestations.documents.base import Document, format_time, validated
 from attestations.documents.disclosing import ReasonCode, RecallRequest, Redaction
 from attestations.documents.engagement import PolicyEvent
 from attestations.envelope import Envelope, parse_envelope, sign_document
-from attestations.errors import EngagementUnknown, FileUnusable
+from attestations.errors import EngagementUnknown
+from attestations.files import read_file
 from lab_server.engagement import Engagement
 from lab_server.engagements import Engagements
 from lab_server.home import Home
@@ -64,7 +65,7 @@ def published(
     agreement: AgreementOption = None,
 ) -> None:
     """State that a class is public already; it counts once the auditor, or a regulator alone, says so too."""
-    _event(home, agreement, "ALREADY_PUBLIC", content_class, evidence=sha256(_read(evidence)))
+    _event(home, agreement, "ALREADY_PUBLIC", content_class, evidence=sha256(read_file(evidence)))
 
 
 def redact(
@@ -104,7 +105,7 @@ def submit(
     agreement: AgreementOption = None,
 ) -> None:
     """Put another party's signed statement into the log."""
-    _log(home, agreement, lambda _: parse_envelope(_read(file)))
+    _log(home, agreement, lambda _: parse_envelope(read_file(file)))
 
 
 COMMANDS = (hold, consent, placed, published, redact, recall, submit)
@@ -136,10 +137,3 @@ def _find(engagements: Engagements, wanted: str | None) -> Engagement:
         names = ", ".join(item.agreement.engagement for item in engagements.all) or "none"
         raise EngagementUnknown(f"say which agreement with --agreement; in force: {names}")
     return found[0]
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise FileUnusable(f"{path} cannot be read: {error.strerror}", path=str(path)) from None
