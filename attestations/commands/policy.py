@@ -13,6 +13,7 @@ from rich.text import Text
 from attestations.commands.files import write_file
 from attestations.commands.given import read_given
 from attestations.errors import FileUnusable
+from attestations.escrow.dealing import check_escrow
 from attestations.policy.agreement_rules import lint_agreement
 from attestations.policy.explain import explain as explained
 from attestations.policy.finding import RULES, refuse
@@ -45,6 +46,8 @@ def lint(file: FileArgument) -> None:
             table.add_row("", "", Text(f"· {reason}", style="bold red"))
     _console().print(table)
     refuse(findings)
+    if given.agreement is not None:
+        check_escrow(given.agreement)
 
 
 @app.command()
