@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
-from attestations.commands.files import write_file
 from attestations.commands.given import read, read_given
 from attestations.container import Container
-from attestations.errors import ConfigurationInvalid, FileUnusable
+from attestations.errors import ConfigurationInvalid
+from attestations.files import open_file, write_file
 from attestations.rendering.agreement_view import agreement_view
 from attestations.rendering.pages import page
 from attestations.rendering.release_view import release_view
@@ -32,7 +32,7 @@ def render_file(file: Path, trust: Path | None, out: Path, at: datetime | None) 
         text, said = _release_page(file, trusted, at)
     else:
         text, said = _agreement_page(file, trusted)
-    write_file(out, text)
+    write_file(out, [text.encode()])
     return f"{out}: {said}"
 
 
@@ -47,7 +47,7 @@ def _agreement_page(file: Path, trust: Trust | None) -> tuple[str, str]:
 
 
 def _release_page(file: Path, trust: Trust, at: datetime | None) -> tuple[str, str]:
-    with file.open("rb") as stream:
+    with open_file(file) as stream:
         container = Container(stream)
         report = verify_evidence(container, trust, Request(at=at))
         agreed = parties.open_agreement(container, trust)
@@ -59,8 +59,5 @@ def _release_page(file: Path, trust: Trust, at: datetime | None) -> tuple[str, s
 
 
 def _begins(file: Path) -> bytes:
-    try:
-        with file.open("rb") as stream:
-            return stream.read(len(_ZIP))
-    except OSError as error:
-        raise FileUnusable(f"{file} cannot be read: {error.strerror}", path=str(file)) from None
+    with open_file(file) as stream:
+        return stream.read(len(_ZIP))
