@@ -10,7 +10,7 @@ from attestations.documents.agreement import Agreement, Clauses, Terms
 from attestations.documents.negotiation import Offer
 from attestations.envelope import Envelope, parse_envelope
 from attestations.errors import ConfigurationInvalid, FileUnusable, MalformedEnvelope
-from attestations.files import open_file
+from attestations.files import read_file, shown
 from attestations.policy.model import Policy
 from attestations.templates.terms_file import read_terms
 
@@ -60,11 +60,7 @@ def read(path: Path) -> bytes:
     Raises:
         FileUnusable: it cannot be read, or is larger than any document.
     """
-    try:
-        with open_file(path) as stream:
-            data = stream.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise FileUnusable(f"{path} cannot be read: {error.strerror}", path=str(path)) from None
+    data = read_file(path, MAX_BYTES)
     if len(data) > MAX_BYTES:
-        raise FileUnusable(f"{path} is larger than any document", path=str(path))
+        raise FileUnusable(f"{shown(path)} is larger than any document", path=shown(path))
     return data

@@ -10,9 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from attestations.commands.files import write_file
 from attestations.commands.given import read_given
 from attestations.errors import FileUnusable
+from attestations.escrow.dealing import check_escrow
+from attestations.files import write_file
 from attestations.policy.agreement_rules import lint_agreement
 from attestations.policy.explain import explain as explained
 from attestations.policy.finding import RULES, refuse
@@ -45,6 +46,8 @@ def lint(file: FileArgument) -> None:
             table.add_row("", "", Text(f"· {reason}", style="bold red"))
     _console().print(table)
     refuse(findings)
+    if given.agreement is not None:
+        check_escrow(given.agreement)
 
 
 @app.command()
@@ -91,7 +94,8 @@ def simulate(
         from attestations.rendering.pages import page  # noqa: PLC0415 - only a page needs the template engine
 
         rows, assumed = state_rows(simulation), event_rows(simulation)
-        write_file(html, page("simulation.html", events=assumed, rows=rows, picture=picture(simulation)))
+        text = page("simulation.html", events=assumed, rows=rows, picture=picture(simulation))
+        write_file(html, [text.encode()])
         typer.echo(f"{html}")
 
 
@@ -115,7 +119,7 @@ def new(
     refuse(lint_policy(terms.policy))
     if out.exists():
         raise FileUnusable(f"{out} already exists; give a new file", path=str(out))
-    write_file(out, terms.to_bytes())
+    write_file(out, [terms.to_bytes()])
     typer.echo(f"{out}: {terms.title}. Name it as `policy` of an auditor in lab.toml.")
     if not escrow:
         typer.echo("It names no escrow holders: if the auditor goes silent, nobody can release in its place.")

@@ -5,11 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
-from attestations.commands.files import write_file
 from attestations.commands.given import read, read_given
 from attestations.container import Container
-from attestations.errors import ConfigurationInvalid, FileUnusable
-from attestations.files import open_file
+from attestations.errors import ConfigurationInvalid
+from attestations.files import open_file, write_file
 from attestations.rendering.agreement_view import agreement_view
 from attestations.rendering.pages import page
 from attestations.rendering.release_view import release_view
@@ -33,7 +32,7 @@ def render_file(file: Path, trust: Path | None, out: Path, at: datetime | None) 
         text, said = _release_page(file, trusted, at)
     else:
         text, said = _agreement_page(file, trusted)
-    write_file(out, text)
+    write_file(out, [text.encode()])
     return f"{out}: {said}"
 
 
@@ -60,8 +59,5 @@ def _release_page(file: Path, trust: Trust, at: datetime | None) -> tuple[str, s
 
 
 def _begins(file: Path) -> bytes:
-    try:
-        with open_file(file) as stream:
-            return stream.read(len(_ZIP))
-    except OSError as error:
-        raise FileUnusable(f"{file} cannot be read: {error.strerror}", path=str(file)) from None
+    with open_file(file) as stream:
+        return stream.read(len(_ZIP))

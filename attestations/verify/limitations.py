@@ -32,7 +32,7 @@ def limitations(
         lines.append("The model was asked as shipped; better elicitation may find more capability.")
     if not agreement.witnesses.quorum:
         lines.append("No third party witnessed the log: lab and auditor together could have rewritten it.")
-    if agreement.policy.escrow == "none":
+    if agreement.policy.escrow == "none" and agreement.escrow is None:
         lines.append("No keys are held in escrow, so withholding cannot be cured: nobody can release in its place.")
     if content is None or content.rows is None:
         lines.append("The figures cannot be recomputed at this stage; they were sealed before release.")

@@ -31,6 +31,7 @@ from attestations.keys import KeyUse, P256Signer
 from attestations.negotiation.messages import Concluded
 from attestations.negotiation.speaking import amended, until
 from attestations.policy.model import Policy
+from attestations.sealing import WorkerKey
 from auditor_client.proposing import open_current, propose, settle
 from lab_server.amending import Amending
 from tests.support.negotiating_lab import Table, negotiating
@@ -173,7 +174,8 @@ async def test_a_protected_rule_changes_once_its_beneficiary_has_consented(tmp_p
     (folder / "keys").mkdir(parents=True)
     (folder / "keys" / "agreement.pem").write_bytes(signer.to_pem())
     key = PartyKey(use="agreement", public=encode(signer.key.public))
-    regulator = Identity(role="regulator", id="regulator.example", keys=(key,))
+    receive = PartyKey(use="receive", public=encode(WorkerKey(bytes(32)).public))  # its C5 may be sealed for a year
+    regulator = Identity(role="regulator", id="regulator.example", keys=(key, receive))
     (folder / "identity.json").write_bytes(regulator.to_bytes())
     async with negotiating(tmp_path, review="outside_terms") as table:
         table.proposal = replace(table.proposal, recipients=[regulator])

@@ -198,7 +198,7 @@ async def test_a_recipient_without_a_rule_gets_nothing(audit: Audit) -> None:
     await audit.run()
     await _close(audit)
     await _seal(audit)
-    stage: Stage = "S1"
+    stage: Stage = "S2"
     size = audit.lab.tree.size
 
     with pytest.raises(DisclosureForbidden):
