@@ -238,7 +238,7 @@ def _disclosure_step(
         attempts.failed(Step.DISCLOSURE, error)
     sightings = Sightings(agreed, log)
     if "checkpoint.txt" in container.names:
-        sightings.last(_read(container, "checkpoint.txt"))
+        attempts.attempt(Step.DISCLOSURE, lambda: sightings.last(_read(container, "checkpoint.txt")))
     if MEMBER in container.names:
         attempts.attempt(Step.DISCLOSURE, lambda: sightings.read(container.lines(MEMBER)))
     attempts.attempt(
