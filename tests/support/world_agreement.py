@@ -118,7 +118,7 @@ def agreement(*, policy: Policy | None = None, **changes: Any) -> Agreement:
         "witnesses": {"quorum": 0, "keys": []},
         "runtime": {"level": "RA0"},
         "policy": (policy or standard_policy()).json_value(),
-        "clauses": {"noGag": True, "safeHarbor": True},
+        "clauses": {"noGag": True, "safeHarbor": True} | changes.pop("clauses", {}),
         "createdAt": "2026-11-02T09:00:00Z",
     }
     return validated(Agreement, value | changes)

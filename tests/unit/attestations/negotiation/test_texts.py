@@ -74,8 +74,10 @@ def test_rules_are_compared_by_their_names() -> None:
 
 
 def test_terms_leave_open_what_they_do_not_say() -> None:
-    offered = agreement(clauses={"funding": "grant"}, origin="lab.example/other")
+    offered = agreement(origin="lab.example/other")
     assert differences(terms(), offered) == ()
+    paid = agreement(clauses={"funding": "grant"})
+    assert [item.path for item in differences(terms(), paid)] == ["clauses.funding"]
     less = terms(budget=agreement().budget.model_copy(update={"crashes": 1}))
     assert [item.path for item in differences(less, offered)] == ["budget.crashes"]
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from attestations.documents.agreement import Agreement
+from attestations.documents.agreement import Agreement, Party, PartyKey
+from attestations.documents.base import encode
 from attestations.errors import (
     AgreementDigestMismatch,
     AmendmentRetroactive,
@@ -24,7 +25,8 @@ from attestations.errors import (
 from attestations.keys import KeyUse
 from tests.support.reports import assert_holds, assert_refused, reasons
 from tests.support.world import Step, World, disclosure_steps, exchanges, run_steps
-from tests.support.world_agreement import AUDITOR, LAB, agreement, keys, p256_signer, party
+from tests.support.world_agreement import AUDITOR, LAB, agreement, keys, p256_signer, party, party_key
+from tests.support.world_escrow import receive_key
 from tests.support.world_log import Hooks
 from tests.support.world_revisions import with_rule, without
 from tests.support.world_suite import make_tasks
@@ -33,12 +35,18 @@ REGULATOR = p256_signer("regulator.example", KeyUse.AGREEMENT)
 RUN = run_steps(len(exchanges(make_tasks(40))))
 
 
+def office(name: str) -> Party:
+    """A regulator; its tasks may stay sealed for a year, so it has a post-quantum key as well."""
+    receive = PartyKey(use="receive", public=encode(receive_key(name).public))
+    return Party(role="regulator", id=name, keys=(party_key(REGULATOR.key), receive))
+
+
 def named() -> Agreement:
     """The agreement with a regulator that can sign for the rules that protect it."""
     parties = [
         party("lab", LAB, keys().lab()).json_value(),
         party("auditor", AUDITOR, keys().auditor()).json_value(),
-        party("regulator", "regulator.example", (REGULATOR,)).json_value(),
+        office("regulator.example").json_value(),
     ]
     return agreement(parties=parties)
 
@@ -93,7 +101,7 @@ def test_an_amendment_is_signed_by_both_and_supersedes_what_is_in_force(
         lambda a: {"variants": (a.variants[0].model_copy(update={"manifest": "99" * 32}),)},
         lambda a: {"timing": a.timing.model_copy(update={"skew_seconds": 3600})},
         lambda a: {"timing": a.timing.model_copy(update={"relay_seconds": 86_400})},
-        lambda a: {"parties": (*a.parties, party("regulator", "late.example", (REGULATOR,)))},
+        lambda a: {"parties": (*a.parties, office("late.example"))},
     ],
     ids=["origin", "transport", "runtime", "model", "skew", "relay", "parties"],
 )
