@@ -22,6 +22,7 @@ demo: .venv/.run ## a complete audit of a real model on this machine, told step 
 	@$(BIN)/safeconduct demo --into build/demo
 
 test: .venv/.dev ## every test
+	@$(BIN)/python -m compileall -q attestations auditor_client lab_server proto/safeconduct
 	@$(BIN)/python -m pytest -n 2 --dist loadscope tests
 
 check: .venv/.dev ## lint, format, types, import contracts, the wire, generated code

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+# Some children have no room on their disk: a module compiled there would be cut short, and stay so for all who come after.
+os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 
 # Two busy cores make any per-example deadline a lottery; a hung example is caught by the timeout of the test.
 settings.register_profile("repository", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
