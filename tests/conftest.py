@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
-# Some children have no room on their disk: a module compiled there would be cut short, and stay so for all who come after.
+# Some children have no room on their disk: a module compiled there would be cut short, for all who come after.
 os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 
 # Two busy cores make any per-example deadline a lottery; a hung example is caught by the timeout of the test.

@@ -65,7 +65,7 @@ def run(folder: Path, *words: str | bytes, env: dict[str, str] | None = None, **
     process = subprocess.Popen(
         [sys.executable, "-m", "attestations.cli", *words],
         cwd=folder,
-        env={"PYTHONPATH": str(root), "PATH": "/usr/bin:/bin", **(env or {})},
+        env={"PYTHONPATH": str(root), "PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1", **(env or {})},
         **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},  # type: ignore[call-overload]
     )
     out, err = (stream.read() if stream else b"" for stream in (process.stdout, process.stderr))
