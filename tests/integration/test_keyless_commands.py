@@ -115,7 +115,7 @@ class TestPublishing:
         [
             ((), "there is no identity token"),
             (("--identity-token-file", "absent"), "absent cannot be read"),
-            (("--identity-token-file", "/dev/zero"), "IDENTITY_TOKEN_UNUSABLE"),
+            (("--identity-token-file", "/dev/zero"), "/dev/zero cannot be read: it is no regular file"),
         ],
     )
     def test_a_token_that_is_none_is_one_sentence(self, desk: Desk, options: tuple[str, ...], says: str) -> None:
