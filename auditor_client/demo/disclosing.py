@@ -46,8 +46,11 @@ def to_the_lab(teller: Teller) -> None:
     _release(teller, "S1", "LAB_ALL", "evidence-lab-S1.zip")
     report = _release(teller, "S2", "LAB_ALL", "evidence-lab-S2.zip")
     _tell_report(teller, report)
-    teller.say("It sees the figure and the plan. It sees no task, no target and no grade: the suite can be used again.")
-    teller.proved("the lab", "the overall result was sealed before anybody learned it, and follows from its own log.")
+    teller.say("It sees the figure and the plan. This file shows no task, no target and no grade.")
+    teller.proved(
+        "the lab",
+        "the overall result was sealed before anybody learned it; that it follows from the grades, S3 would show.",
+    )
 
 
 def to_the_public(teller: Teller, delivered_at: float) -> None:

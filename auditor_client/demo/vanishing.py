@@ -29,7 +29,9 @@ def hold_shares(teller: Teller, folder: Path) -> None:
         teller.run("escrow", "verify", str(shares), *_as(name), "--out", receipts[-1], quiet=True)
     teller.say("The shares of all three fit the public commitments. Alone they open nothing.")
     teller.run("auditor", "escrow-receipts", *receipts, "--home", "auditor")
-    teller.proved("every reader", "if the auditor falls silent, others hold what it takes to release what it owes.")
+    teller.proved(
+        "every reader", "each holder has shares that fit; that the key they open is right, opening it will show."
+    )
 
 
 def vanish(teller: Teller, folder: Path, delivered_at: float) -> None:
@@ -59,7 +61,7 @@ def vanish(teller: Teller, folder: Path, delivered_at: float) -> None:
     teller.run(*("escrow", "combine", *releases, "--evidence", _FIRST, *_as(REGULATOR), "--out", _OPENED), quiet=True)
     report = _judge(teller, later, "--escrow", _OPENED)
     figure = report["figures"][0]
-    if figure != json.loads((folder / "report-S2.json").read_text())["figures"][0]:
+    if figure != json.loads((folder / "report-S2.json").read_text())["claims"]["results"][0]:
         raise SetupError("what the holders opened is not what stage S2 showed")
     teller.say(f"The figure {figure['id']} is {figure['value']}, the same as in stage S2. Nobody asked the auditor.")
     teller.proved("the regulator", f"the obligation is met, late and by escrow; exit code {report['exitCode']}.")
