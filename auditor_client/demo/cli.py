@@ -18,20 +18,14 @@ from typing import Annotated
 import typer
 
 from attestations.errors import ExitCode, FileUnusable, SetupError
+from auditor_client.demo import disclosing, vanishing
+from auditor_client.demo.parties import make_parties
 from auditor_client.demo.tampering import forge
 from auditor_client.demo.telling import Teller, command
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 _SERVE_SECONDS = 120.0
 _COUNTERED_REQUESTS = 5000
-_POLICY_SECONDS = 33.0  # the policy's 30 s and both sides' tolerated clock skew
-STAGES = {
-    "S1": ("that the suite, the agreement and every exchange are fixed", "no figure, no task, no answer is shown yet"),
-    "S2": ("the overall result, sealed before anything was released", "no task is shown yet"),
-    "S3": ("the result by category, computed again from the grades by the verifier", "no task is shown yet"),
-    "S4": ("the tasks and targets, and that every exchange belongs to one of them", "no answer is shown yet"),
-    "S5": ("every answer, graded again by the verifier", "hazardous fields stay sealed for good"),
-}
 
 
 @app.callback(invoke_without_command=True)
@@ -44,17 +38,24 @@ def demo(
     """Run a whole audit of a real language model on this machine, and catch a forger."""
     folder = _fresh(into)
     teller = Teller(folder)
-    _prepare(teller, folder, scripted=scripted)
+    make_parties(teller, folder, scripted=scripted)
+    _commit(teller, folder)
     with _serving(folder) as address:
         _point_at(folder, address)
         _negotiate(teller, folder)
-        closed_at = _audit(teller)
-        _disclose(teller, folder, closed_at)
+        closed_at, delivered_at = _audit(teller)
+        vanishing.hold_shares(teller, folder)
+        disclosing.to_the_regulator(teller, folder, closed_at)
+        disclosing.to_the_lab(teller)
+        disclosing.to_the_public(teller, delivered_at)
+        disclosing.whole_report(teller)
+    vanishing.vanish(teller, folder, delivered_at)
     _forgery(teller, folder)
     program = Path(sys.executable).with_name("safeconduct")
     with suppress(ValueError):
         program = program.relative_to(Path.cwd())
     typer.echo(f"\nEverything is in {into}: lab/, auditor/, trust.json, evidence-S1.zip to evidence-S5.zip.")
+    typer.echo("The lab's and the public's views are evidence-lab-*.zip and evidence-public-*.zip.")
     typer.echo(f"Try it yourself:  {program} verify {into}/evidence-S5.zip --trust {into}/trust.json")
 
 
@@ -69,25 +70,7 @@ def _fresh(into: Path) -> Path:
     return into.resolve()
 
 
-def _prepare(teller: Teller, folder: Path, *, scripted: bool) -> None:
-    teller.title("Lab and auditor make their keys and exchange identities")
-    teller.run("lab", "init", "--id", "lab.example", "--home", "lab", quiet=True)
-    teller.run("auditor", "init", "--id", "auditor.example", "--home", "auditor", quiet=True)
-    teller.run("lab", "admit", "auditor/identity.json", "--home", "lab", quiet=True)
-    shutil.copy(folder / "lab/identity.json", folder / "auditor/lab-identity.json")
-    teller.run("trust", "lab/identity.json", "auditor/identity.json", "--out", "trust.json", quiet=True)
-    teller.say(
-        "A regulator gets both identity files over another channel; trust.json holds their keys and nothing else."
-    )
-    (folder / "lab/policy.json").write_bytes(files("auditor_client.demo").joinpath("policy.json").read_bytes())
-    settings = folder / "lab/lab.toml"
-    text = settings.read_text().replace("127.0.0.1:7443", "127.0.0.1:0")
-    text = text.replace("# skew_seconds = 5", "skew_seconds = 1")
-    if scripted:
-        text = text.replace('kind = "llama"', 'kind = "scripted"\nscript = "script.json"', 1)
-        (folder / "lab/script.json").write_text(json.dumps({"otherwise": "B"}))
-    settings.write_text(f'{text}policy = "policy.json"\nreview = "manual"\n')
-
+def _commit(teller: Teller, folder: Path) -> None:
     teller.title("The auditor writes a hidden suite and commits to it")
     with as_file(files("auditor_client.demo_suite")) as suite:
         shutil.copytree(suite, folder / "auditor/suite", ignore=shutil.ignore_patterns("__*"), dirs_exist_ok=True)
@@ -145,7 +128,7 @@ def _negotiate(teller: Teller, folder: Path) -> None:
     teller.proved("both", "each holds the other's signature over the same agreement and disclosure policy.")
 
 
-def _audit(teller: Teller) -> float:
+def _audit(teller: Teller) -> tuple[float, float]:
     teller.title("The auditor asks the model every task, sealed past the lab's gateway")
     teller.say("For each task the lab signs a Promise before it can read it, then a Record of the answer.")
     teller.run("auditor", "run", "--home", "auditor")
@@ -158,41 +141,10 @@ def _audit(teller: Teller) -> float:
     closed_at = time.monotonic()
     teller.run("auditor", "grade", "--home", "auditor")
     teller.run("auditor", "seal", "--home", "auditor")
+    delivered_at = time.monotonic()
+    teller.say("Before the packages were delivered, the keys the auditor owes were dealt to the holders in shares.")
     teller.proved("both", "what took place is counted and signed by both; grades and content are fixed, still sealed.")
-    return closed_at
-
-
-def _disclose(teller: Teller, folder: Path, closed_at: float) -> None:
-    for stage, (shown, hidden) in STAGES.items():
-        teller.title(f"Stage {stage} is released to the regulator, who verifies it offline")
-        if stage == "S4":
-            teller.say("Too early: the policy gives the tasks half a minute of rest after the close.")
-            if time.monotonic() - closed_at < _POLICY_SECONDS - 8:
-                teller.run("auditor", "release", stage, "--home", "auditor", expect=int(ExitCode.DISCLOSURE_BREACH))
-                teller.say("Refused by the auditor's own program; a release made in spite of it would be in the log.")
-            teller.wait(_POLICY_SECONDS - (time.monotonic() - closed_at), "waiting until the policy permits it")
-        teller.run("auditor", "release", stage, "--home", "auditor", quiet=True)
-        shutil.copy(folder / f"auditor/evidence/evidence-{stage}.zip", folder / f"evidence-{stage}.zip")
-        report = teller.run("verify", f"evidence-{stage}.zip", "--trust", "trust.json", "--json", quiet=True)
-        (folder / f"report-{stage}.json").write_text(report)
-        _tell_report(teller, json.loads(report))
-        teller.proved("the regulator", f"{shown}; {hidden}.")
-    teller.title("The whole report of the last stage")
-    teller.run("verify", "evidence-S5.zip", "--trust", "trust.json")
-    teller.say("The model is small: low figures mean that this model fails easy questions when asked this way.")
-    teller.say("They do not mean that it is safe, nor what a larger or better elicited model would do.")
-
-
-def _tell_report(teller: Teller, report: dict[str, object]) -> None:
-    checks = report["checks"]
-    assert isinstance(checks, list)  # noqa: S101 - our own report
-    ended = [check["status"] for check in checks]
-    later = ended.count("notAtThisStage")
-    teller.say(
-        f"{ended.count('pass')} checks hold, {ended.count('fail')} fail"
-        + (f", {later} cannot be made at this stage" if later else "")
-        + f"; exit code {report['exitCode']}."
-    )
+    return closed_at, delivered_at
 
 
 def _forgery(teller: Teller, folder: Path) -> None:
