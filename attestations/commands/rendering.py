@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 from attestations.commands.given import read, read_given
 from attestations.container import Container
-from attestations.errors import ConfigurationInvalid
+from attestations.errors import ConfigurationInvalid, SafeconductError
 from attestations.files import open_file, write_file
 from attestations.rendering.agreement_view import agreement_view
 from attestations.rendering.pages import page
@@ -15,6 +16,7 @@ from attestations.rendering.release_view import release_view
 from attestations.trust import Trust, parse_trust
 from attestations.verify import disclosure, parties, transcript
 from attestations.verify.engine import Request, verify_evidence
+from attestations.verify.sightings import MEMBER, Sightings
 
 _ZIP = b"PK"
 
@@ -53,9 +55,20 @@ def _release_page(file: Path, trust: Trust, at: datetime | None) -> tuple[str, s
         agreed = parties.open_agreement(container, trust)
         log = transcript.read_log(container.lines("log.jsonl"), agreed)
         now = disclosure.present(log, at, agreed.agreement.timing.skew_seconds)
-        view = release_view(agreed.agreement, log, report, now)
+        view = release_view(log, report, now, _sightings(container, agreed, log))
     said = "the evidence holds" if view.good else "THE EVIDENCE DOES NOT HOLD; the page says so"
     return page("releases.html", view=view), said
+
+
+def _sightings(container: Container, agreed: parties.Parties, log: transcript.Transcript) -> Sightings:
+    """Return the cosigned checkpoints of a file; what is wrong with one, the report on the same file says."""
+    found = Sightings(agreed, log)
+    with suppress(SafeconductError):
+        found.last(container.read("checkpoint.txt", limit=parties.MAX_DOCUMENT_MEMBER_BYTES))
+    if MEMBER in container.names:
+        with suppress(SafeconductError):
+            found.read(container.lines(MEMBER))
+    return found
 
 
 def _begins(file: Path) -> bytes:

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from attestations.documents.agreement import Agreement
 from attestations.documents.base import parse_time
+from attestations.errors import SafeconductError
 from attestations.policy.evaluate import HOLD, Bounds, Seen, State
 from attestations.policy.formula import Event
-from attestations.policy.simulate import Simulation, Span, Track, simulate
+from attestations.policy.model import FLOOR_CLASSES, Rule
+from attestations.policy.simulate import Span, Track, simulate
 from attestations.policy.words import class_words, event_words, instant_words, recipient_words
+from attestations.release_time import made_at
 from attestations.rendering.timeline import Picture, picture
 from attestations.verify.report import Report, Status
+from attestations.verify.sightings import Sightings
 from attestations.verify.transcript import LoggedRelease, Transcript
 
+Pair = tuple[str, str]
 _DAY = timedelta(days=1)
+_VERDICTS = {
+    State.PERMITTED: ("permitted", "good"),
+    State.INDETERMINATE: ("unsure: within the clock skew", "open"),
+    State.FORBIDDEN: ("before it was permitted", "bad"),
+}
+_UNDATED = ("unsure: nothing cosigned shows when", "open")
 
 
 @dataclass(frozen=True)
@@ -28,8 +39,10 @@ class ReleaseRow:
     who: str
     when: str
     since: str
+    amended: bool
     verdict: str
     tone: str
+    given: str
     opened: str
 
 
@@ -52,6 +65,7 @@ class ReleaseView:
     stage: str
     recipient: str
     good: bool
+    amended: int
     checks: tuple[tuple[str, str, str], ...]
     releases: tuple[ReleaseRow, ...]
     duties: tuple[DutyRow, ...]
@@ -62,93 +76,119 @@ class ReleaseView:
     limitations: tuple[str, ...]
 
 
-def release_view(agreement: Agreement, transcript: Transcript, report: Report, now: Bounds) -> ReleaseView:
-    """Return what the page of a release log shows.
+def release_view(transcript: Transcript, report: Report, now: Bounds, sightings: Sightings) -> ReleaseView:
+    """Return what the page of a release log shows, judged as the verifier judges it.
+
+    Each release is held to the agreement in force at its leaf, what is owed to the one in force at the end, and times
+    are those of cosigned checkpoints: the page never says of a release what the verifier does not.
 
     Args:
-        agreement: the verified agreement.
-        transcript: what its log says.
+        transcript: what the verified log says.
         report: the verifier's report on the whole file.
         now: the bounds of the instant obligations are judged at.
+        sightings: the cosigned checkpoints of the file.
     """
-    policy, skew = agreement.policy, timedelta(seconds=agreement.timing.skew_seconds)
-    unreleased = [event for event in transcript.events if event.name != "RELEASED"]
-    ahead = _by_pair(simulate(policy, unreleased))
-    made: dict[tuple[str, str], LoggedRelease] = {
-        (item.document.content_class, item.document.recipient): item for item in reversed(transcript.releases)
-    }
-    happened = simulate(policy, transcript.events, now.upper + _DAY)
+    agreement = transcript.agreement
+    ahead = _ahead(agreement, transcript.events)
+    released = [_released(item, sightings) for item in transcript.releases]
+    made = dict(reversed(released))  # of several for one recipient the first
+    given_up = transcript.ledger.aborted is not None
     return ReleaseView(
         engagement=agreement.engagement,
         stage=report.stage or "unknown",
         recipient=recipient_words(report.recipient) if report.recipient else "unknown",
         good=report.holds,
+        amended=len(transcript.revisions.amendments),
         checks=tuple(
             (check.name, check.detail, "bad" if check.status is Status.FAIL else "open")
             for check in report.checks
             if check.status in (Status.FAIL, Status.MISSING)
         ),
-        releases=tuple(_release(item, ahead, skew) for item in transcript.releases),
+        releases=tuple(row for _, row in released),
         duties=tuple(
-            _duty(rule.content_class, rule.to, ahead, made, now) for rule in policy.rules if rule.oblige is not None
+            _duty(rule, ahead, made, now, given_up=given_up)
+            for rule in agreement.policy.rules
+            if rule.oblige is not None
         ),
         events=tuple((_event(event), _between(event)) for event in transcript.events),
-        timeline=picture(happened),
+        timeline=picture(simulate(agreement.policy, transcript.events, now.upper + _DAY)),
         judged=instant_words(now.upper),
         skew=f"{agreement.timing.skew_seconds} s",
         limitations=report.limitations,
     )
 
 
-def _by_pair(simulation: Simulation) -> dict[tuple[str, str], Track]:
-    return {(track.content_class, track.to): track for track in simulation.tracks}
+def _ahead(agreement: Agreement, events: Sequence[Seen]) -> dict[Pair, Track]:
+    """Return what an agreement says over time for these events, had nothing been released."""
+    unreleased = [event for event in events if event.name != "RELEASED"]
+    return {(track.content_class, track.to): track for track in simulate(agreement.policy, unreleased).tracks}
 
 
-def _release(item: LoggedRelease, ahead: Mapping[tuple[str, str], Track], skew: timedelta) -> ReleaseRow:
-    document, logged = item.document, parse_time(item.logged_at)
-    track = ahead.get((document.content_class, document.recipient))
+def _released(item: LoggedRelease, sightings: Sightings) -> tuple[Pair, ReleaseRow]:
+    document = item.document
+    pair = (document.content_class, document.recipient)
+    track = _ahead(item.agreement, item.events_before).get(pair)
     since, due = _from(track, (State.PERMITTED, State.OVERDUE)), _from(track, (State.OVERDUE,))
-    verdict, tone = "permitted", "good"
-    if since is None or logged + skew < since:
-        verdict, tone = "before it was permitted", "bad"
-    elif logged - skew < since:
-        verdict, tone = "unsure: within the clock skew", "open"
-    elif due is not None and logged - skew > due:
+    made, seen = _made(item), _seen(item, sightings)
+    verdict, tone = _VERDICTS[item.permission] if made is not None else _UNDATED
+    late = due is not None and (parse_time(document.released_at) >= due or (seen is not None and seen.lower >= due))
+    if late and tone == "good":
         verdict, tone = "permitted, but late", "bad"
-    value = document.json_value()
-    view = value.get("view")
-    return ReleaseRow(
+    view = document.view
+    return pair, ReleaseRow(
         leaf=str(item.index),
         what=_capital(class_words(document.content_class)),
         who=_capital(recipient_words(document.recipient)),
-        when=f"{instant_words(logged)}, give or take {int(skew.total_seconds())} s; said: {document.released_at}",
+        when=_when(made, seen),
         since="never" if since is None else instant_words(since),
+        amended=item.agreement.supersedes is not None,
         verdict=verdict,
         tone=tone,
-        opened=f"{view['opened']} fields open, {view['closed']} closed" if view else "the whole class",
+        given=instant_words(parse_time(item.logged_at)) + (", late" if late else ""),
+        opened="the whole class" if view is None else f"{view.opened} fields open, {view.closed} closed",
     )
 
 
+def _seen(item: LoggedRelease, sightings: Sightings) -> Bounds | None:
+    try:
+        return sightings.first_after(item)
+    except SafeconductError:
+        return None  # the verifier's report says so
+
+
+def _made(item: LoggedRelease) -> Bounds | None:
+    try:
+        return made_at(item.document.after, item.logged_at, item.agreement)
+    except SafeconductError:
+        return None
+
+
+def _when(made: Bounds | None, seen: Bounds | None) -> str:
+    since = "nothing cosigned shows since when" if made is None else f"not before {_precise(made.lower)}"
+    until = "nothing cosigned shows by when" if seen is None else f"seen by {_precise(seen.upper)}"
+    return f"{since}; {until}"
+
+
+def _precise(moment: datetime) -> str:
+    return f"{moment.day} {moment:%B %Y}, {moment:%H:%M:%S} UTC"
+
+
 def _duty(
-    content_class: str,
-    to: str,
-    ahead: Mapping[tuple[str, str], Track],
-    made: Mapping[tuple[str, str], LoggedRelease],
-    now: Bounds,
+    rule: Rule, ahead: Mapping[Pair, Track], made: Mapping[Pair, ReleaseRow], now: Bounds, *, given_up: bool
 ) -> DutyRow:
-    due = _from(ahead.get((content_class, to)), (State.OVERDUE,))
-    item = made.get((content_class, to))
-    if item is not None:
-        logged = parse_time(item.logged_at)
-        late = due is not None and logged > due
-        state, tone = f"given on {instant_words(logged)}" + (", late" if late else ""), "bad" if late else "good"
+    pair = (rule.content_class, rule.to)
+    due, row = _from(ahead.get(pair), (State.OVERDUE,)), made.get(pair)
+    if row is not None:
+        state, tone = f"given on {row.given}", row.tone
+    elif given_up and rule.content_class not in FLOOR_CLASSES:
+        state, tone = "not owed: the engagement was given up", "open"
     elif due is not None and due <= now.lower:
         state, tone = "overdue", "bad"
     else:
         state, tone = "not yet due", "open"
     return DutyRow(
-        what=_capital(class_words(content_class)),
-        who=_capital(recipient_words(to)),
+        what=_capital(class_words(rule.content_class)),
+        who=_capital(recipient_words(rule.to)),
         due="depends on what has not happened yet" if due is None else instant_words(due),
         state=state,
         tone=tone,
