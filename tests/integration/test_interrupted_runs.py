@@ -18,7 +18,7 @@ from tests.support.audit_world import design, suite
 from tests.support.bad_network import BadNetwork, bad_network
 from tests.support.real_audit import RealAudit, free_port, real_audit
 
-ITEMS = 20
+ITEMS = 60  # so many that an interruption half-way never meets a run that has just ended
 
 
 @asynccontextmanager
