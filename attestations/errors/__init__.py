@@ -27,6 +27,7 @@ from attestations.errors.access import (
     StoreFailed,
     SuiteInvalid,
     TermsRefused,
+    TrainingFailed,
     WorkerUnavailable,
 )
 from attestations.errors.base import (
@@ -254,6 +255,7 @@ __all__ = [
     "TermsRefused",
     "TimeOrderViolation",
     "TlpDowngrade",
+    "TrainingFailed",
     "UnaccountedTask",
     "Unanswered",
     "UndeclaredRouting",

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import json
-import resource
 import secrets
-import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -25,12 +22,10 @@ from lab_server.model_port import ModelBackend
 from lab_server.ports import ServedVariant
 from lab_server.services.worker import serving_worker
 from lab_server.settings import BackendSettings, Settings, VariantSettings, load_settings
+from lab_server.shut_in import shut_in
 from lab_server.weights import WeightsManifest, build_manifest, check_weights, manifest_from_openssf
 from lab_server.worker.enrolment import DeclaredRuntime, Enrolment, RuntimeAttester
 from lab_server.worker.sealed_runs import SealedRuns, Served
-
-_PR_SET_PDEATHSIG = 1
-_PR_SET_DUMPABLE = 4
 
 
 class Started(NamedTuple):
@@ -43,23 +38,13 @@ class Started(NamedTuple):
 def main() -> None:
     """Run the worker: `python -m lab_server.worker HOME SOCKET`; never used by hand."""
     home, socket = Home(Path(sys.argv[1])), sys.argv[2]
-    _shut_in()
+    shut_in()
     try:
         asyncio.run(_serve(home, socket))
     except SafeconductError as error:
         # The gateway reads this line; it holds no content.
         print(json.dumps({"failed": error.message, "reason": error.reason}), flush=True)  # noqa: T201
         sys.exit(int(error.exit_code))
-
-
-def _shut_in() -> None:
-    """Leave no core dump, let no other process of this user look in, and go when the gateway goes."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches us too: the gateway says when to go
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None, use_errno=True)
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 async def _serve(home: Home, socket: str) -> None:
