@@ -40,6 +40,7 @@ def load_model(path: Path) -> LoadedModel:
 def _from_folder(path: Path) -> LoadedModel:
     import transformers  # noqa: PLC0415 - takes seconds
 
+    transformers.utils.logging.disable_progress_bar()
     try:
         text = read_text_side(path)
         model = transformers.AutoModelForCausalLM.from_pretrained(
