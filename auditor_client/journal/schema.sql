@@ -11,6 +11,7 @@ CREATE TABLE items (
     arm     TEXT    NOT NULL,
     epoch   INTEGER NOT NULL,
     attempt INTEGER NOT NULL,
+    step    INTEGER NOT NULL DEFAULT 0,
     state   TEXT    NOT NULL CHECK (state IN ('WAITING', 'DONE', 'FAILED')),
     UNIQUE (task, arm, epoch)
 ) STRICT;
@@ -30,6 +31,7 @@ CREATE TABLE exchanges (
     arm          TEXT    NOT NULL,
     epoch        INTEGER NOT NULL,
     attempt      INTEGER NOT NULL,
+    step         INTEGER NOT NULL DEFAULT 0,
     intended_at  TEXT    NOT NULL,
     intent       BLOB    NOT NULL,
     request      BLOB    NOT NULL,
@@ -44,9 +46,9 @@ CREATE TABLE exchanges (
     result       BLOB,
     PRIMARY KEY (session, seq)
 ) STRICT, WITHOUT ROWID;
--- Nothing is asked twice: only a refused Intent, which was never promised, may be tried again under its attempt.
-CREATE UNIQUE INDEX one_promise_an_attempt ON exchanges (task, arm, epoch, attempt)
+-- Nothing is asked twice: only a refused Intent, which was never promised, may be tried again under its step.
+CREATE UNIQUE INDEX one_promise_a_step ON exchanges (task, arm, epoch, attempt, step)
     WHERE status IS NULL OR status != 'REFUSED';
 CREATE UNIQUE INDEX one_open_exchange ON exchanges (session) WHERE document IS NULL;
 
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
