@@ -18,10 +18,11 @@ from attestations.canonical import canonical_bytes
 from attestations.digests import Sha256, lp, sha256
 from attestations.documents.agreement import Variant
 from attestations.documents.base import Base64, Count, Decimal, Document, Hidden, Name, Part, Time, decode
-from attestations.documents.dialogue import MAX_MESSAGES, SALT_BYTES, Message, Text
+from attestations.documents.dialogue import MAX_MESSAGES, Message, Text
 from attestations.errors import WeakSalt
 from attestations.merkle import leaf_hash, merkle_root
 
+SALT_BYTES = 32
 MAX_DEMONSTRATIONS = 4096
 MAX_LOSSES = 1000
 MAX_WAIT_SECONDS = 60

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ def train(job: TrainingJob) -> Iterator[Event]:
         loss.backward()
         optimizer.step()
         value = float(loss.detach())
-        if value != value:  # noqa: PLR0124 - only NaN differs from itself
+        if not math.isfinite(value):
             raise training_failed("DIVERGED", "the loss is no number any more; a lower learning rate may help")
         step, done = step + 1, done + sum(len(example.ids) for example in chosen)
         if step % job.checkpoint_steps == 0 and step < len(order):
