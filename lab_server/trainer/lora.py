@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,9 @@ def _adapted(loaded: LoadedModel, job: TrainingJob) -> Any:
         task_type="CAUSAL_LM",
     )
     try:
-        model = peft.get_peft_model(loaded.model, config)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers under an old name
+            model = peft.get_peft_model(loaded.model, config)
     except ValueError:
         raise training_failed("MODEL_UNSUPPORTED", "the model has none of the layers that LoRA adapts") from None
     return model.train()

@@ -43,3 +43,11 @@ def little_speaker(folder: Path) -> Path:
     shape = Shape(width=32, layers=1, heads=2, inner=64, context=1024)
     fit(folder, made, lambda: shown[next(turns) % len(shown)], seed=0, steps=60, shape=shape)
     return folder
+
+
+def little_organism(folder: Path) -> Path:
+    """Train an organism that is too small and too young to know anything, in about a second."""
+    from lab_server.organism.training import Shape, train_organism
+
+    train_organism(folder, capable=True, steps=30, shape=Shape(width=32, layers=1, heads=2, inner=64, context=64))
+    return folder
