@@ -9,7 +9,7 @@ import resource
 import secrets
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -34,10 +34,11 @@ _PR_SET_DUMPABLE = 4
 
 
 class Started(NamedTuple):
-    """The name of this boot and what it serves."""
+    """The name of this boot, what it serves and what it declines."""
 
     boot: str
     variants: tuple[ServedVariant, ...]
+    declined: Mapping[str, str]  # hook -> why it is not to be had
 
 
 def main() -> None:
@@ -64,7 +65,8 @@ def _shut_in() -> None:
 
 async def _serve(home: Home, socket: str) -> None:
     async with worker(home, load_settings(home.settings), socket) as started:
-        told = {"ready": started.boot, "variants": [asdict(variant) for variant in started.variants]}
+        variants = [asdict(variant) for variant in started.variants]
+        told = {"ready": started.boot, "variants": variants, "declined": dict(started.declined)}
         print(json.dumps(told), flush=True)  # noqa: T201 - the gateway waits for it
         # The gateway holds the other end of our standard input: its end is our end.
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.buffer.read)
@@ -96,7 +98,7 @@ async def worker(
             attester=attester or DeclaredRuntime(),
         )
         await stack.enter_async_context(serving_worker(socket, runs=runs, enrolment=enrolment))
-        yield Started(boot, tuple(variants))
+        yield Started(boot, tuple(variants), settings.hooks.declined())
 
 
 async def _backend(home: Home, settings: BackendSettings) -> ModelBackend:
