@@ -17,7 +17,7 @@ from attestations.documents.finetuning import (
     derived_variant,
     job_name,
 )
-from attestations.errors import BudgetExhausted, HookRefused, UsageMeterMismatch, VariantMismatch
+from attestations.errors import BudgetExhausted, ScopeExceeded, UsageMeterMismatch, VariantMismatch
 
 _SAME = ("base", "base_manifest", "demonstrations", "count", "recipe", "planned_steps", "planned_tokens")
 
@@ -45,14 +45,14 @@ class TrainingLedger:
         the tokens of such Intents that have no Record yet, by their places.
 
         Raises:
-            HookRefused, BudgetExhausted: with the fact `rule`.
+            ScopeExceeded, BudgetExhausted: with the fact `rule`.
         """
         wanted = intent.budget_max.input_tokens
         if intent.operation != "fine_tune" or not wanted:
             return
         granted = agreement.fine_tuning
         if granted is None:
-            raise HookRefused("the agreement grants no fine-tuning", rule="fine_tune")
+            raise ScopeExceeded("the agreement grants no fine-tuning", rule="fine_tuning")
         if len(self.jobs) + len(waiting) >= granted.max_jobs:
             raise BudgetExhausted("as many jobs were begun as were agreed", rule="max_jobs")
         if self.tokens + sum(waiting.values()) + wanted > int(granted.max_train_tokens):

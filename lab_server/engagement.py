@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 
 from attestations.canonical import parse_canonical
 from attestations.digests import sha256
-from attestations.documents.agreement import Agreement
+from attestations.documents.agreement import Agreement, Variant
 from attestations.documents.base import decode, format_time, parse_time
 from attestations.documents.disclosing import Abort
 from attestations.documents.engagement import RuntimeStatement, SessionGrant, StatusCounts
 from attestations.documents.escrow import EscrowManifest
 from attestations.documents.exchange import Intent, Promise, Record
+from attestations.documents.finetuning import VariantDestroyed
 from attestations.documents.negotiation import Termination
 from attestations.envelope import Envelope
 from attestations.errors import LogRollback, PhaseViolation, SessionUnknown
@@ -24,6 +25,7 @@ from attestations.log_entries import Kind, LogEntry, parse_entry
 from attestations.negotiation.thread import InForce
 from attestations.policy.evaluate import Bounds
 from attestations.states import PHASES, Exchange, Phase, PhaseEvent, advance
+from attestations.training import TrainingLedger
 from lab_server.budget import BudgetBook
 from lab_server.log import EngagementLog
 from lab_server.ports import StoredFrame, StoredLeaf
@@ -112,12 +114,33 @@ class Engagement:
         self.change = asyncio.Lock()  # one step of phase, session or runtime at a time
         self.auditor_keys: dict[KeyUse, EnrolledKey] = {use: agreement.auditor_key(use) for use in _AUDITOR_USES}
         self.known: tuple[EnrolledKey, ...] = agreement.signing_keys()
-        self.variant_digests = {variant.id: variant.digest() for variant in agreement.variants}
+        self._variant_digests: dict[str, str] = {}
+        self.training = TrainingLedger()
+        self.destroyed: set[str] = set()  # derived variants whose destruction is logged
 
     @property
     def open_exchanges(self) -> list[tuple[Session, OpenExchange]]:
         """Every Promise that waits for its Record."""
         return [(session, session.open) for session in self.sessions.values() if session.open is not None]
+
+    def variant(self, name: str) -> Variant | None:
+        """Return the variant of this name: one that was agreed, or one that a fine-tune job has made."""
+        return self.training.variant(self.agreement, name)
+
+    def variant_digest(self, variant: Variant) -> str:
+        """Return a variant's digest, computed once."""
+        if variant.id not in self._variant_digests:
+            self._variant_digests[variant.id] = variant.digest()
+        return self._variant_digests[variant.id]
+
+    def training_waiting(self) -> dict[tuple[str, int], int]:
+        """Return the training tokens that open Promises may still use, by their places."""
+        intents = [pending.intent for _, pending in self.open_exchanges]
+        return {
+            (intent.session, intent.seq): intent.budget_max.input_tokens
+            for intent in intents
+            if intent.operation == "fine_tune" and intent.budget_max.input_tokens
+        }
 
     def session(self, name: str) -> Session:
         """Return an open session, or raise `SessionUnknown`."""
@@ -208,6 +231,9 @@ class Engagement:
         elif entry.kind == "record":
             record = Record.parse(last.payload)
             session = self.sessions[record.session]
+            if session.open is not None:
+                intent = session.open.intent
+                self.training.take(self.agreement, self.variant(intent.variant), intent, record)
             session.open, session.prev = None, last.digest
             self.book.settle((record.session, record.seq), record.usage)
             self.counts[record.status] += 1
@@ -238,6 +264,8 @@ class Engagement:
             self.amend(first)
         elif entry.kind == "termination":
             self.ending = Termination.parse(first.payload)
+        elif entry.kind == "variant_destroyed":
+            self.destroyed.add(VariantDestroyed.parse(first.payload).variant)
         elif entry.kind == "escrow":
             self.escrow[EscrowManifest.parse(first.payload).content_class] = first
 

@@ -52,6 +52,7 @@ class SupervisedWorker:
         self._process: asyncio.subprocess.Process | None = None
         self._client: Client | None = None
         self._boot: str | None = None
+        self._declined: dict[str, str] = {}
         self._starts = 0
         self._watch: asyncio.Task[None] | None = None
         self._closing = False
@@ -70,6 +71,10 @@ class SupervisedWorker:
         served = await self._start_once()
         self._watch = asyncio.create_task(self._keep_running())
         return served
+
+    def refuses(self, hook: str) -> str | None:
+        """Return why a hook is declined here, as the worker said when it last started."""
+        return self._declined.get(hook)
 
     async def close(self) -> None:
         """End the worker."""
@@ -140,6 +145,7 @@ class SupervisedWorker:
         except ValueError:
             message = {}
         if "ready" in message:
+            self._declined = {str(hook): str(why) for hook, why in message.get("declined", {}).items()}
             variants = ({**item, "operations": tuple(item["operations"])} for item in message["variants"])
             return str(message["ready"]), tuple(ServedVariant(**item) for item in variants)
         await self._process.wait()

@@ -6,14 +6,14 @@ import asyncio
 import json
 import secrets
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
 from attestations.digests import sha256
-from attestations.errors import ConfigurationInvalid, FileUnusable, SafeconductError
+from attestations.errors import ConfigurationInvalid, FileUnusable, SafeconductError, TrainingFailed
 from lab_server.backends.llama import LlamaBackend, LlamaSettings, packaged_model
 from lab_server.backends.openai_compatible import OpenAICompatibleBackend
 from lab_server.backends.scripted import ScriptedBackend
@@ -23,16 +23,20 @@ from lab_server.ports import ServedVariant
 from lab_server.services.worker import serving_worker
 from lab_server.settings import BackendSettings, Settings, VariantSettings, load_settings
 from lab_server.shut_in import shut_in
+from lab_server.trainer.process import ProcessTrainer
 from lab_server.weights import WeightsManifest, build_manifest, check_weights, manifest_from_openssf
+from lab_server.worker.derived import DerivedVariants, JobFolders
 from lab_server.worker.enrolment import DeclaredRuntime, Enrolment, RuntimeAttester
+from lab_server.worker.finetuning import FineTuning, Trainable
 from lab_server.worker.sealed_runs import SealedRuns, Served
 
 
 class Started(NamedTuple):
-    """The name of this boot and what it serves."""
+    """The name of this boot, what it serves and what it declines."""
 
     boot: str
     variants: tuple[ServedVariant, ...]
+    declined: Mapping[str, str]  # hook -> why it is not to be had
 
 
 def main() -> None:
@@ -49,7 +53,8 @@ def main() -> None:
 
 async def _serve(home: Home, socket: str) -> None:
     async with worker(home, load_settings(home.settings), socket) as started:
-        told = {"ready": started.boot, "variants": [asdict(variant) for variant in started.variants]}
+        variants = [asdict(variant) for variant in started.variants]
+        told = {"ready": started.boot, "variants": variants, "declined": dict(started.declined)}
         print(json.dumps(told), flush=True)  # noqa: T201 - the gateway waits for it
         # The gateway holds the other end of our standard input: its end is our end.
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.buffer.read)
@@ -71,7 +76,13 @@ async def worker(
             served[variant.id] = item
             variants.append(described)
         boot = secrets.token_hex(8)
-        runs = SealedRuns(served)
+        declined = dict(settings.hooks.declined())
+        tuning = await _fine_tuning(home, settings, declined)
+        if tuning is None:
+            runs = SealedRuns(served)
+        else:
+            stack.push_async_callback(tuning.close)
+            runs = SealedRuns(served, {"fine_tune": tuning}, tuning.served)
         identity = await next(iter(backends.values())).identify()
         enrolment = Enrolment(
             boot=boot,
@@ -81,10 +92,49 @@ async def worker(
             attester=attester or DeclaredRuntime(),
         )
         await stack.enter_async_context(serving_worker(socket, runs=runs, enrolment=enrolment))
-        yield Started(boot, tuple(variants))
+        yield Started(boot, tuple(variants), declined)
 
 
-async def _backend(home: Home, settings: BackendSettings) -> ModelBackend:
+async def _fine_tuning(home: Home, settings: Settings, declined: dict[str, str]) -> FineTuning | None:
+    """Return the fine-tune hook, or say in `declined` why there is none."""
+    limits, trainer = settings.hooks.fine_tune, ProcessTrainer()
+    if limits.state != "on":
+        return None
+    try:
+        await trainer.identify()
+    except TrainingFailed as error:
+        declined["fine_tune"] = error.message
+        return None
+    models = {}
+    for variant in settings.variant:
+        files = _weights(home, settings.backend[variant.backend])
+        if files is not None:
+            manifest = _manifest_digest(home, variant, settings.backend[variant.backend], "")
+            models[variant.id] = Trainable(files, manifest)
+    backends = {variant.id: settings.backend[variant.backend] for variant in settings.variant}
+    folders = JobFolders(home.path / "fine-tuning")
+    return FineTuning(
+        trainer=trainer,
+        models=models,
+        folders=folders,
+        derived=DerivedVariants(folders, lambda base, adapter: _backend(home, backends[base], adapter)),
+        at_once=limits.jobs,
+        threads=limits.threads,
+        checkpoint_steps=limits.checkpoint_steps,
+    )
+
+
+def _weights(home: Home, settings: BackendSettings) -> Path | None:
+    if settings.kind == "torch" or (settings.kind == "llama" and settings.model):
+        return home.relative(settings.model or "")
+    return packaged_model() if settings.kind == "llama" else None
+
+
+async def _backend(home: Home, settings: BackendSettings, adapter: Path | None = None) -> ModelBackend:
+    if settings.kind == "torch":
+        from lab_server.backends.torch_local import TorchBackend  # noqa: PLC0415 - PyTorch may not be installed
+
+        return await TorchBackend.start(home.relative(settings.model or ""), adapter=adapter, threads=settings.threads)
     if settings.kind == "llama":
         model = home.relative(settings.model) if settings.model else packaged_model()
         return await LlamaBackend.start(
@@ -93,6 +143,7 @@ async def _backend(home: Home, settings: BackendSettings) -> ModelBackend:
             settings=LlamaSettings(
                 threads=settings.threads, slots=settings.slots, context_tokens=settings.context_tokens
             ),
+            adapter=adapter,
         )
     if settings.kind == "openai":
         return await OpenAICompatibleBackend.connect(
@@ -118,9 +169,7 @@ async def _serve_variant(
 
 
 def _manifest_digest(home: Home, variant: VariantSettings, backend: BackendSettings, fingerprint: str) -> str:
-    weights = None
-    if backend.kind == "llama":
-        weights = home.relative(backend.model) if backend.model else packaged_model()
+    weights = _weights(home, backend)
     if variant.manifest is not None:
         manifest = _read_manifest(home, variant.manifest)
         if weights is not None:

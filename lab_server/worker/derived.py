@@ -21,6 +21,7 @@ from attestations.documents.base import validated
 from attestations.documents.finetuning import LossPoint, TrainingStatement, variant_name
 from attestations.errors import ModelIdentityMismatch, SafeconductError
 from lab_server.model_port import ModelBackend
+from lab_server.worker.sealed_runs import Served
 
 _JOB = "job.json"
 _LOADED = 2  # adapted models kept in memory at once, besides the lab's own
@@ -122,13 +123,21 @@ class DerivedVariants:
         jobs = self._folders.jobs(agreement)
         return next((job for job in jobs if job.variant == variant and job.statement.state == "SUCCEEDED"), None)
 
-    async def backend(self, agreement: str, kept: KeptJob) -> ModelBackend:
-        """Return what serves a derived variant, loaded if it is not.
+    async def served(self, agreement: str, variant: str) -> Served | None:
+        """Return a derived variant, loaded if it is not; None where no job of this agreement made it.
 
         Raises:
             ModelIdentityMismatch: the adapter is not the one the statement names.
             FileUnusable, ConfigurationInvalid: it cannot be loaded.
         """
+        kept = self.find(agreement, variant)
+        if kept is None or kept.statement.manifest is None:
+            return None
+        backend = await self._backend(agreement, kept)
+        identity = await backend.identify()
+        return Served(variant, kept.statement.manifest, identity.template_digest, backend, identity.fingerprint)
+
+    async def _backend(self, agreement: str, kept: KeptJob) -> ModelBackend:
         name = (agreement, kept.variant)
         async with self._loading:
             if name not in self._loaded:

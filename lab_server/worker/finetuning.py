@@ -35,6 +35,7 @@ from attestations.errors import TrainingFailed
 from lab_server.hook_port import NOTHING_USED, Done, HookPlace, NotDone
 from lab_server.trainer.port import Planned, Progress, Trained, Trainer, TrainingJob
 from lab_server.worker.derived import DerivedVariants, JobFolders, KeptJob
+from lab_server.worker.sealed_runs import Served
 
 _POINTS = 200  # of a loss curve
 _DEATHS = 5  # of the trainer in a row without a step between them
@@ -111,6 +112,10 @@ class FineTuning:
             if kept.statement.job == action.job and kept.statement.base == place.variant:
                 return Done(FineTuneResult(statement=kept.statement, losses=kept.losses), kept.statement)
         return NotDone("REFUSED_POLICY", "JOB_UNKNOWN")
+
+    async def served(self, agreement: str, variant: str) -> Served | None:
+        """Return what a job of this agreement made, ready to answer; None where none made it."""
+        return await self._derived.served(agreement, variant)
 
     async def forget(self, agreement: str) -> None:
         """End the jobs of one agreement and destroy what they made."""
