@@ -7,6 +7,7 @@ the others would not.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from attestations.documents.agreement import Agreement, Variant
 from attestations.documents.exchange import Intent, Record
@@ -16,10 +17,21 @@ from attestations.documents.finetuning import (
     derived_manifest,
     derived_variant,
     job_name,
+    variant_name,
 )
+from attestations.documents.hooks import HookStatement
 from attestations.errors import BudgetExhausted, ScopeExceeded, UsageMeterMismatch, VariantMismatch
 
 _SAME = ("base", "base_manifest", "demonstrations", "count", "recipe", "planned_steps", "planned_tokens")
+
+
+class Made(NamedTuple):
+    """A variant that a job has made, by the digests of its file and of the model under it."""
+
+    variant: str
+    job: str
+    adapter: str
+    manifest: str
 
 
 class TrainingLedger:
@@ -33,6 +45,14 @@ class TrainingLedger:
     def tokens(self) -> int:
         """How many tokens the jobs so far were planned to train on; a job is charged in full when it starts."""
         return sum(int(job.planned_tokens) for job in self.jobs.values())
+
+    def made(self) -> list[Made]:
+        """Return every variant that was made, in the order of their jobs."""
+        return [
+            Made(variant_name(job.base, job.job), job.job, job.adapter, job.manifest)
+            for job in self.jobs.values()
+            if job.adapter is not None and job.manifest is not None
+        ]
 
     def variant(self, agreement: Agreement, name: str) -> Variant | None:
         """Return a variant the agreement names or a job has made; both are given by name alone."""
@@ -58,48 +78,58 @@ class TrainingLedger:
         if self.tokens + sum(waiting.values()) + wanted > int(granted.max_train_tokens):
             raise BudgetExhausted("too few training tokens are left", rule="max_train_tokens")
 
-    def take(self, agreement: Agreement, base: Variant | None, intent: Intent, record: Record) -> None:
+    def check(self, agreement: Agreement, intent: Intent, hook: HookStatement | None, *, charged: int) -> None:
+        """Refuse a statement about training that cannot stand in the Record of this Intent.
+
+        Args:
+            agreement: the one in force.
+            intent: what was asked.
+            hook: what the Record states; anything but a training statement passes.
+            charged: the Record's input tokens.
+
+        Raises:
+            VariantMismatch: it contradicts its Intent, or an earlier statement about the job.
+            UsageMeterMismatch: more was trained than was agreed, or the job was charged otherwise than planned.
+        """
+        if not isinstance(hook, TrainingStatement):
+            return
+        place = {"session": intent.session, "seq": str(intent.seq)}
+        base = agreement.variant(intent.variant)
+        if base is None or (intent.operation, hook.base, hook.base_manifest) != ("fine_tune", base.id, base.manifest):
+            raise VariantMismatch("a training statement names another model than its Intent", **place)
+        before = self.jobs.get(hook.job)
+        if before is not None:
+            if not _follows(before, hook):
+                raise VariantMismatch("a training statement contradicts an earlier one about its job", **place)
+        elif hook.job != job_name(intent.plaintext_commit):
+            raise VariantMismatch("a training statement is about a job that was never started", **place)
+        elif charged != int(hook.planned_tokens):
+            raise UsageMeterMismatch("a job was charged otherwise than it was planned", **place)
+        elif not self._room(agreement, int(hook.planned_tokens)):
+            raise UsageMeterMismatch("more was trained than was agreed", **place)
+        if hook.adapter is not None and hook.manifest != derived_manifest(hook.base_manifest, hook.adapter):
+            raise VariantMismatch("a trained model is not its base under its adapter", **place)
+
+    def take(self, agreement: Agreement, intent: Intent, record: Record) -> None:
         """Take a Record into account; one without a statement about training changes nothing.
 
         Raises:
-            VariantMismatch: the statement contradicts its Intent, or an earlier statement about the job.
-            UsageMeterMismatch: more was trained than was agreed, or the job was charged otherwise than planned.
+            VariantMismatch, UsageMeterMismatch: as `check`.
         """
-        statement = record.hook
-        if not isinstance(statement, TrainingStatement):
+        self.check(agreement, intent, record.hook, charged=record.usage.input_tokens)
+        if not isinstance(record.hook, TrainingStatement):
             return
-        place = {"session": record.session, "seq": str(record.seq)}
-        if base is None or (intent.operation, statement.base, statement.base_manifest) != (
-            "fine_tune",
-            base.id,
-            base.manifest,
-        ):
-            raise VariantMismatch("a training statement names another model than its Intent", **place)
-        before = self.jobs.get(statement.job)
-        if before is None:
-            self._begun(agreement, intent, record, statement)
-        elif not _follows(before, statement):
-            raise VariantMismatch("a training statement contradicts an earlier one about its job", **place)
-        if statement.adapter is not None:
-            if statement.manifest != derived_manifest(statement.base_manifest, statement.adapter):
-                raise VariantMismatch("a trained model is not its base under its adapter", **place)
-            made = derived_variant(base, statement)
+        base = agreement.variant(intent.variant)
+        if base is not None and record.hook.manifest is not None:
+            made = derived_variant(base, record.hook)
             self.variants[made.id] = made
-        self.jobs[statement.job] = statement
+        self.jobs[record.hook.job] = record.hook
 
-    def _begun(self, agreement: Agreement, intent: Intent, record: Record, statement: TrainingStatement) -> None:
-        place = {"session": record.session, "seq": str(record.seq)}
+    def _room(self, agreement: Agreement, tokens: int) -> bool:
         granted = agreement.fine_tuning
-        if statement.job != job_name(intent.plaintext_commit):
-            raise VariantMismatch("a training statement is about a job that was never started", **place)
-        if record.usage.input_tokens != int(statement.planned_tokens):
-            raise UsageMeterMismatch("a job was charged otherwise than it was planned", **place)
-        if (
-            granted is None
-            or len(self.jobs) >= granted.max_jobs
-            or self.tokens + int(statement.planned_tokens) > int(granted.max_train_tokens)
-        ):
-            raise UsageMeterMismatch("more was trained than was agreed", **place)
+        if granted is None or len(self.jobs) >= granted.max_jobs:
+            return False
+        return self.tokens + tokens <= int(granted.max_train_tokens)
 
 
 def _follows(before: TrainingStatement, now: TrainingStatement) -> bool:

@@ -24,6 +24,7 @@ from auditor_client.cosigning import Cosigner
 from auditor_client.desk import Patience
 from auditor_client.engagement import AuditorKeys, Engagement
 from auditor_client.escrowing import read_structure
+from auditor_client.finetuning import kept_question
 from auditor_client.frozen_suite import FrozenSuite, parse_frozen_suite
 from auditor_client.home import Home
 from auditor_client.intending import Question
@@ -34,6 +35,7 @@ from auditor_client.proposing import Proposal, open_current
 from auditor_client.registering import REGISTRATION, Design
 from auditor_client.settings import Settings, load_settings
 from auditor_client.talking import Negotiator, negotiator
+from auditor_client.trained import load_training
 from auditor_client.transport.channel import Credentials, check_pin, open_channel, spki_digest
 from auditor_client.transport.lab import GrpcLab
 
@@ -100,6 +102,7 @@ class Auditor:
         pins = engagement.agreement.transport
         check_pin((self.lab_identity.tls or "").encode(), pins.gateway, whose="lab")
         check_pin((self.identity.tls or "").encode(), pins.auditor, whose="auditor")
+        load_training(engagement, self.journal)
         return engagement
 
     def suite(self) -> FrozenSuite:
@@ -142,6 +145,8 @@ class Auditor:
         def question(item: Item, answers: Sequence[bytes]) -> Question | None:
             if answers:
                 return None
+            if item.auxiliary:
+                return kept_question(self.journal, item)
             asked = tasks[item.task].question
             if asked is None:
                 raise FileUnusable("a scheduled task has no question", task=str(item.task))
@@ -165,8 +170,8 @@ class Auditor:
 
     def _variant(self, engagement: Engagement) -> Variant:
         name = self.settings.run.variant or engagement.agreement.scope.variants[0]
-        variant = engagement.agreement.variant(name)
-        if variant is None or name not in engagement.agreement.scope.variants:
+        variant, scope = engagement.variant(name), engagement.agreement.scope.variants
+        if variant is None or not {name, variant.parent} & {*scope}:
             raise ScopeExceeded(f"the agreement does not grant the variant {name}", rule="variant", variant=name)
         return variant
 

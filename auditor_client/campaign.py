@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from attestations.errors import SafeconductError, SetupError
 from auditor_client.access import check_open, is_open
 from auditor_client.answering import OnText
-from auditor_client.campaign_state import Ending, Progress
+from auditor_client.campaign_state import Ending, Item, Progress
 from auditor_client.cosigning import Cosigner
 from auditor_client.desk import Ask, Desk, Patience
 from auditor_client.engagement import Engagement
@@ -20,6 +20,12 @@ from auditor_client.lane import Lane
 from auditor_client.ports import Clock, Journal, Lab
 
 OnProgress = Callable[[Progress], None]
+FINE_TUNE = "fine_tune"
+
+
+def not_training(item: Item) -> bool:
+    """Tell whether an item is of the schedule: what is asked about fine-tune jobs has commands of its own."""
+    return not (item.auxiliary and item.arm == FINE_TUNE)
 
 
 @dataclass(frozen=True, repr=False)
@@ -46,7 +52,12 @@ class Campaign:
     patience: Patience
 
     async def run(
-        self, *, lanes: int, on_progress: OnProgress = lambda _: None, on_text: OnText | None = None
+        self,
+        *,
+        lanes: int,
+        on_progress: OnProgress = lambda _: None,
+        on_text: OnText | None = None,
+        only: Callable[[Item], bool] = not_training,
     ) -> Progress:
         """Carry every item to its end and return how they ended.
 
@@ -54,6 +65,7 @@ class Campaign:
             lanes: how many exchanges may run at once; never more sessions than the agreement allows.
             on_progress: hears how far the schedule is whenever an exchange ends.
             on_text: hears answers as they are generated; hidden content, for a person's own screen only.
+            only: which items to begin; exchanges that are open are carried through whatever they are.
 
         Raises:
             ScopeExceeded: the agreed dates of access do not let anything begin.
@@ -65,7 +77,7 @@ class Campaign:
         queue = deque(
             item
             for item in journal.items()
-            if item.state == "WAITING" and (item.task, item.arm, item.epoch) not in begun
+            if item.state == "WAITING" and only(item) and (item.task, item.arm, item.epoch) not in begun
         )
         state, access = _Counter(journal.progress(), on_progress), self.engagement.agreement.access
         if not open_now and queue:

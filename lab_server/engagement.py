@@ -32,6 +32,7 @@ from lab_server.ports import StoredFrame, StoredLeaf
 
 _AUDITOR_USES = (KeyUse.AGREEMENT, KeyUse.EXCHANGE, KeyUse.COSIGN, KeyUse.PUBLICATION)
 STATUSES = ("COMPLETED", "REFUSED_POLICY", "ERROR", "TIMEOUT", "CANCELLED_BY_AUDITOR", "ABORTED_CRASH")
+_OPEN = frozenset({Phase.AGREED, Phase.PREREGISTERED, Phase.RUNNING, Phase.CLOSING, Phase.ABORT_CLOSING})
 Published = Envelope | StoredFrame
 
 
@@ -117,11 +118,17 @@ class Engagement:
         self._variant_digests: dict[str, str] = {}
         self.training = TrainingLedger()
         self.destroyed: set[str] = set()  # derived variants whose destruction is logged
+        self.forgotten = False  # the worker keeps nothing of this engagement any more
 
     @property
     def open_exchanges(self) -> list[tuple[Session, OpenExchange]]:
         """Every Promise that waits for its Record."""
         return [(session, session.open) for session in self.sessions.values() if session.open is not None]
+
+    @property
+    def run_closed(self) -> bool:
+        """Whether the run's end stands in the log: nothing more is asked of any model."""
+        return self.phase not in _OPEN
 
     def variant(self, name: str) -> Variant | None:
         """Return the variant of this name: one that was agreed, or one that a fine-tune job has made."""
@@ -233,11 +240,14 @@ class Engagement:
             session = self.sessions[record.session]
             if session.open is not None:
                 intent = session.open.intent
-                self.training.take(self.agreement, self.variant(intent.variant), intent, record)
+                self.training.take(self.agreement, intent, record)
             session.open, session.prev = None, last.digest
             self.book.settle((record.session, record.seq), record.usage)
             self.counts[record.status] += 1
             self.unrevealed += record.code == "REVEAL_OVERDUE"
+        elif entry.kind == "variant_destroyed":
+            self.logged(entry.kind, first, last)
+            self.destroyed.add(VariantDestroyed.parse(first.payload).variant)
         else:
             self._restore_step(entry)
 
@@ -264,8 +274,6 @@ class Engagement:
             self.amend(first)
         elif entry.kind == "termination":
             self.ending = Termination.parse(first.payload)
-        elif entry.kind == "variant_destroyed":
-            self.destroyed.add(VariantDestroyed.parse(first.payload).variant)
         elif entry.kind == "escrow":
             self.escrow[EscrowManifest.parse(first.payload).content_class] = first
 

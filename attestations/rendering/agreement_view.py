@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from attestations.digests import sha256
-from attestations.documents.agreement import Agreement, Clauses, Party
+from attestations.documents.agreement import Agreement, Clauses, FineTuningGrant, Party
 from attestations.documents.base import decode, parse_time
 from attestations.envelope import Envelope
 from attestations.policy.agreement_rules import lint_agreement

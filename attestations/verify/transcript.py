@@ -20,6 +20,7 @@ from attestations.documents.engagement import (
     Release,
     RuntimeStatement,
 )
+from attestations.documents.finetuning import VariantDestroyed
 from attestations.envelope import open_document
 from attestations.errors import (
     AttributionFailed,
@@ -45,6 +46,7 @@ from attestations.verify.parties import Parties
 from attestations.verify.revising import Revisions
 from attestations.verify.runtimes import check_runtime
 from attestations.verify.steps import Step
+from attestations.verify.training import Destructions
 
 D = TypeVar("D", bound=Document)
 _Handler = Callable[[LogEntry, int, Frontier], None]
@@ -84,6 +86,7 @@ class Transcript:
     manifest_digest: str | None = None
     delivered: bool = False
     escrow: EscrowLog = field(default_factory=EscrowLog)
+    destructions: Destructions = field(default_factory=Destructions)
     releases: list[LoggedRelease] = field(default_factory=list)
     stated: dict[str, str] = field(default_factory=dict)  # role -> when it last signed with its agreement key
     parties: dict[str, Party] = field(default_factory=dict)  # others than lab and auditor that stated something
@@ -147,6 +150,7 @@ class _Reader:
             "termination": (Step.AGREEMENT, self._revision),
             "escrow": (Step.DISCLOSURE, self._escrow),
             "escrow_verified": (Step.DISCLOSURE, self._escrow),
+            "variant_destroyed": (Step.IDENTITY, self._destroyed),
         }
 
     def step(self, line: bytes, index: int, frontier: Frontier) -> None:
@@ -320,6 +324,13 @@ class _Reader:
         self._pass.receipt(entry, index)
         log = self.transcript
         self._held(lambda: log.escrow.take(entry, self._parties, log.registration, late=bool(log.releases)))
+
+    def _destroyed(self, entry: LogEntry, index: int, _: Frontier) -> None:
+        document = self._own(entry, VariantDestroyed, self._parties.lab_record)
+        self._pass.receipt(entry, index)
+        log = self.transcript
+        closed = log.close is not None or log.ledger.aborted is not None
+        self._noting(Step.IDENTITY, lambda: log.destructions.take(document, self._pass.training, closed=closed))
 
     def _held(self, action: Callable[[], None]) -> None:
         """Do something that says nothing about the leaves that follow."""

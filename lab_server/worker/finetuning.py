@@ -192,20 +192,16 @@ class FineTuning:
                 async with aclosing(self._trainer.train(job)) as events:
                     async for event in events:
                         self._heard(running, trainable, event)
-                return
             except TrainingFailed as error:
                 died = error.facts["code"] == "TRAINER_DIED"
                 deaths = deaths + 1 if running.statement.steps <= before else 0
                 if died and deaths < _DEATHS:
-                    running.statement = running.statement.model_copy(
-                        update={"resumed": running.statement.resumed + 1}
-                    )
+                    running.statement = running.statement.model_copy(update={"resumed": running.statement.resumed + 1})
                     continue
                 self._failed(running, error, aborted=died)
-                return
             except Exception as error:  # noqa: BLE001 - a job always ends, and its error may quote content
                 self._failed(running, TrainingFailed(type(error).__name__, code="TRAINER_DIED"), aborted=True)
-                return
+            return
 
     def _heard(self, running: _Running, trainable: Trainable, event: Planned | Progress | Trained) -> None:
         now = running.statement
@@ -287,9 +283,7 @@ class FineTuning:
         self._folders.keep(KeptJob(kept.folder, kept.statement.model_copy(update=changes), kept.losses))
 
 
-def _first(
-    action: StartTraining, place: HookPlace, trainable: Trainable, trainer: str, job: str
-) -> TrainingStatement:
+def _first(action: StartTraining, place: HookPlace, trainable: Trainable, trainer: str, job: str) -> TrainingStatement:
     return TrainingStatement(
         job=job,
         state="RUNNING",
