@@ -10,6 +10,7 @@ from auditor_client.commands import (
     disclosing,
     disputing,
     escrow,
+    finetuning,
     negotiating,
     publishing,
     running,
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 app.command("init")(setup.init)
 app.add_typer(suites.app, name="suite")
+app.add_typer(finetuning.app, name="finetune")
 for _command in (
     negotiating.propose,
     negotiating.review,

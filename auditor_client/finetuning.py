@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from attestations.canonical import canonical_bytes, parse_canonical
+from attestations.documents.asking import MAX_HOOK_DOCUMENT_BYTES
 from attestations.documents.base import decode, encode, validated
 from attestations.documents.dialogue import Message, Sampling
 from attestations.documents.finetuning import (
@@ -59,9 +60,7 @@ def read_demonstrations(data: bytes, name: str) -> tuple[Demonstration, ...]:
         except (ValueError, TypeError, KeyError, IndexError, RecursionError, SafeconductError):
             raise FileUnusable(f"{name}: line {number} is no demonstration", file=name, line=str(number)) from None
     if not 1 <= len(found) <= MAX_DEMONSTRATIONS:
-        raise FileUnusable(
-            f"{name} holds {len(found)} demonstrations, 1 to {MAX_DEMONSTRATIONS} are allowed", file=name
-        )
+        raise FileUnusable(f"{name} holds {len(found)} demonstrations, not 1 to {MAX_DEMONSTRATIONS}", file=name)
     return tuple(found)
 
 
@@ -82,12 +81,15 @@ class FineTuner:
             BudgetExhausted, ScopeExceeded: the agreement does not grant it.
             TrainingFailed: the lab could not begin; the fact `code` says why.
         """
+        await self._recover()
+        for job in self.jobs():
+            action = self._started(job)
+            same = (action.demonstrations, action.recipe, self._variant(job)) == (demonstrations, recipe, variant)
+            if same and self._campaign.engagement.training.jobs[job].state not in ENDED:
+                return await self.status(job)
         action = StartTraining(recipe=recipe, demonstrations=demonstrations, salt=encode(randomness(32)))
-        asked, result = await self._ask(action, variant)
-        await self._journal.remember(
-            f"{_JOB}{result.statement.job}", canonical_bytes({"asked": asked, "variant": variant})
-        )
-        self._check(result)
+        number, result = await self._ask(action, variant)
+        await self._keep(number, result, variant)
         return result
 
     async def follow(self, job: str, heard: Following) -> FineTuneResult:
@@ -112,10 +114,30 @@ class FineTuner:
         """Return the jobs that were started."""
         return [name.removeprefix(_JOB) for name in self._journal.names(_JOB)]
 
+    async def _recover(self) -> None:
+        """Carry through what an interruption left open, and keep jobs of which nobody has heard yet."""
+        await self._campaign.run(lanes=1, only=lambda _: False)
+        for item in self._items():
+            answers = self._journal.answers(item)
+            request = _asked(self._journal, item.epoch)
+            if not answers or not isinstance(request.action, StartTraining):
+                continue
+            result = _result(answers[-1])
+            if result.statement.job not in self.jobs():
+                await self._keep(item.epoch, result, result.statement.base)
+
+    async def _keep(self, number: int, result: FineTuneResult, variant: str) -> None:
+        kept = canonical_bytes({"asked": number, "variant": variant})
+        await self._journal.remember(f"{_JOB}{result.statement.job}", kept)
+        self._check(result)
+
+    def _items(self) -> list[Item]:
+        return [item for item in self._journal.items() if item.auxiliary and item.arm == FINE_TUNE]
+
     async def _ask(
         self, action: StartTraining | WaitTraining | CancelTraining, variant: str
     ) -> tuple[int, FineTuneResult]:
-        items = [item for item in self._journal.items() if item.auxiliary and item.arm == FINE_TUNE]
+        items = self._items()
         open_now = {
             pending.item.epoch
             for session in self._journal.sessions()
@@ -131,7 +153,7 @@ class FineTuner:
         answers = self._journal.answers(item)
         if not answers:
             raise TrainingFailed("the lab did not do it", code=await self._code(item))
-        return item.epoch, FineTuneResult.parse(answers[-1])
+        return item.epoch, _result(answers[-1])
 
     async def _code(self, item: Item) -> str:
         async for exchange in self._journal.exchanges():
@@ -149,12 +171,16 @@ class FineTuner:
         value: dict[str, Any] = parse_canonical(kept)
         return value
 
+    def _started(self, job: str) -> StartTraining:
+        action = _asked(self._journal, int(self._kept(job)["asked"])).action
+        if not isinstance(action, StartTraining):
+            raise PhaseViolation("no such job was started from this folder", job=job)
+        return action
+
     def _check(self, result: FineTuneResult) -> None:
         """Hold what the lab signs against what was asked: demonstrations, recipe and loss curve."""
         statement = result.statement
-        action = _asked(self._journal, int(self._kept(statement.job)["asked"])).action
-        if not isinstance(action, StartTraining):
-            raise PhaseViolation("no such job was started from this folder", job=statement.job)
+        action = self._started(statement.job)
         ours = (start_root(action), len(action.demonstrations), action.recipe)
         if (statement.demonstrations, statement.count, statement.recipe) != ours:
             raise CommitmentMismatch("the lab trained on something else than was sent", job=statement.job)
@@ -167,7 +193,8 @@ def kept_question(journal: Journal, item: Item) -> Question | None:
     kept = journal.recall(f"{_ASKED}{item.epoch}") if item.arm == FINE_TUNE else None
     if kept is None:
         return None
-    return Question(_asked(journal, item.epoch), str(parse_canonical(kept)["variant"]), Sampling(max_output_tokens=1))
+    variant = str(parse_canonical(kept, limit=MAX_HOOK_DOCUMENT_BYTES)["variant"])
+    return Question(_asked(journal, item.epoch), variant, Sampling(max_output_tokens=1))
 
 
 def summary(statement: TrainingStatement) -> str:
@@ -182,7 +209,11 @@ def _asked(journal: Journal, number: int) -> FineTuneRequest:
     kept = journal.recall(f"{_ASKED}{number}")
     if kept is None:
         raise PhaseViolation("nothing is kept of this request", number=str(number))
-    return FineTuneRequest.from_json(parse_canonical(kept)["request"])
+    return FineTuneRequest.from_json(parse_canonical(kept, limit=MAX_HOOK_DOCUMENT_BYTES)["request"])
+
+
+def _result(answer: bytes) -> FineTuneResult:
+    return FineTuneResult.parse(answer, limit=MAX_HOOK_DOCUMENT_BYTES)
 
 
 def _demonstration(value: dict[str, Any]) -> Demonstration:
