@@ -42,11 +42,14 @@ class SandboxHookSettings(Snake):
 class FineTuneHookSettings(Snake):
     """Whether auditors may have models trained here, and how much; the states are those of the sandbox hook.
 
-    `jobs` run at once, of all auditors; `max_jobs` and `max_train_tokens` are what one agreement grants.
+    `trainer` is `peft` (LoRA in a process of its own), `rehearsed` (for scripted models), or `module:factory`, which
+    returns a `Trainer` of the lab's own. `jobs` run at once, of all auditors; `max_jobs` and `max_train_tokens` are
+    what one agreement grants.
     """
 
     state: Literal["off", "on", "refused"] = "off"
     reason: str = Field(default="", max_length=500)
+    trainer: str = Field(default="peft", pattern=r"^(peft|rehearsed|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$")
     jobs: int = Field(default=1, ge=1, le=64)
     threads: int = Field(default=1, ge=1, le=256)
     checkpoint_steps: int = Field(default=20, ge=1, le=100_000)

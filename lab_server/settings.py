@@ -251,6 +251,7 @@ kind = "llama"
 # [hooks.fine_tune]              # auditors have LoRA adapters trained here; needs safeconduct[finetune]
 # state = "off"                  # and "fine_tune" in an auditor's `operations`
 # reason = ""                    # with "refused"
+# trainer = "peft"               # or "rehearsed", for scripted models, or "module:factory" of your own service
 # jobs = 1                       # at once, of all auditors
 # threads = 1
 # checkpoint_steps = 20          # after so many optimizer steps a killed job can go on

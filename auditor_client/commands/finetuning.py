@@ -132,9 +132,8 @@ def _say(result: FineTuneResult) -> None:
         return
     typer.echo(summary(statement))
     if statement.state != "SUCCEEDED":
-        raise TrainingFailed(
-            f"the job ended without a model: {statement.state}", code=statement.code or statement.state
-        )
+        code = statement.code or statement.state
+        raise TrainingFailed(f"the job ended without a model: {code}", code=code)
     first, last = result.losses[0].loss, result.losses[-1].loss
     typer.echo(f"loss {first} at first, {last} at last; ask it as {variant_name(statement.base, statement.job)}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import secrets
 import sys
@@ -23,7 +24,9 @@ from lab_server.ports import ServedVariant
 from lab_server.services.worker import serving_worker
 from lab_server.settings import BackendSettings, Settings, VariantSettings, load_settings
 from lab_server.shut_in import shut_in
+from lab_server.trainer.port import Trainer
 from lab_server.trainer.process import ProcessTrainer
+from lab_server.trainer.rehearsed import RehearsedTrainer
 from lab_server.weights import WeightsManifest, build_manifest, check_weights, manifest_from_openssf
 from lab_server.worker.derived import DerivedVariants, JobFolders
 from lab_server.worker.enrolment import DeclaredRuntime, Enrolment, RuntimeAttester
@@ -77,7 +80,7 @@ async def worker(
             variants.append(described)
         boot = secrets.token_hex(8)
         declined = dict(settings.hooks.declined())
-        tuning = await _fine_tuning(home, settings, declined)
+        tuning = await _fine_tuning(home, settings, served, declined)
         if tuning is None:
             runs = SealedRuns(served)
         else:
@@ -95,11 +98,27 @@ async def worker(
         yield Started(boot, tuple(variants), declined)
 
 
-async def _fine_tuning(home: Home, settings: Settings, declined: dict[str, str]) -> FineTuning | None:
+def _trainer(name: str) -> Trainer:
+    if name == "peft":
+        return ProcessTrainer()
+    if name == "rehearsed":
+        return RehearsedTrainer()
+    module, _, factory = name.partition(":")
+    try:
+        made: Trainer = getattr(importlib.import_module(module), factory)()
+    except (ImportError, AttributeError):
+        raise ConfigurationInvalid(f"there is no trainer {name}", field="hooks.fine_tune.trainer") from None
+    return made
+
+
+async def _fine_tuning(
+    home: Home, settings: Settings, served: Mapping[str, Served], declined: dict[str, str]
+) -> FineTuning | None:
     """Return the fine-tune hook, or say in `declined` why there is none."""
-    limits, trainer = settings.hooks.fine_tune, ProcessTrainer()
+    limits = settings.hooks.fine_tune
     if limits.state != "on":
         return None
+    trainer = _trainer(limits.trainer)
     try:
         await trainer.identify()
     except TrainingFailed as error:
@@ -108,9 +127,10 @@ async def _fine_tuning(home: Home, settings: Settings, declined: dict[str, str])
     models = {}
     for variant in settings.variant:
         files = _weights(home, settings.backend[variant.backend])
+        if limits.trainer == "rehearsed":
+            files = home.relative(settings.backend[variant.backend].script or "script.json")
         if files is not None:
-            manifest = _manifest_digest(home, variant, settings.backend[variant.backend], "")
-            models[variant.id] = Trainable(files, manifest)
+            models[variant.id] = Trainable(files, served[variant.id].manifest)
     backends = {variant.id: settings.backend[variant.backend] for variant in settings.variant}
     folders = JobFolders(home.path / "fine-tuning")
     return FineTuning(
@@ -152,7 +172,7 @@ async def _backend(home: Home, settings: BackendSettings, adapter: Path | None =
             api_key_file=home.relative(settings.api_key_file) if settings.api_key_file else None,
             tools=settings.tools,
         )
-    return ScriptedBackend.from_file(home.relative(settings.script or ""))
+    return ScriptedBackend.from_file(adapter or home.relative(settings.script or ""))
 
 
 async def _serve_variant(
