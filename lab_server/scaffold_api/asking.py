@@ -1,4 +1,4 @@
-"""From a request in the OpenAI form to what the auditor is asked: what has no meaning here is ignored, the rest refused.
+"""From a request in the OpenAI form to what the auditor is asked: what has no meaning is ignored, the rest refused.
 
 The lists are those of `docs/spec/hooks.md`; a field that stands in none of them is refused, never passed over.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from attestations.documents.base import validated
-from attestations.documents.dialogue import ChatRequest, Message, Sampling, Tool, ToolCall
+from attestations.documents.dialogue import ChatRequest, Sampling
 from attestations.errors import SafeconductError
 
 DEFAULT_OUTPUT_TOKENS = 1024
@@ -90,7 +90,7 @@ def read_wanted(body: bytes, *, variant: str) -> Wanted:
         }
         options = value.get("stream_options") or {}
         return Wanted(
-            request=validated(ChatRequest, json.loads(json.dumps(request))),
+            request=validated(ChatRequest, request),
             sampling=_sampling(value),
             stream=_flag(value, "stream"),
             usage_in_stream=_flag(options, "include_usage") if isinstance(options, dict) else False,
@@ -143,13 +143,12 @@ def _message(turn: Any) -> dict[str, Any]:
     role = _ROLES.get(turn["role"]) if isinstance(turn.get("role"), str) else None
     if role is None:
         raise Unacceptable("invalid_value", "messages.role")
-    message = Message(
-        role=role,  # type: ignore[arg-type]
-        content=_text(turn.get("content")),
-        tool_calls=tuple(_call(call) for call in _list(turn, "tool_calls")),
-        tool_call_id=_string(turn.get("tool_call_id"), "messages.tool_call_id"),
-    )
-    return message.json_value()
+    return {
+        "role": role,
+        "content": _text(turn.get("content")),
+        "toolCalls": [_call(call) for call in _list(turn, "tool_calls")],
+        "toolCallId": _string(turn.get("tool_call_id"), "messages.tool_call_id"),
+    }
 
 
 def _text(content: Any) -> str:
@@ -165,15 +164,15 @@ def _text(content: Any) -> str:
     return content
 
 
-def _call(call: Any) -> ToolCall:
+def _call(call: Any) -> dict[str, Any]:
     function = call.get("function") if isinstance(call, dict) else None
     if not isinstance(function, dict) or call.get("type", "function") != "function":
         raise Unacceptable("unsupported_value", "messages.tool_calls")
-    return ToolCall(
-        id=_string(call.get("id"), "messages.tool_calls.id") or "",
-        name=_string(function.get("name"), "messages.tool_calls.name") or "",
-        arguments=_string(function.get("arguments"), "messages.tool_calls.arguments") or "",
-    )
+    return {
+        "id": _string(call.get("id"), "messages.tool_calls.id") or "",
+        "name": _string(function.get("name"), "messages.tool_calls.name") or "",
+        "arguments": _string(function.get("arguments"), "messages.tool_calls.arguments") or "",
+    }
 
 
 def _tool(tool: Any) -> dict[str, Any]:
@@ -183,11 +182,11 @@ def _tool(tool: Any) -> dict[str, Any]:
     schema = function.get("parameters") or {}
     if not isinstance(schema, dict) or function.get("strict"):
         raise Unacceptable("unsupported_value", "tools.parameters")
-    return Tool(
-        name=_string(function.get("name"), "tools.name") or "",
-        description=_string(function.get("description"), "tools.description") or "",
-        parameters=json.dumps(schema, separators=(",", ":"), sort_keys=True),
-    ).json_value()
+    return {
+        "name": _string(function.get("name"), "tools.name") or "",
+        "description": _string(function.get("description"), "tools.description") or "",
+        "parameters": json.dumps(schema, separators=(",", ":"), sort_keys=True),
+    }
 
 
 def _string(value: Any, name: str) -> str | None:
@@ -197,7 +196,11 @@ def _string(value: Any, name: str) -> str | None:
 
 
 def _whole(text: str) -> bool:
-    return not any(0xD800 <= ord(character) <= 0xDFFF for character in text)  # half a character has no UTF-8
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # JSON can spell half a character, which has no UTF-8
+        return False
+    return True
 
 
 def _stop(value: Any) -> list[str]:

@@ -27,6 +27,7 @@ from lab_server.services.worker import serving_worker
 from lab_server.settings import BackendSettings, Settings, VariantSettings, load_settings
 from lab_server.weights import WeightsManifest, build_manifest, check_weights, manifest_from_openssf
 from lab_server.worker.enrolment import DeclaredRuntime, Enrolment, RuntimeAttester
+from lab_server.worker.hooking import make_hooks
 from lab_server.worker.sealed_runs import SealedRuns, Served
 
 _PR_SET_PDEATHSIG = 1
@@ -88,7 +89,10 @@ async def worker(
             served[variant.id] = item
             variants.append(described)
         boot = secrets.token_hex(8)
-        runs = SealedRuns(served)
+        hooks = await make_hooks(settings.hooks)
+        for hook in hooks.handlers.values():
+            stack.push_async_callback(hook.close)
+        runs = SealedRuns(served, hooks.handlers)
         identity = await next(iter(backends.values())).identify()
         enrolment = Enrolment(
             boot=boot,
@@ -98,7 +102,7 @@ async def worker(
             attester=attester or DeclaredRuntime(),
         )
         await stack.enter_async_context(serving_worker(socket, runs=runs, enrolment=enrolment))
-        yield Started(boot, tuple(variants), settings.hooks.declined())
+        yield Started(boot, tuple(variants), hooks.declined)
 
 
 async def _backend(home: Home, settings: BackendSettings) -> ModelBackend:

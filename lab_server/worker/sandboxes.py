@@ -112,7 +112,8 @@ class Sandboxes:
         before = self._held.get(key)
         if before is not None and before.box.lost is None:
             return Done(SandboxResult(result=Failed(code="BUSY")), _statement(before, "OPEN"))
-        if len(self._held) + self._opening >= self._policy.sandboxes and before is None:
+        alive = sum(held.box.lost is None for held in self._held.values())
+        if alive + self._opening >= self._policy.sandboxes:
             return NotDone("REFUSED_POLICY", "TOO_MANY_SANDBOXES")
         limits = _least(action.limits, self._policy.most)
         bounds = Bounds(limits.model_calls, limits.model_body_bytes, self._policy.idle_seconds)

@@ -39,7 +39,8 @@ from lab_server.scaffold_api.asking import Wanted
 from lab_server.scaffold_api.connection import Served, serve
 
 _OUTPUT_PIECE = 32 * 1024
-_MAX_CALL = 256  # bytes of an event beside its content
+_MAX_BESIDE = 256  # bytes of an event beside its content
+_MAX_UNFETCHED = 8 << 20  # bytes of events; a program must not fill the worker's memory with calls nobody fetches
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Bounds:
 class ModelCalls:
     """The calls a sandbox's programs make: each waits for the auditor's reply, and all of them are events."""
 
-    def __init__(self, *, variant: str, bounds: Bounds, happened: Callable[[Event], None]) -> None:
+    def __init__(self, *, variant: str, bounds: Bounds, happened: Callable[[Event], bool]) -> None:
         self._served = Served(variant, self._ask, bounds.body_bytes, bounds.idle_seconds, time.time)
         self._most = bounds.model_calls
         self._happened = happened
@@ -74,10 +75,12 @@ class ModelCalls:
     async def _ask(self, wanted: Wanted) -> Reply:
         if self.made >= self._most:
             return CallFailure(call=self.made, status=429, code="insufficient_quota")
-        call, self.made = self.made, self.made + 1
-        future = asyncio.get_running_loop().create_future()
+        call = self.made
+        if not self._happened(ModelCall(call=call, request=wanted.request, sampling=wanted.sampling)):
+            return CallFailure(call=call, status=429, code="rate_limit_exceeded")
+        self.made += 1
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting[call] = future
-        self._happened(ModelCall(call=call, request=wanted.request, sampling=wanted.sampling))
         try:
             return await future
         except asyncio.CancelledError:
@@ -96,6 +99,7 @@ class ScaffoldBox:
         self.lost: str | None = None
         self._events: deque[tuple[int, Event]] = deque()
         self._next = 0
+        self._unfetched = 0
         self._changed = asyncio.Event()
         self._jobs = 0
         self._job: asyncio.Task[None] | None = None
@@ -173,7 +177,7 @@ class ScaffoldBox:
         for reply in action.replies:
             self.calls.reply(reply)
         while self._events and self._events[0][0] < action.after:
-            self._events.popleft()
+            self._unfetched -= _size(self._events.popleft()[1])
         if not self._events and self.lost is None:
             self._changed.clear()
             try:
@@ -183,7 +187,7 @@ class ScaffoldBox:
                 pass
         first, events, size = self._events[0][0] if self._events else self._next, list[Event](), 0
         for _, event in self._events:
-            size += _MAX_CALL + _size(event)
+            size += _size(event)
             if events and (len(events) == MAX_EVENTS or size > MAX_PART_BYTES):
                 break
             events.append(event)
@@ -234,10 +238,16 @@ class ScaffoldBox:
             )
         )
 
-    def _happened(self, event: Event) -> None:
+    def _happened(self, event: Event) -> bool:
+        """Keep an event for the auditor; False if it is a call and too much waits already to be fetched."""
+        size = _size(event)
+        if isinstance(event, ModelCall) and self._unfetched + size > _MAX_UNFETCHED:
+            return False
+        self._unfetched += size
         self._events.append((self._next, event))
         self._next += 1
         self._changed.set()
+        return True
 
 
 def _refused(error: SandboxFileRefused) -> Failed:
@@ -246,5 +256,5 @@ def _refused(error: SandboxFileRefused) -> Failed:
 
 def _size(event: Event) -> int:
     if isinstance(event, ModelCall):
-        return len(event.request.model_dump_json())
-    return len(event.data) if isinstance(event, Output) else 0
+        return _MAX_BESIDE + len(event.request.model_dump_json())
+    return _MAX_BESIDE + (len(event.data) if isinstance(event, Output) else 0)
