@@ -31,6 +31,7 @@ from auditor_client.journal.sqlite import SqliteJournal
 from auditor_client.mirror import Mirror
 from auditor_client.observing import open_log
 from auditor_client.proposing import Proposal, open_current
+from auditor_client.questioning import Questioner
 from auditor_client.registering import REGISTRATION, Design
 from auditor_client.settings import Settings, load_settings
 from auditor_client.talking import Negotiator, negotiator
@@ -159,6 +160,24 @@ class Auditor:
             randomness=os.urandom,
             tls=engagement.agreement.transport.auditor,
             patience=Patience(answer=settings.answer_seconds, give_up=settings.give_up_seconds),
+        )
+
+    def questioner(self, engagement: Engagement, mirror: Mirror, purpose: str) -> Questioner:
+        """Return what asks questions of no scheduled task, for one purpose."""
+        settings = self.settings.run
+        return Questioner(
+            engagement=engagement,
+            link_key=self.suite_key().class_key("C5").link_key(),
+            max_attempts=self.registration().max_attempts,
+            lab=self.lab,
+            journal=self.journal,
+            cosigner=self.cosigner(engagement, mirror),
+            clock=self.clock,
+            randomness=os.urandom,
+            tls=engagement.agreement.transport.auditor,
+            patience=Patience(answer=settings.answer_seconds, give_up=settings.give_up_seconds),
+            purpose=purpose,
+            lanes=min(settings.lanes, engagement.agreement.scope.max_sessions),
         )
 
     def _variant(self, engagement: Engagement) -> Variant:

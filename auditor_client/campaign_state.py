@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
+from attestations.commitments import aux_handle, handle
+
+_AUXILIARY = "aux "  # before the purpose, where others have their arm: no arm holds a space
+
 
 @dataclass(frozen=True)
 class Item:
@@ -20,6 +24,22 @@ class Item:
     epoch: int
     attempt: int = 0
     state: str = "WAITING"
+
+    @property
+    def purpose(self) -> str | None:
+        """Why this exchange belongs to no scheduled task, or None if it does."""
+        return self.arm.removeprefix(_AUXILIARY) if self.arm.startswith(_AUXILIARY) else None
+
+    def handle(self, link_key: bytes) -> str:
+        """Return the name under which the lab sees the item's present attempt."""
+        if self.purpose is not None:
+            return aux_handle(link_key, purpose=self.purpose, number=self.task)
+        return handle(link_key, task=self.task, arm=self.arm, epoch=self.epoch, attempt=self.attempt)
+
+
+def auxiliary(purpose: str, number: int) -> Item:
+    """Return the item of an exchange that belongs to no scheduled task: the `number`-th of its purpose."""
+    return Item(number, _AUXILIARY + purpose, 0)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from auditor_client.answering import OnText
@@ -21,6 +21,11 @@ class Patience:
     first_retry: float = 0.1
     longest_retry: float = 10.0
     give_up: float = 900.0  # without any progress at all
+
+
+async def nothing_comes() -> bool:
+    """Tell that what is not waiting now will not come: a schedule is all there from the beginning."""
+    return False
 
 
 @dataclass(repr=False)
@@ -42,3 +47,4 @@ class Desk:
     return_item: Callable[[Item], None]
     on_ended: Callable[[Ending], None]
     on_text: OnText | None = None
+    wait: Callable[[], Awaitable[bool]] = nothing_comes  # until `next_item` is worth another try; False ends a lane

@@ -77,11 +77,16 @@ def _schedule(content: Content, log: Transcript, attempts: Attempts) -> Schedule
     if Step.EXCHANGES in log.errors:
         attempts.missing("the exchanges themselves do not hold", Step.SCHEDULE)
         return None
-    return attempts.attempt(
-        Step.SCHEDULE,
-        lambda: check_schedule(content, log.exchanges.tally, log.drawing),
-        f"{len(content.tasks.kinds)} tasks, every exchange belongs to one of them" + _drawn(log),
-    )
+    schedule = attempts.attempt(Step.SCHEDULE, lambda: check_schedule(content, log.exchanges.tally, log.drawing))
+    if schedule is not None:
+        told = f"{len(content.tasks.kinds)} tasks, every exchange belongs to one of them"
+        attempts.passed(Step.SCHEDULE, told + _auxiliary(schedule) + _drawn(log))
+    return schedule
+
+
+def _auxiliary(schedule: Schedule) -> str:
+    counted = ", ".join(f"{count} {purpose}" for purpose, count in schedule.auxiliary.items())
+    return f" or is auxiliary and feeds no figure ({counted})" if counted else ""
 
 
 def _drawn(log: Transcript) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from attestations.commitments import handle
 from attestations.errors import DecoyScored, ExchangeOmitted, ScoreMismatch, SelectionNotReproducible, UnaccountedTask
+from attestations.verify.auxiliary import take_auxiliary
 from attestations.verify.drawing import Drawing
 from attestations.verify.opened import Content
 from attestations.verify.tally import Tally
@@ -22,6 +23,7 @@ RUN_KINDS = {
 }
 SCORED = "test"
 _NOBODY = 0xFFFFFFFF
+_AUXILIARY = 0xFFFFFFFE
 
 
 @dataclass
@@ -32,10 +34,12 @@ class Schedule:
     attempts: array[int] = field(default_factory=lambda: array("I"))
     answered: bytearray = field(default_factory=bytearray)
     of_promise: array[int] = field(default_factory=lambda: array("I"))
+    auxiliary: dict[str, int] = field(default_factory=dict)  # {purpose: exchanges} of no scheduled task
 
-    def place(self, promise: int) -> Place:
-        """Return the place of a Promise."""
-        return self.places[self.of_promise[promise]]
+    def place(self, promise: int) -> Place | None:
+        """Return the place of a Promise, or None of an auxiliary one."""
+        number = self.of_promise[promise]
+        return None if number == _AUXILIARY else self.places[number]
 
 
 def check_schedule(content: Content, tally: Tally, drawing: Drawing) -> Schedule:
@@ -69,6 +73,11 @@ def check_schedule(content: Content, tally: Tally, drawing: Drawing) -> Schedule
         schedule.attempts.append(len(made))
         schedule.answered.append(tally.status(made[-1]) == "COMPLETED")
         schedule.places.append((task, arm, epoch))
+    intents = tally.promises + tally.counts["refusals"]
+    for purpose, numbers in take_auxiliary(link_key, promises, intents=intents).items():
+        schedule.auxiliary[purpose] = len(numbers)
+        for number in numbers:
+            schedule.of_promise[number] = _AUXILIARY
     if _NOBODY in schedule.of_promise:
         raise UnaccountedTask("an exchange belongs to no scheduled task, or to none that was still to be asked")
     _check_roles(content, left_out)

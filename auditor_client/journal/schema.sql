@@ -14,6 +14,8 @@ CREATE TABLE items (
     state   TEXT    NOT NULL CHECK (state IN ('WAITING', 'DONE', 'FAILED')),
     UNIQUE (task, arm, epoch)
 ) STRICT;
+-- Exchanges of no scheduled task stand under their purpose, numbered as tasks.
+CREATE VIEW scheduled AS SELECT * FROM items WHERE arm NOT LIKE 'aux %';
 
 CREATE TABLE sessions (
     place    INTEGER PRIMARY KEY,
