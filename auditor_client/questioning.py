@@ -27,6 +27,10 @@ from auditor_client.lane import Lane, refusal_of
 from auditor_client.ports import Clock, Journal, Lab
 
 
+# Ends of an exchange that another one would meet as well.
+_FINAL_CODES = frozenset({"BACKEND_CONTEXT_EXCEEDED", "BACKEND_UNSUPPORTED", "MODEL_CHANGED", "VARIANT_NOT_SERVED"})
+
+
 @dataclass(frozen=True, repr=False)
 class Answered:
     """How a question ended: the Record, and the answer where there is one."""
@@ -139,6 +143,21 @@ class Questioner:
             self._wake.notify()
         return await asked.done
 
+    async def answer(self, question: Question) -> Answered:
+        """Ask until there is an answer, each time as an exchange of its own, at most `max_attempts` times.
+
+        What would end the same way again is not asked again; how the last exchange ended is returned.
+
+        Raises:
+            As `ask`.
+        """
+        answered = await self.ask(question)
+        for _ in range(self.max_attempts - 1):
+            if answered.answer is not None or _is_final(answered.record):
+                break
+            answered = await self.ask(question)
+        return answered
+
     def _new_desk(self) -> Desk:
         return Desk(
             engagement=self.engagement,
@@ -228,6 +247,10 @@ class Questioner:
             _fail(asked, error)
         elif not asked.done.done():
             asked.done.set_result(_answered(asked.question, ending))
+
+
+def _is_final(record: Record) -> bool:
+    return record.status == "REFUSED_POLICY" or record.code in _FINAL_CODES
 
 
 def _fail(asked: _Asked, error: SafeconductError) -> None:
