@@ -132,8 +132,10 @@ class Questioner:
         """Keep one lane for questions that must follow each other in one session, that of a name or any that is free.
 
         Raises:
-            ScopeExceeded: the agreement allows no further session at once.
+            ScopeExceeded: the agreement does not allow another session beside it.
         """
+        if self._fresh + len(self._sessions) < 2:  # noqa: PLR2004 - this one, and one for everything else
+            raise ScopeExceeded("the agreement does not allow two sessions at once", rule="max_sessions")
         line = Line()
         line.desk = self._new_desk(line)
         named = next((known for known in self._sessions if known.name == session), None)
@@ -141,10 +143,8 @@ class Questioner:
             self._sessions.remove(named)
         elif self._fresh > 0:
             self._fresh -= 1
-        elif self._sessions:
-            named = self._sessions.popleft()
         else:
-            raise ScopeExceeded("the agreement allows no further session", rule="max_sessions")
+            named = self._sessions.popleft()
         self._own.append(line)
         self._start(named, line)
         return line
@@ -166,7 +166,7 @@ class Questioner:
         asked = _Asked(question, purpose or self.purpose, asyncio.get_running_loop().create_future())
         chosen = line or self._line
         chosen.waiting.append(asked)
-        if line is None and len(chosen.waiting) > chosen.idle and len(self._running) < self.lanes:
+        if line is None and len(chosen.waiting) > chosen.idle and self._has_room():
             if self._sessions:
                 self._start(self._sessions.popleft(), self._line)
             elif self._fresh > 0:
@@ -175,6 +175,10 @@ class Questioner:
         async with self._wake:
             self._wake.notify_all()
         return await asked.done
+
+    def _has_room(self) -> bool:
+        kept = len(self._own)
+        return len(self._running) - kept < max(1, self.lanes - kept)
 
     async def answer(self, question: Question) -> Answered:
         """Ask until there is an answer, each time as an exchange of its own, at most `max_attempts` times.
