@@ -5,27 +5,24 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-import secrets
-import socket
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import cast, get_args
 
 from attestations.canonical import canonical_bytes
 from attestations.digests import sha256
 from attestations.errors import SandboxLost, SandboxUnavailable
-from lab_server.sandbox import cgroups, leases, seccomp
+from lab_server.sandbox import cage as cages, cgroups, leases, seccomp
 from lab_server.sandbox.box import Box, limits_of
 from lab_server.sandbox.bubblewrap_command import command, find_bwrap, version_of
+from lab_server.sandbox.cage import UIDS, HostCage, default_state, host_listeners
 from lab_server.sandbox.channel import Channel
 from lab_server.sandbox.images import Images
 from lab_server.sandbox.port import Check, Evidence, Finding, Limits, Report, Sandbox, Spec, StreamHandler, Tier
-from lab_server.sandbox.spawning import Process, spawn
+from lab_server.sandbox.spawning import Process
 from lab_server.sandbox.syscalls import Machine
 
-STATE = Path("/run/safeconduct/sandboxes")
-UIDS = Path("/run/safeconduct/uids")
 LOOKS = (
     *("filter", "identity", "namespaces", "sockets", "network", "host_loopback", "read_only", "kernel_settings"),
     *("processes", "first_process", "environment", "descriptors", "program_limits", "disk"),
@@ -57,7 +54,7 @@ class Bubblewrap:
         image = await asyncio.to_thread(self._images.find, spec.image)
         _require_reachable(image)
         held = leases.lease(self._state, self._uids)
-        cage = _Cage(held, self._parents)
+        cage = HostCage(held, self._parents)
         try:
             return await self._create(spec, model, machine, image, cage)
         except BaseException:
@@ -65,18 +62,17 @@ class Bubblewrap:
             raise
 
     async def _create(
-        self, spec: Spec, model: StreamHandler | None, machine: Machine, image: Path, cage: _Cage
+        self, spec: Spec, model: StreamHandler | None, machine: Machine, image: Path, cage: HostCage
     ) -> Sandbox:
         bounded = cage.confine(spec.limits)
         program = seccomp.assemble(machine, shared_memory=bounded)
-        await cage.start(lambda fd: self._command(image, spec.limits, fd), program)
-        process = cage.process
+        process = await self._start(cage, image, spec.limits, program)
         process.open_gate()
         channel = Channel(process, model, spec.limits.model_streams)
         box = Box(cage.lease.name, spec, channel, cage)
         try:
             await box.begin(watch_memory=not bounded)
-            with _host_listeners() as facts:
+            with host_listeners() as facts:
                 checks = await box.look(LOOKS, facts)
             checks = (*checks, *cage.checks())
             await box.ready(self._evidence(spec, program, image, checks, cage))
@@ -89,10 +85,19 @@ class Bubblewrap:
             raise
         return box
 
+    async def _start(self, cage: HostCage, image: Path, limits: Limits, program: bytes) -> Process:
+        fd = os.memfd_create("filter", os.MFD_CLOEXEC)
+        try:
+            os.write(fd, program)
+            os.lseek(fd, 0, os.SEEK_SET)
+            return await cage.start(self._command(image, limits, fd), (fd,))
+        finally:
+            os.close(fd)
+
     def _command(self, image: Path, limits: Limits, seccomp_fd: int) -> list[str]:
         return command(self._bwrap or "bwrap", image, limits, seccomp_fd)
 
-    def _evidence(self, spec: Spec, program: bytes, image: Path, checks: tuple[Check, ...], cage: _Cage) -> Evidence:
+    def _evidence(self, spec: Spec, program: bytes, image: Path, checks: tuple[Check, ...], cage: HostCage) -> Evidence:
         words = ["IMAGE" if word == str(image) else word for word in self._command(image, spec.limits, 0)]
         limits = limits_of(spec.limits)
         policy = {"command": words[1:], "filter": sha256(program), "image": spec.image, "limits": limits}
@@ -140,149 +145,12 @@ class Bubblewrap:
         own = "each box has its own" if as_root else "boxes share the launcher's (start as root to change that)"
         findings.append(Finding("user of a box", as_root, own, needed=False))
         if all(finding.able for finding in findings if finding.needed):
-            findings += await self._try()
+            findings += await cages.try_box(self, self._images)
         return Report(self.name, self.tier, tuple(findings))
-
-    async def _try(self) -> list[Finding]:
-        try:
-            image = await asyncio.to_thread(self._images.build)
-            box = await self.create(Spec(image, limits=Limits(wall_s=60)), None)
-        except SandboxUnavailable as error:
-            return [Finding("self-test", able=False, found=error.message)]
-        checks = box.evidence.self_test
-        found = [Finding("self-test", able=True, found=f"{len(checks)} checks hold")]
-        found += [Finding(f"limit {name}", able=True, found="enforced") for name in box.evidence.enforced]
-        found += [Finding(f"limit {name}", False, "watched, not enforced", False) for name in box.evidence.degraded]
-        await box.close()
-        return found
 
     async def reap(self) -> tuple[str, ...]:
         """Remove what dead launchers left: processes, groups, folders."""
-        names = []
-        for held, holds in leases.abandoned(self._state):
-            groups = [str(folder) for folder in holds.get("groups", [])]
-            cgroups.kill_all(groups)
-            for pid in leases.processes_of(holds["uid"]) if holds.get("uid") else ():
-                with suppress(OSError):
-                    os.kill(pid, 9)
-            await cgroups.remove_all(groups)
-            held.release()
-            names.append(held.name)
-        return tuple(names)
-
-
-class _Cage:
-    """What one box holds on the host."""
-
-    def __init__(self, lease: leases.Lease, parents: cgroups.Parents | None) -> None:
-        self.lease = lease
-        self._group = cgroups.Group(f"safeconduct-{lease.name}", parents) if parents is not None else None
-        self._process: Process | None = None
-        self._destroying = asyncio.Lock()
-        self._last_usage: tuple[float | None, int | None] = (None, None)
-        self._gone = False
-        self._inner: int | None = None
-
-    @property
-    def enforced(self) -> frozenset[str]:
-        return self._group.enforced if self._group is not None else frozenset()
-
-    @property
-    def process(self) -> Process:
-        if self._process is None:
-            raise RuntimeError("the box has not been started")
-        return self._process
-
-    def confine(self, limits: Limits) -> bool:
-        """Make the groups; returns whether the memory of the whole box is bounded."""
-        if self._group is None:
-            return False
-        holds: dict[str, Any] = {"groups": self._group.folders}
-        if self.lease.identity is not None:
-            holds["uid"] = self.lease.identity.uid
-        self.lease.note(holds)
-        try:
-            self._group.make(limits)
-        except OSError as error:
-            raise SandboxUnavailable(f"no cgroup can be made: {error.strerror}", missing="cgroup") from None
-        return "memory_mb" in self._group.enforced
-
-    async def start(self, make_command: Any, program: bytes) -> None:
-        fd = os.memfd_create("filter", os.MFD_CLOEXEC)
-        try:
-            os.write(fd, program)
-            os.lseek(fd, 0, os.SEEK_SET)
-            self._process = await spawn(make_command(fd), self.lease.identity, (fd,))
-        except OSError as error:
-            raise SandboxUnavailable(f"bubblewrap cannot be started: {error.strerror}", missing="start") from None
-        finally:
-            os.close(fd)
-        try:
-            if self._group is not None:
-                self._group.add(self._process.pid)
-        except OSError as error:
-            raise SandboxUnavailable(f"the cgroup cannot be entered: {error.strerror}", missing="cgroup") from None
-
-    def checks(self) -> tuple[Check, ...]:
-        """Look at the box from outside: what it says of itself is not all we go by."""
-        inner = next(iter(self.process.children), None)
-        if inner is None:
-            return (Check("host_view", held=False, found="no process"),)
-        status = _status(inner)
-        uid = self.lease.identity.uid if self.lease.identity is not None else os.geteuid()
-        held = status.get("Seccomp") == "2" and int(status.get("CapEff", "1"), 16) == 0
-        held = held and status.get("Uid", "").split() == [str(uid)] * 4
-        shared = [name for name in ("user", "pid", "net", "mnt", "ipc", "uts") if _same_namespace(inner, name)]
-        found = [Check("host_view", held and not shared, ",".join(shared) or ("separate" if held else "too strong"))]
-        if self._group is not None:
-            inside = self._group.holds(inner)
-            found.append(Check("host_groups", inside, "held" if inside else "escaped"))
-        return tuple(found)
-
-    def oom_kills(self) -> int:
-        return self._group.oom_kills() if self._group is not None and not self._gone else 0
-
-    def usage(self) -> tuple[float | None, int | None]:
-        if self._group is not None and not self._gone:
-            self._last_usage = self._group.usage()
-        return self._last_usage
-
-    async def destroy(self) -> None:
-        async with self._destroying:
-            if self._gone:
-                return
-            self.usage()
-            self._gone = True
-            if self._process is not None:
-                await self._process.close()
-                await self._process.end(0.5)
-            if self._group is not None:
-                await self._group.remove()
-            self.lease.release()
-
-
-def default_state() -> Path:
-    """Return where the boxes of this user are noted down."""
-    if os.geteuid() == 0:
-        return STATE
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    return Path(runtime or f"/tmp/safeconduct-{os.geteuid()}") / "safeconduct-sandboxes"  # noqa: S108
-
-
-class _host_listeners:  # noqa: N801 - a context manager
-    """Listens where a box with the host's network would reach it, for the time of a self-test."""
-
-    def __enter__(self) -> dict[str, Any]:
-        self._tcp = socket.create_server(("127.0.0.1", 0))
-        self._unix = socket.socket(socket.AF_UNIX)
-        name = f"safeconduct-{secrets.token_hex(8)}"
-        self._unix.bind("\0" + name)
-        self._unix.listen()
-        return {"port": self._tcp.getsockname()[1], "abstract": name}
-
-    def __exit__(self, *_: object) -> None:
-        self._tcp.close()
-        self._unix.close()
+        return await cages.reap(self._state)
 
 
 def _require_reachable(image: Path) -> None:
@@ -311,18 +179,3 @@ def _user_namespaces() -> Sequence[Finding]:
             if Path(path).read_text().strip() == bad:
                 found.append(words)
     return [Finding("user namespaces", not found, "; ".join(found) or "allowed")]
-
-
-def _status(pid: int) -> dict[str, str]:
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
-        return {}
-    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
-
-
-def _same_namespace(pid: int, name: str) -> bool:
-    try:
-        return Path(f"/proc/{pid}/ns/{name}").readlink() == Path(f"/proc/self/ns/{name}").readlink()
-    except OSError:
-        return False  # not ours to look at without root; the box has looked from inside

@@ -51,14 +51,14 @@ class Lease:
         self._uid_lock = None
 
 
-def lease(state: Path, uids: Path) -> Lease:
-    """Take a new name, and as root a user that no process on this machine has.
+def lease(state: Path, uids: Path | None) -> Lease:
+    """Take a new name and, as root where `uids` is given, a user that no process on this machine has.
 
     Raises:
         SandboxUnavailable: all users are taken, or the folders cannot be written.
     """
     try:
-        identity, uid_lock = _lease_uid(uids) if os.geteuid() == 0 else (None, None)
+        identity, uid_lock = _lease_uid(uids) if uids is not None and os.geteuid() == 0 else (None, None)
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder = state / f"box-{secrets.token_hex(6)}"
         folder.mkdir(mode=0o700)

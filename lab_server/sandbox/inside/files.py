@@ -20,9 +20,9 @@ class Writing:
     """A file that the host is sending."""
 
     def __init__(self, path: str, mode: int) -> None:
-        full = os.path.join(_HOME, path)  # noqa: PTH118 - pathlib would double the start of every box
+        full = os.path.join(_HOME, path)
         try:
-            os.makedirs(os.path.dirname(full), mode=0o700, exist_ok=True)  # noqa: PTH103, PTH120
+            os.makedirs(os.path.dirname(full), mode=0o700, exist_ok=True)
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK
             self._fd = os.open(full, flags, mode)
             self._full = full
@@ -38,7 +38,7 @@ class Writing:
             while view:
                 view = view[os.write(self._fd, view) :]
         except OSError as error:
-            os.unlink(self._full)  # noqa: PTH108
+            os.unlink(self._full)
             raise Refused(rule_of(error)) from None
 
     def close(self) -> None:
@@ -53,7 +53,7 @@ class Reading:
         self.credit = WINDOW
         self._room = limit
         try:
-            self._fd = os.open(os.path.join(_HOME, path), os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)  # noqa: PTH118
+            self._fd = os.open(os.path.join(_HOME, path), os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
         except OSError as error:
             raise Refused(rule_of(error)) from None
         _require_regular(self._fd)
@@ -88,6 +88,6 @@ def rule_of(error: OSError) -> str:
 def _require_regular(fd: int) -> None:
     # What /proc shows looks regular, can block, and would be read as the supervisor.
     found = os.fstat(fd)
-    if not stat.S_ISREG(found.st_mode) or found.st_dev == os.stat("/proc").st_dev:  # noqa: PTH116
+    if not stat.S_ISREG(found.st_mode) or found.st_dev == os.stat("/proc").st_dev:
         os.close(fd)
         raise Refused("kind")

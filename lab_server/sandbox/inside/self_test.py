@@ -63,7 +63,7 @@ def _no_vsock(_: dict[str, Any]) -> tuple[bool, str]:
 
 
 def _network(_: dict[str, Any]) -> tuple[bool, str]:
-    with open("/proc/net/dev") as file:  # noqa: PTH123
+    with open("/proc/net/dev") as file:
         names = [line.split(":")[0].strip() for line in file.readlines()[2:]]
     return names in ([], ["lo"]), ",".join(names)
 
@@ -95,7 +95,7 @@ def _kernel_settings(_: dict[str, Any]) -> tuple[bool, str]:
 
 
 def _processes(_: dict[str, Any]) -> tuple[bool, str]:
-    seen = [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208
+    seen = [int(name) for name in os.listdir("/proc") if name.isdigit()]
     return len(seen) <= 3, f"{len(seen)} processes"  # noqa: PLR2004 - at most a reaper, the supervisor and this one
 
 
@@ -103,7 +103,7 @@ def _first_process(_: dict[str, Any]) -> tuple[bool, str]:
     found = ""
     for name in ("environ", "mem", "maps"):
         try:
-            with open(f"/proc/1/{name}", "rb") as file:  # noqa: PTH123
+            with open(f"/proc/1/{name}", "rb") as file:
                 found += name if file.read(1) else ""
         except OSError:
             pass
@@ -135,7 +135,7 @@ def _disk(call: dict[str, Any]) -> tuple[bool, str]:
 
 
 def _own_kernel(_: dict[str, Any]) -> tuple[bool, str]:
-    with open("/proc/version") as file:  # noqa: PTH123
+    with open("/proc/version") as file:
         words = file.read()
     try:
         log = ctypes.create_string_buffer(1 << 16)
@@ -180,7 +180,7 @@ def main() -> None:
 
 
 def _status() -> dict[str, str]:
-    with open("/proc/self/status") as file:  # noqa: PTH123
+    with open("/proc/self/status") as file:
         return {name: value.strip() for name, _, value in (line.partition(":") for line in file)}
 
 

@@ -66,14 +66,14 @@ def own_children() -> bool:
 
 
 def _processes() -> Iterator[int]:
-    for name in os.listdir("/proc"):  # noqa: PTH208
+    for name in os.listdir("/proc"):
         if name.isdigit() and int(name) not in (1, os.getpid()) and not _gone(int(name)):
             yield int(name)
 
 
 def _stat(pid: int) -> list[bytes]:
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123
+        with open(f"/proc/{pid}/stat", "rb") as file:
             return file.read().rpartition(b")")[2].split()
     except OSError:
         return []
@@ -97,7 +97,7 @@ def _descends(pid: int, kept: set[int]) -> bool:
 
 def _resident_kb(pid: int) -> int:
     try:
-        with open(f"/proc/{pid}/statm", "rb") as file:  # noqa: PTH123
+        with open(f"/proc/{pid}/statm", "rb") as file:
             return int(file.read().split()[1]) * _PAGE_KB
     except (OSError, IndexError):
         return 0
