@@ -1,16 +1,16 @@
 """Has the lab fine-tune a model: demonstrations in, a variant of this engagement out, each request an exchange.
 
-What is asked is kept before it is sent, under the number of its auxiliary item, so that a crash at any point is
-mended by asking again: a job is started once, and one that runs can be followed from another process.
+What was asked stands in the journal, so a crash at any point is mended by asking again: the same job is started
+once, and one that runs can be followed from another process.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
 
-from attestations.canonical import canonical_bytes, parse_canonical
 from attestations.documents.asking import MAX_HOOK_DOCUMENT_BYTES
 from attestations.documents.base import decode, encode, validated
 from attestations.documents.dialogue import Message, Sampling
@@ -35,13 +35,12 @@ from attestations.errors import (
     SafeconductError,
     TrainingFailed,
 )
-from auditor_client.campaign import FINE_TUNE, Campaign
-from auditor_client.campaign_state import AUXILIARY, Item
 from auditor_client.intending import Question, Randomness
-from auditor_client.ports import Journal
+from auditor_client.questioning import Questioner
 
 WAIT_SECONDS = 5
-_ASKED, _JOB = "finetune/asked/", "finetune/job/"
+FINE_TUNE = "fine_tune"
+_LOOK_SECONDS = 0.05
 Following = Callable[[FineTuneResult], None]
 
 
@@ -65,31 +64,30 @@ def read_demonstrations(data: bytes, name: str) -> tuple[Demonstration, ...]:
 
 
 class FineTuner:
-    """Starts, follows and cancels jobs over one campaign."""
+    """Starts, follows and cancels jobs; each request is an exchange of the purpose `fine_tune`."""
 
-    def __init__(self, campaign: Campaign) -> None:
-        self._campaign = campaign
-        self._journal = campaign.journal
+    def __init__(self, questioner: Questioner) -> None:
+        self._questioner = questioner
+        self._journal = questioner.journal
+        self._engagement = questioner.engagement
 
     async def start(
         self, demonstrations: tuple[Demonstration, ...], recipe: Recipe, *, variant: str, randomness: Randomness
     ) -> FineTuneResult:
-        """Start a job, or take up the start that an interruption left open, and return how it stands.
+        """Start a job, or find the same one that still runs, and return how it stands.
 
         Raises:
             HookRefused: the lab declines, on record.
             BudgetExhausted, ScopeExceeded: the agreement does not grant it.
             TrainingFailed: the lab could not begin; the fact `code` says why.
         """
-        await self._recover()
-        for job in self.jobs():
-            action = self._started(job)
-            same = (action.demonstrations, action.recipe, self._variant(job)) == (demonstrations, recipe, variant)
-            if same and self._campaign.engagement.training.jobs[job].state not in ENDED:
+        for job, (action, base) in (await self.started()).items():
+            same = (action.demonstrations, action.recipe, base) == (demonstrations, recipe, variant)
+            if same and self._engagement.training.jobs[job].state not in ENDED:
                 return await self.status(job)
         action = StartTraining(recipe=recipe, demonstrations=demonstrations, salt=encode(randomness(32)))
-        number, result = await self._ask(action, variant)
-        await self._keep(number, result, variant)
+        result = await self._ask(action, variant)
+        _check(result, action)
         return result
 
     async def follow(self, job: str, heard: Following) -> FineTuneResult:
@@ -102,99 +100,56 @@ class FineTuner:
 
     async def status(self, job: str, *, seconds: int = 0) -> FineTuneResult:
         """Return how a job stands, at the latest after so many seconds."""
-        result = (await self._ask(WaitTraining(job=job, seconds=seconds), self._variant(job)))[1]
-        self._check(result)
+        action, variant = await self._known(job)
+        result = await self._ask(WaitTraining(job=job, seconds=seconds), variant)
+        _check(result, action)
         return result
 
     async def cancel(self, job: str) -> FineTuneResult:
         """End a job; one that has ended already stays as it is."""
-        return (await self._ask(CancelTraining(job=job), self._variant(job)))[1]
+        return await self._ask(CancelTraining(job=job), (await self._known(job))[1])
 
-    def jobs(self) -> list[str]:
-        """Return the jobs that were started."""
-        return [name.removeprefix(_JOB) for name in self._journal.names(_JOB)]
-
-    async def _recover(self) -> None:
-        """Carry through what an interruption left open, and keep jobs of which nobody has heard yet."""
-        await self._campaign.run(lanes=1, only=lambda _: False)
-        for item in self._items():
-            answers = self._journal.answers(item)
-            request = _asked(self._journal, item.epoch)
-            if not answers or not isinstance(request.action, StartTraining):
-                continue
-            result = _result(answers[-1])
-            if result.statement.job not in self.jobs():
-                await self._keep(item.epoch, result, result.statement.base)
-
-    async def _keep(self, number: int, result: FineTuneResult, variant: str) -> None:
-        kept = canonical_bytes({"asked": number, "variant": variant})
-        await self._journal.remember(f"{_JOB}{result.statement.job}", kept)
-        self._check(result)
-
-    def _items(self) -> list[Item]:
-        return [item for item in self._journal.items() if item.auxiliary and item.arm == FINE_TUNE]
-
-    async def _ask(
-        self, action: StartTraining | WaitTraining | CancelTraining, variant: str
-    ) -> tuple[int, FineTuneResult]:
-        items = self._items()
-        open_now = {
-            pending.item.epoch
-            for session in self._journal.sessions()
-            if (pending := self._journal.pending(session.name)) is not None and pending.item in items
-        }
-        # A number that was refused was never promised: it is used again, so that the numbers stay dense.
-        waiting = [item for item in items if item.state == "WAITING" and item.epoch not in open_now]
-        item = waiting[0] if waiting else Item(AUXILIARY, FINE_TUNE, len(items))
-        kept = canonical_bytes({"request": FineTuneRequest(action=action).json_value(), "variant": variant})
-        await self._journal.remember(f"{_ASKED}{item.epoch}", kept)
-        await self._journal.schedule([item])
-        await self._campaign.run(lanes=1, only=lambda other: other.auxiliary and other == item)
-        answers = self._journal.answers(item)
-        if not answers:
-            raise TrainingFailed("the lab did not do it", code=await self._code(item))
-        return item.epoch, _result(answers[-1])
-
-    async def _code(self, item: Item) -> str:
+    async def started(self) -> dict[str, tuple[StartTraining, str]]:
+        """Return every job that was started from this folder: what was asked, and the variant it trains from."""
+        while self._open():  # noqa: ASYNC110 - the lanes carry through what a crash left, and tell the journal
+            await asyncio.sleep(_LOOK_SECONDS)
+        found = {}
         async for exchange in self._journal.exchanges():
-            if (exchange.item.task, exchange.item.arm, exchange.item.epoch) == (item.task, item.arm, item.epoch):
-                code = exchange.code or exchange.status
-        return code
+            if exchange.item.purpose != FINE_TUNE or exchange.result is None:
+                continue
+            action = FineTuneRequest.parse(exchange.request, limit=MAX_HOOK_DOCUMENT_BYTES).action
+            if isinstance(action, StartTraining):
+                statement = FineTuneResult.parse(exchange.result, limit=MAX_HOOK_DOCUMENT_BYTES).statement
+                found[statement.job] = (action, statement.base)
+        return found
 
-    def _variant(self, job: str) -> str:
-        return str(self._kept(job)["variant"])
+    def _open(self) -> bool:
+        waiting = (self._journal.pending(session.name) for session in self._journal.sessions())
+        return any(pending is not None and pending.item.purpose == FINE_TUNE for pending in waiting)
 
-    def _kept(self, job: str) -> dict[str, Any]:
-        kept = self._journal.recall(f"{_JOB}{job}")
-        if kept is None:
+    async def _known(self, job: str) -> tuple[StartTraining, str]:
+        started = await self.started()
+        if job not in started:
             raise PhaseViolation("no such job was started from this folder", job=job)
-        value: dict[str, Any] = parse_canonical(kept)
-        return value
+        return started[job]
 
-    def _started(self, job: str) -> StartTraining:
-        action = _asked(self._journal, int(self._kept(job)["asked"])).action
-        if not isinstance(action, StartTraining):
-            raise PhaseViolation("no such job was started from this folder", job=job)
-        return action
-
-    def _check(self, result: FineTuneResult) -> None:
-        """Hold what the lab signs against what was asked: demonstrations, recipe and loss curve."""
-        statement = result.statement
-        action = self._started(statement.job)
-        ours = (start_root(action), len(action.demonstrations), action.recipe)
-        if (statement.demonstrations, statement.count, statement.recipe) != ours:
-            raise CommitmentMismatch("the lab trained on something else than was sent", job=statement.job)
-        if statement.losses is not None and losses_digest(result.losses, decode(action.salt)) != statement.losses:
-            raise CommitmentMismatch("the loss curve is not the one that was signed", job=statement.job)
+    async def _ask(self, action: StartTraining | WaitTraining | CancelTraining, variant: str) -> FineTuneResult:
+        question = Question(FineTuneRequest(action=action), variant, Sampling(max_output_tokens=1))
+        answered = await self._questioner.ask(question)
+        if not isinstance(answered.answer, FineTuneResult):
+            code = answered.record.code or answered.record.status
+            raise TrainingFailed(f"the lab did not do it: {code}", code=code)
+        return answered.answer
 
 
-def kept_question(journal: Journal, item: Item) -> Question | None:
-    """Return what an auxiliary item about fine-tuning asks; None where nothing is kept of it."""
-    kept = journal.recall(f"{_ASKED}{item.epoch}") if item.arm == FINE_TUNE else None
-    if kept is None:
-        return None
-    variant = str(parse_canonical(kept, limit=MAX_HOOK_DOCUMENT_BYTES)["variant"])
-    return Question(_asked(journal, item.epoch), variant, Sampling(max_output_tokens=1))
+def _check(result: FineTuneResult, action: StartTraining) -> None:
+    """Hold what the lab signs of a job against what was sent: demonstrations, recipe and loss curve."""
+    statement = result.statement
+    ours = (start_root(action), len(action.demonstrations), action.recipe)
+    if (statement.demonstrations, statement.count, statement.recipe) != ours:
+        raise CommitmentMismatch("the lab trained on something else than was sent", job=statement.job)
+    if statement.losses is not None and losses_digest(result.losses, decode(action.salt)) != statement.losses:
+        raise CommitmentMismatch("the loss curve is not the one that was signed", job=statement.job)
 
 
 def summary(statement: TrainingStatement) -> str:
@@ -203,17 +158,6 @@ def summary(statement: TrainingStatement) -> str:
     if statement.code is not None:
         told += f" ({statement.code})"
     return told + f", {int(statement.tokens):,} tokens in {float(statement.seconds):.0f} s"
-
-
-def _asked(journal: Journal, number: int) -> FineTuneRequest:
-    kept = journal.recall(f"{_ASKED}{number}")
-    if kept is None:
-        raise PhaseViolation("nothing is kept of this request", number=str(number))
-    return FineTuneRequest.from_json(parse_canonical(kept, limit=MAX_HOOK_DOCUMENT_BYTES)["request"])
-
-
-def _result(answer: bytes) -> FineTuneResult:
-    return FineTuneResult.parse(answer, limit=MAX_HOOK_DOCUMENT_BYTES)
 
 
 def _demonstration(value: dict[str, Any]) -> Demonstration:

@@ -19,7 +19,8 @@ class SandboxHookSettings(Snake):
 
     state: Literal["off", "on", "refused"] = "off"
     reason: str = Field(default="", max_length=500)
-    provider: Name = "bubblewrap"
+    provider: Literal["bubblewrap"] = "bubblewrap"
+    packages: tuple[Name, ...] = ()
     degraded: bool = False
     sandboxes: int = Field(default=4, ge=1, le=1024)
     idle_seconds: int = Field(default=600, ge=1, le=86_400)
@@ -30,6 +31,7 @@ class SandboxHookSettings(Snake):
     processes: int = Field(default=256, ge=1, le=65_536)
     disk_mb: int = Field(default=256, ge=1, le=1_048_576)
     files: int = Field(default=4096, ge=1, le=10_000_000)
+    output_bytes: int = Field(default=1 << 20, ge=1, le=1 << 30)
     model_calls: int = Field(default=10_000, ge=0, le=1_000_000)
 
     @model_validator(mode="after")

@@ -236,6 +236,7 @@ kind = "llama"
 # state = "off"
 # reason = ""                    # with "refused"
 # provider = "bubblewrap"        # what isolates; `safeconduct lab doctor` says what this machine can do
+# packages = ["openai"]          # Python packages of this machine that programs inside find as well
 # degraded = false               # accept limits that cannot all be enforced here
 # sandboxes = 4                  # at once, of all auditors
 # idle_seconds = 600             # without a request a sandbox is ended
@@ -246,6 +247,7 @@ kind = "llama"
 # processes = 256
 # disk_mb = 256
 # files = 4096
+# output_bytes = 1048576         # of one program
 # model_calls = 10000
 
 # [hooks.fine_tune]              # auditors have LoRA adapters trained here; needs safeconduct[finetune]

@@ -71,17 +71,17 @@ class Exec(Hidden, Part):
 
 
 class Write(Hidden, Part):
-    """Writes a part of a file; `append` adds to what is there."""
+    """Brings a part of a file; with `more` the rest follows, and nothing is written before the last part has come."""
 
     do: Literal["write"] = "write"
     path: BoxPath
     data: Base64
-    append: bool = False
+    more: bool = False
     executable: bool = False
 
 
 class Read(Hidden, Part):
-    """Reads a part of a regular file."""
+    """Reads a part of a regular file; all parts are of the file as it was when part 0 was read."""
 
     do: Literal["read"] = "read"
     path: BoxPath
@@ -153,10 +153,11 @@ class SandboxRequest(Hidden, Document):
 
 
 class Opened(Hidden, Part):
-    """The sandbox is there and empty."""
+    """The sandbox is there and empty; `limits` are those in force, never more than the lab allows."""
 
     did: Literal["open"] = "open"
     sandbox: Name
+    limits: SandboxLimits
 
 
 class Executed(Hidden, Part):
@@ -165,7 +166,7 @@ class Executed(Hidden, Part):
     did: Literal["exec"] = "exec"
     exit_code: int | None = None
     signal: int | None = None
-    reason: Literal["exited", "timeout", "output_limit", "oom", "killed"]
+    reason: Literal["exited", "timeout", "output_limit", "file_limit", "oom", "killed"]
     stdout: Base64 = ""
     stderr: Base64 = ""
     truncated: bool = False
@@ -173,7 +174,7 @@ class Executed(Hidden, Part):
 
 
 class Written(Hidden, Part):
-    """The part is in the file."""
+    """The part has come, and with the last one the file is written."""
 
     did: Literal["write"] = "write"
 
@@ -228,7 +229,7 @@ class Exited(Hidden, Part):
     job: Name
     exit_code: int | None = None
     signal: int | None = None
-    reason: Literal["exited", "timeout", "output_limit", "oom", "killed"]
+    reason: Literal["exited", "timeout", "output_limit", "file_limit", "oom", "killed"]
     truncated: bool = False
     wall_ms: int = Field(ge=0, le=2**53 - 1)
 
@@ -258,10 +259,10 @@ class Closed(Hidden, Part):
 
 
 class Failed(Hidden, Part):
-    """What was asked could not be done, and nothing else has changed; `code` says why."""
+    """What was asked could not be done, and nothing has changed; `code` says why: BUSY, or FILE_ and a rule."""
 
     did: Literal["fail"] = "fail"
-    code: Literal["NO_SUCH_FILE", "NOT_A_FILE", "TOO_LARGE", "NO_ROOM", "NO_SUCH_PROGRAM", "BUSY"]
+    code: Name
 
 
 Deed = Annotated[

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
 
-from attestations.commitments import AUX_PURPOSES, aux_handle, handle
+from attestations.commitments import handle
 from attestations.errors import DecoyScored, ExchangeOmitted, ScoreMismatch, SelectionNotReproducible, UnaccountedTask
+from attestations.verify.auxiliary import take_auxiliary
 from attestations.verify.drawing import Drawing
 from attestations.verify.opened import Content
 from attestations.verify.tally import Tally
@@ -39,7 +40,7 @@ class Schedule:
     answered: bytearray = field(default_factory=bytearray)
     of_promise: array[int] = field(default_factory=lambda: array("I"))
     steps: array[int] = field(default_factory=lambda: array("I"))
-    auxiliary: dict[str, int] = field(default_factory=dict)
+    auxiliary: dict[str, int] = field(default_factory=dict)  # {purpose: exchanges} of no scheduled task
 
     def place(self, promise: int) -> Place | None:
         """Return the place of a Promise, or None where it belongs to no task."""
@@ -89,7 +90,11 @@ def check_schedule(content: Content, tally: Tally, drawing: Drawing) -> Schedule
         schedule.last.append(made[-1][-1])
         schedule.answered.append(tally.status(made[-1][-1]) == "COMPLETED")
         schedule.places.append((task, arm, epoch))
-    _take_auxiliary(link_key, promises, schedule)
+    intents = tally.promises + tally.counts["refusals"]
+    for purpose, numbers in take_auxiliary(link_key, promises, intents=intents).items():
+        schedule.auxiliary[purpose] = len(numbers)
+        for number in numbers:
+            schedule.of_promise[number] = _NO_TASK
     if _NOBODY in schedule.of_promise:
         raise UnaccountedTask("an exchange belongs to no scheduled task, or to none that was still to be asked")
     _check_roles(content, left_out)
@@ -123,16 +128,6 @@ def _check_attempts(task: int, made: list[list[int]], tally: Tally) -> None:
             raise UnaccountedTask("an attempt went on after one of its exchanges had failed", task=str(task))
     if any(tally.status(steps[-1]) == "COMPLETED" for steps in made[:-1]):
         raise UnaccountedTask("a task was asked again after it had been answered", task=str(task))
-
-
-def _take_auxiliary(link_key: bytes, promises: dict[bytes, int], schedule: Schedule) -> None:
-    for purpose in AUX_PURPOSES:
-        for number in count():
-            found = promises.pop(bytes.fromhex(aux_handle(link_key, purpose=purpose, number=number)), None)
-            if found is None:
-                break
-            schedule.of_promise[found] = _NO_TASK
-            schedule.auxiliary[purpose] = number + 1
 
 
 def _check_grades(content: Content, schedule: Schedule) -> None:

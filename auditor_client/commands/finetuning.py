@@ -20,7 +20,7 @@ from attestations.files import read_file, shown
 from auditor_client import registering
 from auditor_client.app import auditor
 from auditor_client.commands.options import DEFAULT_HOME, HomeOption
-from auditor_client.finetuning import FineTuner, Following, read_demonstrations, summary
+from auditor_client.finetuning import FINE_TUNE, FineTuner, Following, read_demonstrations, summary
 
 MAX_FILE_BYTES = 16 << 20
 app = typer.Typer(name="finetune", help="Have the lab fine-tune a model for this engagement.", no_args_is_help=True)
@@ -78,7 +78,7 @@ def status(
 
     async def go() -> FineTuneResult:
         async with _tuner(home) as tuner:
-            name = _named(tuner, job)
+            name = await _named(tuner, job)
             if not wait:
                 return await tuner.status(name)
             with _bar() as heard:
@@ -93,7 +93,7 @@ def cancel(job: _JobArgument = None, home: HomeOption = DEFAULT_HOME) -> None:
 
     async def go() -> FineTuneResult:
         async with _tuner(home) as tuner:
-            return await tuner.cancel(_named(tuner, job))
+            return await tuner.cancel(await _named(tuner, job))
 
     typer.echo(summary(asyncio.run(go()).statement))
 
@@ -113,13 +113,14 @@ async def _tuner(home: Path) -> AsyncIterator[FineTuner]:
         )
         mirror = us.mirror()
         try:
-            yield FineTuner(us.campaign(engagement, mirror))
+            async with us.questioner(engagement, mirror, FINE_TUNE) as questioner:
+                yield FineTuner(questioner)
         finally:
             mirror.close()
 
 
-def _named(tuner: FineTuner, job: str | None) -> str:
-    jobs = tuner.jobs()
+async def _named(tuner: FineTuner, job: str | None) -> str:
+    jobs = list(await tuner.started())
     if job is None and not jobs:
         raise PhaseViolation("no job was started from this folder")
     return job or jobs[-1]

@@ -199,7 +199,7 @@ class Sandbox(Protocol):
         stdin: bytes = b"",
         cwd: str = HOME,
         env: Mapping[str, str] | None = None,
-        timeout: float,
+        timeout: float,  # noqa: ASYNC109 - the box enforces it, not this task
         kill_stragglers: bool = False,
     ) -> ExecResult:
         """Run one program to its end; `env` is added to the box's, `timeout` is in seconds.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import json
 import secrets
 import sys
@@ -13,25 +12,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
-from attestations.digests import sha256
-from attestations.errors import ConfigurationInvalid, FileUnusable, SafeconductError, TrainingFailed
-from lab_server.backends.llama import LlamaBackend, LlamaSettings, packaged_model
-from lab_server.backends.openai_compatible import OpenAICompatibleBackend
-from lab_server.backends.scripted import ScriptedBackend
+from attestations.errors import SafeconductError
 from lab_server.home import Home
 from lab_server.model_port import ModelBackend
 from lab_server.ports import ServedVariant
 from lab_server.services.worker import serving_worker
-from lab_server.settings import BackendSettings, Settings, VariantSettings, load_settings
+from lab_server.settings import Settings, load_settings
 from lab_server.shut_in import shut_in
-from lab_server.trainer.port import Trainer
-from lab_server.trainer.process import ProcessTrainer
-from lab_server.trainer.rehearsed import RehearsedTrainer
-from lab_server.weights import WeightsManifest, build_manifest, check_weights, manifest_from_openssf
-from lab_server.worker.derived import DerivedVariants, JobFolders
 from lab_server.worker.enrolment import DeclaredRuntime, Enrolment, RuntimeAttester
-from lab_server.worker.finetuning import FineTuning, Trainable
-from lab_server.worker.sealed_runs import SealedRuns, Served
+from lab_server.worker.hooking import make_hooks
+from lab_server.worker.sealed_runs import SealedRuns
+from lab_server.worker.serving import open_backend, serve_variant
+from lab_server.worker.training_hook import fine_tune_hook
 
 
 class Started(NamedTuple):
@@ -71,21 +63,22 @@ async def worker(
     async with AsyncExitStack() as stack:
         backends: dict[str, ModelBackend] = {}
         for name in {variant.backend for variant in settings.variant}:
-            backends[name] = await _backend(home, settings.backend[name])
+            backends[name] = await open_backend(home, settings.backend[name])
             stack.push_async_callback(backends[name].close)
         served, variants = {}, []
         for variant in settings.variant:
-            item, described = await _serve_variant(home, variant, settings, backends[variant.backend])
+            item, described = await serve_variant(home, variant, settings, backends[variant.backend])
             served[variant.id] = item
             variants.append(described)
         boot = secrets.token_hex(8)
-        declined = dict(settings.hooks.declined())
-        tuning = await _fine_tuning(home, settings, served, declined)
-        if tuning is None:
-            runs = SealedRuns(served)
-        else:
-            stack.push_async_callback(tuning.close)
-            runs = SealedRuns(served, {"fine_tune": tuning}, tuning.served)
+        hooks = await make_hooks(settings.hooks)
+        declined, handlers = dict(hooks.declined), dict(hooks.handlers)
+        tuning = await fine_tune_hook(home, settings, served, declined)
+        if tuning is not None:
+            handlers["fine_tune"] = tuning
+        for hook in handlers.values():
+            stack.push_async_callback(hook.close)
+        runs = SealedRuns(served, handlers, None if tuning is None else tuning.served)
         identity = await next(iter(backends.values())).identify()
         enrolment = Enrolment(
             boot=boot,
@@ -96,120 +89,3 @@ async def worker(
         )
         await stack.enter_async_context(serving_worker(socket, runs=runs, enrolment=enrolment))
         yield Started(boot, tuple(variants), declined)
-
-
-def _trainer(name: str) -> Trainer:
-    if name == "peft":
-        return ProcessTrainer()
-    if name == "rehearsed":
-        return RehearsedTrainer()
-    module, _, factory = name.partition(":")
-    try:
-        made: Trainer = getattr(importlib.import_module(module), factory)()
-    except (ImportError, AttributeError):
-        raise ConfigurationInvalid(f"there is no trainer {name}", field="hooks.fine_tune.trainer") from None
-    return made
-
-
-async def _fine_tuning(
-    home: Home, settings: Settings, served: Mapping[str, Served], declined: dict[str, str]
-) -> FineTuning | None:
-    """Return the fine-tune hook, or say in `declined` why there is none."""
-    limits = settings.hooks.fine_tune
-    if limits.state != "on":
-        return None
-    trainer = _trainer(limits.trainer)
-    try:
-        await trainer.identify()
-    except TrainingFailed as error:
-        declined["fine_tune"] = error.message
-        return None
-    models = {}
-    for variant in settings.variant:
-        files = _weights(home, settings.backend[variant.backend])
-        if limits.trainer == "rehearsed":
-            files = home.relative(settings.backend[variant.backend].script or "script.json")
-        if files is not None:
-            models[variant.id] = Trainable(files, served[variant.id].manifest)
-    backends = {variant.id: settings.backend[variant.backend] for variant in settings.variant}
-    folders = JobFolders(home.path / "fine-tuning")
-    return FineTuning(
-        trainer=trainer,
-        models=models,
-        folders=folders,
-        derived=DerivedVariants(folders, lambda base, adapter: _backend(home, backends[base], adapter)),
-        at_once=limits.jobs,
-        threads=limits.threads,
-        checkpoint_steps=limits.checkpoint_steps,
-    )
-
-
-def _weights(home: Home, settings: BackendSettings) -> Path | None:
-    if settings.kind == "torch" or (settings.kind == "llama" and settings.model):
-        return home.relative(settings.model or "")
-    return packaged_model() if settings.kind == "llama" else None
-
-
-async def _backend(home: Home, settings: BackendSettings, adapter: Path | None = None) -> ModelBackend:
-    if settings.kind == "torch":
-        from lab_server.backends.torch_local import TorchBackend  # noqa: PLC0415 - PyTorch may not be installed
-
-        return await TorchBackend.start(home.relative(settings.model or ""), adapter=adapter, threads=settings.threads)
-    if settings.kind == "llama":
-        model = home.relative(settings.model) if settings.model else packaged_model()
-        return await LlamaBackend.start(
-            model,
-            expected_sha256=settings.sha256,
-            settings=LlamaSettings(
-                threads=settings.threads, slots=settings.slots, context_tokens=settings.context_tokens
-            ),
-            adapter=adapter,
-        )
-    if settings.kind == "openai":
-        return await OpenAICompatibleBackend.connect(
-            settings.base_url or "",
-            model=settings.model,
-            api_key_file=home.relative(settings.api_key_file) if settings.api_key_file else None,
-            tools=settings.tools,
-        )
-    return ScriptedBackend.from_file(adapter or home.relative(settings.script or ""))
-
-
-async def _serve_variant(
-    home: Home, variant: VariantSettings, settings: Settings, backend: ModelBackend
-) -> tuple[Served, ServedVariant]:
-    identity = await backend.identify()
-    manifest = _manifest_digest(home, variant, settings.backend[variant.backend], identity.fingerprint)
-    able = backend.capabilities
-    operations = tuple(name for name, can in (("chat", able.chat), ("score", able.score), ("count", able.count)) if can)
-    return (
-        Served(variant.id, manifest, identity.template_digest, backend, identity.fingerprint),
-        ServedVariant(variant.id, manifest, identity.template_digest, operations, able.top_logprobs, able.tools),
-    )
-
-
-def _manifest_digest(home: Home, variant: VariantSettings, backend: BackendSettings, fingerprint: str) -> str:
-    weights = _weights(home, backend)
-    if variant.manifest is not None:
-        manifest = _read_manifest(home, variant.manifest)
-        if weights is not None:
-            check_weights(weights, manifest)
-        return manifest.digest()
-    if weights is not None:
-        return build_manifest(weights).digest()
-    # Weights out of reach: what is declared is the server's fingerprint, and evidence says RA0.
-    return sha256(b"safeconduct/v1 declared model\0" + fingerprint.encode())
-
-
-def _read_manifest(home: Home, name: str) -> WeightsManifest:
-    path = home.relative(name)
-    data = home.read(path)
-    try:
-        value = json.loads(data)
-    except ValueError:
-        raise FileUnusable(f"{path} is not a weights manifest", path=str(path)) from None
-    if isinstance(value, dict) and value.get("_type") == "https://in-toto.io/Statement/v1":
-        return manifest_from_openssf(value)
-    if not isinstance(value, dict):
-        raise ConfigurationInvalid(f"{path} is not a weights manifest", field="manifest")
-    return WeightsManifest.parse(data.strip())

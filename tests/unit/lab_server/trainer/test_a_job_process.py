@@ -16,6 +16,7 @@ from attestations.documents.finetuning import Demonstration, Recipe
 from attestations.errors import TrainingFailed
 from lab_server.trainer.port import Planned, Progress, Trained, TrainingJob
 from lab_server.trainer.process import ProcessTrainer
+from tests.support.memory_search import files_under, found_in
 from tests.support.torch_models import little_organism, needs_torch
 
 CANARY = "polonium"
@@ -52,31 +53,29 @@ def job_processes() -> list[psutil.Process]:
     return [child for child in psutil.Process().children() if "lab_server.trainer" in child.cmdline()]
 
 
-async def test_a_killed_job_goes_on_from_its_checkpoint_to_the_same_adapter(job: TrainingJob, tmp_path: Path) -> None:
-    trainer, begun = ProcessTrainer(), list[int]()
-    with pytest.raises(TrainingFailed) as died:
-        async for event in trainer.train(job):
-            if isinstance(event, Progress) and event.step == 40:
-                (process,) = job_processes()
-                told = " ".join([*process.cmdline(), *process.environ().values()]) if os.geteuid() == 0 else ""
-                assert CANARY not in told
-                os.kill(process.pid, signal.SIGKILL)
-    assert died.value.facts["code"] == "TRAINER_DIED"
-    assert all(CANARY.encode() not in path.read_bytes() for path in tmp_path.iterdir())
+async def until_killed(job: TrainingJob, step: int) -> None:
+    async for event in ProcessTrainer().train(job):
+        if isinstance(event, Progress) and event.step == step:
+            (process,) = job_processes()
+            told = [*process.cmdline(), *process.environ().values()] if os.geteuid() == 0 else []
+            assert CANARY not in " ".join(told)
+            os.kill(process.pid, signal.SIGKILL)
 
-    losses = []
-    async for event in trainer.train(job):
-        if isinstance(event, Planned):
-            begun.append(event.begins_at)
-        elif isinstance(event, Progress):
-            losses.append(event.loss)
-        else:
-            adapter = event.adapter
-    assert begun[0] >= 35
-    assert begun[0] % 7 == 0
-    assert adapter.read_bytes() == undisturbed(job, tmp_path / "whole")
-    assert losses[-1] < 1.0
-    assert (adapter.stat().st_mode & 0o077, job_processes()) == (0, [])
+
+async def test_a_killed_job_goes_on_from_its_checkpoint_to_the_same_adapter(job: TrainingJob, tmp_path: Path) -> None:
+    with pytest.raises(TrainingFailed) as died:
+        await until_killed(job, 40)
+    assert died.value.facts["code"] == "TRAINER_DIED"
+    assert found_in(files_under(tmp_path), [CANARY]) == set()
+
+    planned, *steps, trained = [event async for event in ProcessTrainer().train(job)]
+    assert isinstance(planned, Planned)
+    assert isinstance(trained, Trained)
+    assert planned.begins_at >= 35
+    assert planned.begins_at % 7 == 0
+    assert len(steps) == planned.steps - planned.begins_at
+    assert trained.adapter.read_bytes() == undisturbed(job, tmp_path / "whole")
+    assert (trained.adapter.stat().st_mode & 0o077, job_processes()) == (0, [])
 
 
 async def test_closing_the_generator_ends_the_process_at_once(job: TrainingJob) -> None:
