@@ -30,11 +30,24 @@ def load_model(path: Path) -> LoadedModel:
         FileUnusable: it cannot be read, or is of an architecture this cannot load.
     """
     if path.is_dir():
-        return _from_folder(path)
-    from lab_server.torch_models.gguf_model import load_gguf  # noqa: PLC0415 - another form, another library
+        loaded = _from_folder(path)
+    else:
+        from lab_server.torch_models.gguf_model import load_gguf  # noqa: PLC0415 - another form, another library
 
-    model, text, context = load_gguf(path)
-    return LoadedModel(model, text, context, from_gguf=True)
+        model, text, context = load_gguf(path)
+        loaded = LoadedModel(model, text, context, from_gguf=True)
+    _own(loaded.model)
+    return loaded
+
+
+def _own(model: Any) -> None:
+    """Move every value into memory that PyTorch has laid out.
+
+    Matrix products round differently with the alignment of their operands, and that of a file's bytes in memory is
+    chance: without this the same seed would not always make the same adapter.
+    """
+    for value in (*model.parameters(), *model.buffers()):
+        value.data = value.data.clone()
 
 
 def _from_folder(path: Path) -> LoadedModel:

@@ -44,7 +44,7 @@ def load(folder: Path, parameters: dict[str, Any], optimizer: Any) -> Position:
         told, names = file.metadata(), set(file.keys())
         for name, value in parameters.items():
             value.copy_(file.get_tensor(f"value/{name}"))
-            state = {key: file.get_tensor(f"{key}/{name}") for key in _KEYS if f"{key}/{name}" in names}
+            state = {key: file.get_tensor(f"{key}/{name}").clone() for key in _KEYS if f"{key}/{name}" in names}
             if state:
                 optimizer.state[value] = state
     return Position(int(told["step"]), int(told["tokens"]))
