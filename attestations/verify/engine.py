@@ -294,6 +294,7 @@ def _assurance_steps(
         lambda: assured.check_assurance(predicate.assurance, facts),
         "every claimed level is derived from the evidence",
     )
+    attempts.attempt(Step.CONTROLS, lambda: assured.check_sandbagging(predicate, facts.elicited, log.registration))
     if not request.require:
         attempts.skipped(Step.REQUIREMENTS, Status.NOT_APPLICABLE, "nothing was required")
         return
