@@ -26,7 +26,7 @@ KEY_BYTES = 32
 SALT_BYTES = 32
 MAX_FIELDS = 4096
 # Why an exchange may belong to no task; such exchanges are counted and never feed a figure.
-AUX_PURPOSES = ("fine_tune", "probe", "sandbox")
+AUX_PURPOSES = ("fine_tune", "inspect", "lm-eval", "probe", "sandbox")
 SMALLEST_SUITE = 256
 
 Json: TypeAlias = Any

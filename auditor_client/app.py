@@ -20,7 +20,7 @@ from attestations.identity import Identity, parse_identity
 from auditor_client.campaign import Campaign, Plan
 from auditor_client.committing import read_rounds
 from auditor_client.cosigning import Cosigner
-from auditor_client.desk import Patience
+from auditor_client.desk import Ask, Patience
 from auditor_client.eliciting.arms import Arms
 from auditor_client.engagement import AuditorKeys, Engagement
 from auditor_client.escrowing import read_structure
@@ -30,6 +30,7 @@ from auditor_client.journal.sqlite import SqliteJournal
 from auditor_client.mirror import Mirror
 from auditor_client.observing import open_log
 from auditor_client.proposing import Proposal, open_current
+from auditor_client.questioning import Questioner
 from auditor_client.registering import REGISTRATION, Design
 from auditor_client.settings import Settings, load_settings
 from auditor_client.talking import Negotiator, negotiator
@@ -141,11 +142,10 @@ class Auditor:
     def campaign(self, engagement: Engagement, mirror: Mirror) -> Campaign:
         """Return the campaign, ready to run or to continue."""
         settings = self.settings.run
-        arms = Arms(self.suite(), self.journal, variant=self._variant(engagement).id)
         return Campaign(
             engagement=engagement,
             plan=Plan(
-                question=arms.question,
+                question=self._ask(engagement),
                 link_key=self.suite_key().class_key("C5").link_key(),
                 max_attempts=self.registration().max_attempts,
             ),
@@ -157,6 +157,28 @@ class Auditor:
             tls=engagement.agreement.transport.auditor,
             patience=Patience(answer=settings.answer_seconds, give_up=settings.give_up_seconds),
         )
+
+    def questioner(self, engagement: Engagement, mirror: Mirror, purpose: str) -> Questioner:
+        """Return what asks questions of no scheduled task, for one purpose."""
+        settings = self.settings.run
+        return Questioner(
+            engagement=engagement,
+            link_key=self.suite_key().class_key("C5").link_key(),
+            max_attempts=self.registration().max_attempts,
+            lab=self.lab,
+            journal=self.journal,
+            cosigner=self.cosigner(engagement, mirror),
+            clock=self.clock,
+            randomness=os.urandom,
+            tls=engagement.agreement.transport.auditor,
+            patience=Patience(answer=settings.answer_seconds, give_up=settings.give_up_seconds),
+            purpose=purpose,
+            scheduled=self._ask(engagement),
+            lanes=min(settings.lanes, engagement.agreement.scope.max_sessions),
+        )
+
+    def _ask(self, engagement: Engagement) -> Ask:
+        return Arms(self.suite(), self.journal, variant=self._variant(engagement).id).question
 
     def _variant(self, engagement: Engagement) -> Variant:
         name = self.settings.run.variant or engagement.agreement.scope.variants[0]

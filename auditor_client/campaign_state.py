@@ -38,6 +38,16 @@ class Item:
             return aux_handle(link_key, purpose=self.arm, number=self.epoch)
         return handle(link_key, task=self.task, arm=self.arm, epoch=self.epoch, attempt=self.attempt, step=self.step)
 
+    @property
+    def purpose(self) -> str | None:
+        """Why this exchange belongs to no scheduled task, or None if it does."""
+        return self.arm if self.auxiliary else None
+
+
+def auxiliary(purpose: str, number: int) -> Item:
+    """Return the item of an exchange that belongs to no scheduled task: the `number`-th of its purpose."""
+    return Item(AUXILIARY, purpose, number)
+
 
 @dataclass(frozen=True)
 class Session:

@@ -87,19 +87,27 @@ class Lane:
     async def _connected(self) -> bool:
         """Carry items over one stream; False if another stream is to go on."""
         await self._keeper.ready()
-        if self._prepared is None and not await self._begin(None):
+        if self._prepared is None and not await self._next():
             return True
         async with self._desk.lab.exchange() as stream:
             while self._prepared is not None:
                 again = self._resent
                 ending = await self._carry(stream, self._prepared)
-                await self._begin(ending)
+                going_on = await self._begin(ending)
                 self._moved, self._resent = True, False
                 self._desk.on_ended(ending)
                 self._stop_if_refused(ending)
+                going_on = going_on or await self._next()
                 if again:
                     # The lab may still read a Reveal it had no use for, and end this stream over it.
-                    return self._prepared is None
+                    return not going_on
+        return True
+
+    async def _next(self) -> bool:
+        """Begin the next exchange once there is something to ask; False when nothing is left to do."""
+        while not await self._begin(None):
+            if not await self._desk.wait():
+                return False
         return True
 
     async def _begin(self, ending: Ending | None) -> bool:
@@ -262,6 +270,8 @@ class Lane:
 
     def _after(self, item: Item, answer: bytes) -> Item:
         """Return an item after its answer: done, or about to ask more, which this lane then does next."""
+        if item.auxiliary:
+            return replace(item, state="DONE")  # whichever desk carried it: it never takes more than one exchange
         question = self._desk.question(item, [*self._desk.journal.answers(item), answer])
         if question is None:
             return replace(item, state="DONE")
@@ -292,14 +302,21 @@ class Lane:
         )
 
     def _stop_if_refused(self, ending: Ending) -> None:
-        if ending.status != "REFUSED":
-            return
-        refusal = Refusal.parse(parse_envelope(ending.document).payload)
-        kind = BY_REASON.get(refusal.reason, RefusedError)
-        if not issubclass(kind, RefusedError):
-            kind = RefusedError
-        facts = {"rule": refusal.rule} if refusal.rule else {}
-        raise kind(f"the lab refused: {refusal.reason}" + (f" ({refusal.rule})" if refusal.rule else ""), **facts)
+        error = refusal_of(ending)
+        if error is not None:
+            raise error
+
+
+def refusal_of(ending: Ending) -> RefusedError | None:
+    """Return the lab's signed reason for not promising as an error, or None where it promised."""
+    if ending.status != "REFUSED":
+        return None
+    refusal = Refusal.parse(parse_envelope(ending.document).payload)
+    kind = BY_REASON.get(refusal.reason, RefusedError)
+    if not issubclass(kind, RefusedError):
+        kind = RefusedError
+    facts = {"rule": refusal.rule} if refusal.rule else {}
+    return kind(f"the lab refused: {refusal.reason}" + (f" ({refusal.rule})" if refusal.rule else ""), **facts)
 
 
 async def reveal(stream: Stream, prepared: Prepared, promised: CheckedPromise | None) -> None:

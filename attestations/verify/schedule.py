@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
 
-from attestations.commitments import AUX_PURPOSES, aux_handle, handle
+from attestations.commitments import handle
 from attestations.errors import (
     AnalysisDeviationUndeclared,
     DecoyScored,
@@ -16,6 +16,7 @@ from attestations.errors import (
     SelectionNotReproducible,
     UnaccountedTask,
 )
+from attestations.verify.auxiliary import take_auxiliary
 from attestations.verify.drawing import Drawing
 from attestations.verify.opened import Content
 from attestations.verify.tally import Tally
@@ -47,7 +48,7 @@ class Schedule:
     answered: bytearray = field(default_factory=bytearray)
     of_promise: array[int] = field(default_factory=lambda: array("I"))
     steps: array[int] = field(default_factory=lambda: array("I"))
-    auxiliary: dict[str, int] = field(default_factory=dict)
+    auxiliary: dict[str, int] = field(default_factory=dict)  # {purpose: exchanges} of no scheduled task
 
     def place(self, promise: int) -> Place | None:
         """Return the place of a Promise, or None where it belongs to no task."""
@@ -83,19 +84,10 @@ def check_schedule(content: Content, tally: Tally, drawing: Drawing, test_begins
             continue
         if not asked and arm not in content.running:
             continue  # DEV tells of some arms that they cannot run
-        made = []
-        for attempt in range(registration.max_attempts):
-            steps = []
-            for step in count():
-                name = handle(link_key, task=task, arm=arm, epoch=epoch, attempt=attempt, step=step)
-                number = promises.pop(bytes.fromhex(name), None)
-                if number is None:
-                    break
+        made = _take_attempts(link_key, (task, arm, epoch), registration.max_attempts, promises)
+        for steps in made:
+            for step, number in enumerate(steps):
                 schedule.of_promise[number], schedule.steps[number] = len(schedule.places), step
-                steps.append(number)
-            if not steps:
-                break
-            made.append(steps)
         _check_attempts(task, made, tally)
         if registration.conduct is not None:
             _check_phase(content, (task, arm, epoch), made, tally, test_begins)
@@ -103,7 +95,11 @@ def check_schedule(content: Content, tally: Tally, drawing: Drawing, test_begins
         schedule.last.append(made[-1][-1])
         schedule.answered.append(tally.status(made[-1][-1]) == "COMPLETED")
         schedule.places.append((task, arm, epoch))
-    _take_auxiliary(link_key, promises, schedule)
+    intents = tally.promises + tally.counts["refusals"]
+    for purpose, numbers in take_auxiliary(link_key, promises, intents=intents).items():
+        schedule.auxiliary[purpose] = len(numbers)
+        for number in numbers:
+            schedule.of_promise[number] = _NO_TASK
     if _NOBODY in schedule.of_promise:
         raise UnaccountedTask("an exchange belongs to no scheduled task, or to none that was still to be asked")
     _check_roles(content, left_out, frozenset(schedule.places))
@@ -140,6 +136,24 @@ def _left_out(content: Content, drawing: Drawing) -> frozenset[int]:
     return frozenset() if chosen is None else frozenset(bank) - chosen
 
 
+def _take_attempts(link_key: bytes, place: Place, most: int, promises: dict[bytes, int]) -> list[list[int]]:
+    """Take a place's Promises out of `promises`: for each attempt, those of its steps."""
+    task, arm, epoch = place
+    made: list[list[int]] = []
+    for attempt in range(most):
+        steps = []
+        for step in count():
+            name = handle(link_key, task=task, arm=arm, epoch=epoch, attempt=attempt, step=step)
+            number = promises.pop(bytes.fromhex(name), None)
+            if number is None:
+                break
+            steps.append(number)
+        if not steps:
+            break
+        made.append(steps)
+    return made
+
+
 def _check_attempts(task: int, made: list[list[int]], tally: Tally) -> None:
     if not made:
         raise UnaccountedTask("a scheduled task was never asked", task=str(task))
@@ -151,16 +165,6 @@ def _check_attempts(task: int, made: list[list[int]], tally: Tally) -> None:
             raise UnaccountedTask("an attempt went on after one of its exchanges had failed", task=str(task))
     if any(tally.status(steps[-1]) == "COMPLETED" for steps in made[:-1]):
         raise UnaccountedTask("a task was asked again after it had been answered", task=str(task))
-
-
-def _take_auxiliary(link_key: bytes, promises: dict[bytes, int], schedule: Schedule) -> None:
-    for purpose in AUX_PURPOSES:
-        for number in count():
-            found = promises.pop(bytes.fromhex(aux_handle(link_key, purpose=purpose, number=number)), None)
-            if found is None:
-                break
-            schedule.of_promise[found] = _NO_TASK
-            schedule.auxiliary[purpose] = number + 1
 
 
 def _check_grades(content: Content, schedule: Schedule) -> None:

@@ -15,6 +15,8 @@ CREATE TABLE items (
     state   TEXT    NOT NULL CHECK (state IN ('WAITING', 'DONE', 'FAILED')),
     UNIQUE (task, arm, epoch)
 ) STRICT;
+-- Exchanges of no task have the task -1, their purpose for an arm and their number for an epoch.
+CREATE VIEW scheduled AS SELECT * FROM items WHERE task >= 0;
 
 CREATE TABLE sessions (
     place    INTEGER PRIMARY KEY,

@@ -16,7 +16,7 @@ from typing import Any, Self
 from attestations.documents.base import format_time, parse_time
 from attestations.errors import FileUnusable, StoreFailed
 from attestations.files import because
-from auditor_client.campaign_state import Ending, Exchange, Held, Item, Pending, Progress, Session
+from auditor_client.campaign_state import AUXILIARY, Ending, Exchange, Held, Item, Pending, Progress, Session
 
 SCHEMA_VERSION = 2
 _SCRIPTS = {0: "schema.sql", 1: "steps.sql"}  # from which version, by which file
@@ -101,7 +101,16 @@ class SqliteJournal:
 
     def items(self) -> Sequence[Item]:
         """Return every item in the order of the schedule."""
-        rows = self._read("SELECT task, arm, epoch, attempt, state, step FROM items ORDER BY place")
+        rows = self._read("SELECT task, arm, epoch, attempt, state, step FROM scheduled ORDER BY place")
+        return [Item(*row) for row in rows]
+
+    def auxiliary(self, purpose: str) -> Sequence[Item]:
+        """Return every item of a purpose, by number."""
+        rows = self._read(
+            "SELECT task, arm, epoch, attempt, state, step FROM items WHERE task = ? AND arm = ? ORDER BY epoch",
+            AUXILIARY,
+            purpose,
+        )
         return [Item(*row) for row in rows]
 
     async def begin_session(self, session: Session) -> None:
@@ -187,7 +196,7 @@ class SqliteJournal:
 
     def progress(self) -> Progress:
         """Return how far the schedule is."""
-        counts = dict(self._read("SELECT state, count(*) FROM items GROUP BY state"))
+        counts = dict(self._read("SELECT state, count(*) FROM scheduled GROUP BY state"))
         return Progress(sum(counts.values()), counts.get("DONE", 0), counts.get("FAILED", 0))
 
     def _read(self, statement: str, *values: object) -> list[Any]:
@@ -275,6 +284,9 @@ def _end(db: sqlite3.Connection, ended: Ending) -> None:
 
 def _begin(db: sqlite3.Connection, intended: Pending) -> None:
     item = intended.item
+    if item.purpose is not None:  # its number is taken once its Intent is durable
+        new = "INSERT INTO items (task, arm, epoch, attempt, state) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+        _run(db, new, item.task, item.arm, item.epoch, item.attempt, item.state)
     _run(
         db,
         "INSERT INTO exchanges (session, seq, task, arm, epoch, attempt, step, intended_at, intent, request,"

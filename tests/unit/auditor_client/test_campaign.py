@@ -7,9 +7,9 @@ from contextlib import closing
 
 import pytest
 
-from attestations.commitments import aux_handle, handle
+from attestations.commitments import handle
 from attestations.errors import BudgetExhausted, PromiseUnfulfilled
-from auditor_client.campaign_state import AUXILIARY, Item, Progress
+from auditor_client.campaign_state import Item, Progress
 from auditor_client.journal.sqlite import SqliteJournal
 from tests.support.audit_world import suite_key
 from tests.unit.auditor_client.conftest import Audit
@@ -168,17 +168,6 @@ async def test_a_refusal_within_an_item_leaves_it_at_its_step(audit: Audit) -> N
 
     assert (await audit.run(lanes=1)).done == 7
     assert 14 == len(audit.lab.calls) == len(set(audit.lab.calls))
-
-
-async def test_exchanges_of_no_task_have_a_purpose_and_a_number(audit: Audit) -> None:
-    await audit.run()
-    await audit.journal.schedule([Item(AUXILIARY, "probe", number) for number in range(2)])
-    audit.lab.misbehave("model_error", at=9)
-    progress = await audit.run(lanes=1)
-
-    link = suite_key().class_key("C5").link_key()
-    assert audit.lab.calls[7] == aux_handle(link, purpose="probe", number=0)
-    assert Progress(total=9, done=8, failed=1) == progress  # one that fails is not tried again under its name
 
 
 async def test_a_journal_of_one_exchange_an_item_is_taken_over(audit: Audit) -> None:

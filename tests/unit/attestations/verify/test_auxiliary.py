@@ -30,8 +30,10 @@ def test_an_unknown_purpose_is_unaccounted_for() -> None:
     assert_refused(probing(purpose="rehearsal").verify("S4"), UnaccountedTask, 33)
 
 
-def test_numbers_of_one_purpose_without_a_gap() -> None:
-    assert_refused(probing(Exchange(1, 0, epoch=2, purpose="probe")).verify("S4"), UnaccountedTask, 33)
+def test_a_number_may_be_missing_but_none_reaches_that_of_all_intents() -> None:
+    # An Intent that was refused has a number and no Promise.
+    assert_holds(probing(Exchange(1, 0, epoch=2, purpose="probe")).verify("S4"))
+    assert_refused(probing(Exchange(1, 0, epoch=1000, purpose="probe")).verify("S4"), UnaccountedTask, 33)
 
 
 def test_an_exploratory_transcript_may_not_be_left_out() -> None:
