@@ -9,7 +9,7 @@ from attestations.canonical import parse_canonical
 from attestations.documents.elicitation import ElicitationPack
 from attestations.documents.engagement import AnalysisPlan, PreRegistration, RegisteredArm
 from attestations.envelope import parse_envelope
-from attestations.errors import EvidenceMissing, PhaseViolation
+from attestations.errors import EvidenceMissing, PhaseViolation, PreRegistrationAltered
 from attestations.scaffolds.answers import Result
 from attestations.scaffolds.method import Arm, Method
 from attestations.scaffolds.playing import Ask, Submission, next_step
@@ -130,6 +130,20 @@ class Arms:
             self._shots[arm] = shots(self._suite, method.shots)
         shown = [item for shot, item in self._shots[arm] if shot != number]  # never its own answer
         return task_of(self._suite.tasks[number].value("prompt"), shown)
+
+
+async def bind_variants(journal: Journal, registration: PreRegistration, bindings: Mapping[str, str]) -> None:
+    """Keep which variant was fine-tuned for which arm; the same again changes nothing.
+
+    Raises:
+        PreRegistrationAltered: no such arm waits for a variant, or it was bound to another one.
+    """
+    waiting = {arm.id for arm in registration.conduct or () if arm.variant is None}
+    for arm, variant in bindings.items():
+        bound = journal.recall(BINDING + arm)
+        if arm not in waiting or bound not in (None, variant.encode()):
+            raise PreRegistrationAltered("an arm is bound that needs no variant, or that has another one", arm=arm)
+        await journal.remember(BINDING + arm, variant.encode())
 
 
 def shots(suite: FrozenSuite, numbers: Sequence[int]) -> list[tuple[int, Demonstration]]:
