@@ -15,6 +15,7 @@ from attestations.errors.access import (
     LabUnreachable,
     OfferExpired,
     OfferSuperseded,
+    PackTooLate,
     PhaseViolation,
     PolicyUnsatisfiable,
     PortInUse,
@@ -42,6 +43,7 @@ from attestations.errors.base import (
 )
 from attestations.errors.disclosure import (
     AnalysisDeviationUndeclared,
+    ArmNotFollowed,
     AssuranceOverclaimed,
     AttributionFailed,
     ClaimUninterpretable,
@@ -146,6 +148,7 @@ __all__ = [
     "AgreementDigestMismatch",
     "AmendmentRetroactive",
     "AnalysisDeviationUndeclared",
+    "ArmNotFollowed",
     "AssuranceOverclaimed",
     "AttestationKeyUnbound",
     "AttestationNonceMismatch",
@@ -183,6 +186,7 @@ __all__ = [
     "HoldLimitExceeded",
     "HoldTooLate",
     "HookRefused",
+    "PackTooLate",
     "IdentityTokenRefused",
     "IdentityTokenUnusable",
     "InclusionProofInvalid",

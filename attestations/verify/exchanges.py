@@ -11,6 +11,7 @@ from attestations.documents.agreement import Agreement, Variant
 from attestations.documents.base import Document, decode, parse_time
 from attestations.documents.engagement import LogReceipt, RuntimeStatement, SessionGrant, SessionOpen
 from attestations.documents.exchange import Cancel, Intent, Promise, Record, Refusal
+from attestations.elicitation.hooks import HookBook
 from attestations.envelope import Envelope, open_document
 from attestations.errors import (
     AttestationKeyUnbound,
@@ -82,6 +83,7 @@ class ExchangePass:
         self.sessions: dict[str, Session] = {}
         self.tally = Tally()
         self.training = TrainingLedger()
+        self.hooks = HookBook()
         self.declined: dict[str, str] = {}  # hook -> the lab's words when it declined it
         self.last_time: str | None = None
         self.last_intent: str | None = None
@@ -143,7 +145,7 @@ class ExchangePass:
         if intent.worker_key != worker.sealed_to:
             raise AttestationKeyUnbound("a request was sealed to a key the runtime evidence lacks", leaf=str(index))
         self.time(promise.promised_at, index)
-        number = self.tally.promised(intent.handle)
+        number = self.tally.promised(intent.handle, intent.variant)
         session.open = OpenPromise(number, entry.documents[1].digest, intent, promise)
         session.next_seq += 1
         self.last_intent = promise.promised_at
@@ -162,6 +164,7 @@ class ExchangePass:
         self.tally.counts["refusals"] += 1
         if refusal.reason == HookRefused("").reason and refusal.rule is not None:
             self.declined.setdefault(refusal.rule, refusal.why or "no reason was given")
+        self.hooks.refusal(refusal, entry.documents[1].digest)
         self.last_intent = refusal.refused_at
 
     def record(self, entry: LogEntry, index: int) -> None:
@@ -180,10 +183,11 @@ class ExchangePass:
         _identity(record, pending, index)
         self._meter(record, pending, index)
         self.training.take(self._agreement, pending.intent, record)
+        self.hooks.record(record, envelope.digest)
         self._answer(record, pending, session.number, index)
         self.time(record.finished_at, index)
         session.open, session.prev = None, envelope.digest
-        self.tally.ended(pending.number, record.status)
+        self.tally.ended(pending.number, record.status, record.usage)
         self.tally.meter = record.meter_after
 
     def finish(self) -> None:

@@ -16,6 +16,7 @@ from attestations.grading import (
 )
 from auditor_client.committing import Draft
 from auditor_client.frozen_suite import ROLES, FrozenQuestion
+from auditor_client.suites.arms import committed_arms
 from auditor_client.suites.format import ChoiceTask, ExactTask, PatternTask, Task
 from auditor_client.suites.load import Suite
 from auditor_client.suites.requests import build_request
@@ -26,7 +27,8 @@ def drafts(suite: Suite) -> list[Draft]:
     found = []
     for task in suite.tasks:
         asked = build_request(task, suite.manifest.prompt)
-        found.append(Draft(fields=fields(task, asked), question=asked if task.kind in ROLES else None))
+        sent = task.kind in ROLES or (task.kind == "dev" and suite.manifest.arms)
+        found.append(Draft(fields=fields(task, asked), question=asked if sent else None))
     return found
 
 
@@ -76,6 +78,7 @@ def analysis_plan(suite: Suite, *, nonce: bytes, drawn: int | None = None) -> An
         answered_floor=plan.answered_floor,
         positive_control_bound=plan.positive_control_bound,
         exclusion_codes=plan.exclusion_codes,
+        arms=committed_arms(suite),
     )
 
 
