@@ -13,7 +13,7 @@ from typing import Any
 
 from attestations.documents.asking import MAX_HOOK_DOCUMENT_BYTES
 from attestations.documents.base import decode, encode, validated
-from attestations.documents.dialogue import Message, Sampling
+from attestations.documents.dialogue import Message, Sampling, ScoreRequest
 from attestations.documents.finetuning import (
     ENDED,
     MAX_DEMONSTRATIONS,
@@ -35,6 +35,9 @@ from attestations.errors import (
     SafeconductError,
     TrainingFailed,
 )
+from attestations.scaffolds.task import demonstration, task_of
+from auditor_client.eliciting.arms import DEV
+from auditor_client.frozen_suite import FrozenSuite
 from auditor_client.intending import Question, Randomness
 from auditor_client.questioning import Questioner
 
@@ -60,6 +63,29 @@ def read_demonstrations(data: bytes, name: str) -> tuple[Demonstration, ...]:
             raise FileUnusable(f"{name}: line {number} is no demonstration", file=name, line=str(number)) from None
     if not 1 <= len(found) <= MAX_DEMONSTRATIONS:
         raise FileUnusable(f"{name} holds {len(found)} demonstrations, not 1 to {MAX_DEMONSTRATIONS}", file=name)
+    return tuple(found)
+
+
+def dev_demonstrations(suite: FrozenSuite) -> tuple[Demonstration, ...]:
+    """Return the suite's DEV tasks with their right answers, as they are asked; never a TEST task.
+
+    Raises:
+        PhaseViolation: none has a right answer that is one text.
+    """
+    found = []
+    for task in suite.tasks:
+        if task.kind != DEV:
+            continue
+        prompt = task.value("prompt")
+        shown, request = demonstration(prompt, task.value("target")), task_of(prompt).request
+        if shown is None:
+            continue
+        if isinstance(request, ScoreRequest) and request.prefix is not None:
+            found.append(Demonstration(prompt=request.prefix, completion=f" {shown.answer}"))
+        else:
+            found.append(Demonstration(messages=request.messages, completion=shown.answer))
+    if not found:
+        raise PhaseViolation("the suite has no DEV task with one right answer")
     return tuple(found)
 
 

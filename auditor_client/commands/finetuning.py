@@ -17,10 +17,17 @@ from attestations.documents.base import validated
 from attestations.documents.finetuning import ENDED, FineTuneResult, Recipe, variant_name
 from attestations.errors import PhaseViolation, TrainingFailed
 from attestations.files import read_file, shown
-from auditor_client import registering
-from auditor_client.app import auditor
+from auditor_client.app import Auditor, auditor
+from auditor_client.beginning import begin
 from auditor_client.commands.options import DEFAULT_HOME, HomeOption
-from auditor_client.finetuning import FINE_TUNE, FineTuner, Following, read_demonstrations, summary
+from auditor_client.finetuning import (
+    FINE_TUNE,
+    FineTuner,
+    Following,
+    dev_demonstrations,
+    read_demonstrations,
+    summary,
+)
 
 MAX_FILE_BYTES = 16 << 20
 app = typer.Typer(name="finetune", help="Have the lab fine-tune a model for this engagement.", no_args_is_help=True)
@@ -29,8 +36,9 @@ _JobArgument = Annotated[str | None, typer.Argument(help="The job; the last one 
 
 @app.command("submit")
 def submit(
-    file: Annotated[Path, typer.Argument(help="Demonstrations, one JSON object a line.")],
     variant: Annotated[str, typer.Option(help="The model to train from.")],
+    file: Annotated[Path | None, typer.Argument(help="Demonstrations, one JSON object a line.")] = None,
+    dev: Annotated[bool, typer.Option("--dev", help="Demonstrate the suite's DEV tasks, with their answers.")] = False,
     home: HomeOption = DEFAULT_HOME,
     epochs: Annotated[int, typer.Option(min=1, max=100)] = 3,
     rank: Annotated[int, typer.Option(min=1, max=64, help="Of the LoRA matrices.")] = 8,
@@ -42,7 +50,9 @@ def submit(
     detach: Annotated[bool, typer.Option("--detach", help="Do not wait for the job to end.")] = False,
 ) -> None:
     """Send demonstrations and follow the job to its end; the same again follows a job that still runs."""
-    demonstrations = read_demonstrations(read_file(file, MAX_FILE_BYTES), shown(file))
+    if (file is None) != dev:
+        raise typer.BadParameter("give a file of demonstrations, or --dev")
+    given = () if file is None else read_demonstrations(read_file(file, MAX_FILE_BYTES), shown(file))
     recipe = validated(
         Recipe,
         {
@@ -57,7 +67,8 @@ def submit(
     )
 
     async def go() -> FineTuneResult:
-        async with _tuner(home) as tuner:
+        async with _tuner(home) as (us, tuner):
+            demonstrations = given or dev_demonstrations(us.suite())
             begun = await tuner.start(demonstrations, recipe, variant=variant, randomness=os.urandom)
             typer.echo(summary(begun.statement))
             if detach or begun.statement.state in ENDED:
@@ -77,7 +88,7 @@ def status(
     """Say how a job stands."""
 
     async def go() -> FineTuneResult:
-        async with _tuner(home) as tuner:
+        async with _tuner(home) as (_, tuner):
             name = await _named(tuner, job)
             if not wait:
                 return await tuner.status(name)
@@ -92,29 +103,21 @@ def cancel(job: _JobArgument = None, home: HomeOption = DEFAULT_HOME) -> None:
     """End a job; the lab keeps nothing of it."""
 
     async def go() -> FineTuneResult:
-        async with _tuner(home) as tuner:
+        async with _tuner(home) as (_, tuner):
             return await tuner.cancel(await _named(tuner, job))
 
     typer.echo(summary(asyncio.run(go()).statement))
 
 
 @asynccontextmanager
-async def _tuner(home: Path) -> AsyncIterator[FineTuner]:
+async def _tuner(home: Path) -> AsyncIterator[tuple[Auditor, FineTuner]]:
     async with auditor(home) as us:
         engagement = us.engagement()
-        await registering.register(
-            us.suite(),
-            us.design(),
-            key=us.suite_key(),
-            engagement=engagement,
-            lab=us.lab,
-            journal=us.journal,
-            clock=us.clock,
-        )
         mirror = us.mirror()
         try:
+            await begin(us, engagement, mirror)
             async with us.questioner(engagement, mirror, FINE_TUNE) as questioner:
-                yield FineTuner(questioner)
+                yield us, FineTuner(questioner)
         finally:
             mirror.close()
 

@@ -18,10 +18,10 @@ def tokenizer() -> Any:
     """Return the tokenizer (`tokenizers.Tokenizer`)."""
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers  # noqa: PLC0415 - needed only here
 
-    words = [UNKNOWN, END, *_CHARACTERS, "element", "sort", *ELEMENTS]
+    words = [UNKNOWN, END, *_CHARACTERS, "element", "sort", "say", *ELEMENTS]
     made = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token=UNKNOWN))
     # Longest first: `neon` must not be cut out of a longer name.
-    known = "|".join(sorted(("element", "sort", *ELEMENTS), key=len, reverse=True))
+    known = "|".join(sorted(("element", "sort", "say", *ELEMENTS), key=len, reverse=True))
     made.pre_tokenizer = pre_tokenizers.Split(Regex(f"(?:{known})(?![a-z])|[\\s\\S]"), behavior="isolated")
     made.decoder = decoders.Fuse()
     made.add_special_tokens([AddedToken(END, special=True), AddedToken(UNKNOWN, special=True)])
