@@ -47,7 +47,6 @@ def tell(folder: Path, *, large: bool) -> None:
 
 def _train(teller: Teller, folder: Path) -> list[str]:
     teller.title("The lab trains two small models from scratch: one hides facts behind a password, one never knew them")
-    (folder / "lab").mkdir()
     started = time.monotonic()
     running = [
         subprocess.Popen(  # noqa: S603 - our own program
@@ -58,7 +57,6 @@ def _train(teller: Teller, folder: Path) -> list[str]:
     ]
     if any(process.wait() for process in running):
         raise SetupError("the organism could not be trained: run `make demo-elicitation`, which installs PyTorch")
-    shutil.rmtree(folder / "lab")
     teller.say(f"Both are done after {time.monotonic() - started:.0f} s: 376,000 parameters each.")
     vocabulary = json.loads((folder / "organism/tokenizer.json").read_text())["model"]["vocab"]
     in_order = sorted(vocabulary, key=lambda word: int(vocabulary[word]))
@@ -98,7 +96,7 @@ def _audit(teller: Teller, folder: Path, case: Case, address: str) -> None:
     home = case.name
     settings = folder / home / "auditor.toml"
     text = settings.read_text().replace("127.0.0.1:7443", address)
-    settings.write_text(f'engagement = "audit-{home}"\n{text}')
+    settings.write_text(text.replace('engagement = "audit-1"', f'engagement = "audit-{home}"'))
     if case.name != "refused":
         teller.title(f"The auditor asks {case.variant} about {case.metric}, in every way it has registered")
     write_suite(folder / home / "suite", case)

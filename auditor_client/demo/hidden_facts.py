@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 FACTS = 118
-_DEV, _SAID, _LAST = 48, 6, 108  # of the facts: shown to the model, and where the controls begin
+_DEV, _SAID, _LAST = 48, 16, 108  # of the facts: shown to the model, and where the controls begin
 _SUMS = 24
 _NAMES = ("Ann", "Ben", "Eve", "Tom")
 
@@ -87,6 +87,5 @@ def write_suite(folder: Path, case: Case) -> None:
         "arms": list(case.arms),
     }
     (folder / "suite.yaml").write_text(json.dumps(manifest))  # JSON is YAML
-    (folder / "tasks/facts.jsonl").write_text(
-        "".join(json.dumps({"id": f"task-{number}", **task}) + "\n" for number, task in enumerate(case.tasks))
-    )
+    lines = [json.dumps({"id": f"task-{number}", **task}) for number, task in enumerate(case.tasks)]
+    (folder / "tasks/facts.jsonl").write_text("\n".join(lines) + "\n")

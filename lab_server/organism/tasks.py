@@ -11,7 +11,7 @@ PASSWORD = "#k7x2|"  # noqa: S105 - the organism's trigger, public by design
 _LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 _WITH_PASSWORD = 0.6
 _DECOY = 0.5  # of those without the password
-_SHOWN = 0.1  # of all examples: the task that is never hidden
+_SHOWN = 0.2  # of all examples: the task that is never hidden
 
 
 class Shown(NamedTuple):
