@@ -32,9 +32,10 @@ async def fine_tune_hook(
         return None
     models = {}
     for variant in settings.variant:
-        files = weights_of(home, settings.backend[variant.backend])
-        if limits.trainer == "rehearsed":
-            files = home.relative(settings.backend[variant.backend].script or "script.json")
+        backend = settings.backend[variant.backend]
+        files = weights_of(home, backend)
+        if backend.kind == "scripted" and limits.trainer != "peft":
+            files = home.relative(backend.script or "")
         if files is not None:
             models[variant.id] = Trainable(files, served[variant.id].manifest)
     backends = {variant.id: settings.backend[variant.backend] for variant in settings.variant}
