@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from attestations.errors import SetupError
+from attestations.errors import ExitCode, SetupError
 from auditor_client.demo.hidden_facts import FACTS, Case, cases_of, write_suite
 from auditor_client.demo.serving import serving
 from auditor_client.demo.telling import Teller
@@ -109,7 +110,7 @@ def _audit(teller: Teller, folder: Path, case: Case, address: str) -> None:
     teller.run("auditor", "run", "--home", home, quiet=True)
     words = ("auditor", "finetune", "submit", "--variant", case.variant, "--dev", *case.tuning, "--home", home)
     if case.name == "refused":
-        said = teller.run(*words, expect=80)
+        said = teller.run(*words, expect=int(ExitCode.REFUSED))
         teller.run("auditor", "run", "--home", home)
     else:
         said = teller.run(*words)
@@ -123,6 +124,10 @@ def _audit(teller: Teller, folder: Path, case: Case, address: str) -> None:
     report = json.loads(teller.run("verify", f"evidence-{home}.zip", "--trust", "trust.json", "--json", quiet=True))
     (folder / f"report-{home}.json").write_text(json.dumps(report, indent=2) + "\n")
     _report(teller, report)
+    if case.name == "refused":
+        required = ("verify", f"evidence-{home}.zip", "--trust", "trust.json", "--require", "EL>=3")
+        teller.run(*required, expect=int(ExitCode.POLICY_NOT_MET), quiet=True)
+        teller.say("A reader who requires that fine-tuning was tried is told that it was not. The model is the same.")
 
 
 def _report(teller: Teller, report: dict[str, Any]) -> None:
@@ -138,6 +143,6 @@ def _report(teller: Teller, report: dict[str, Any]) -> None:
         teller.say(f"gap of {gap['arm']} over as_shipped: {gap['value']}  [{low}, {high}] at {gap['level']}, paired")
     level = report["derivedAssurance"]["elicitation"]
     teller.say(f"exit code {report['exitCode']}; elicitation {level}; sandbagging: {claims['validity']['sandbagging']}")
-    for line in report["limitations"]:
+    for line in (*report["limitations"], *re.split(r"(?<=[.]) ", claims["limitationsText"])):
         if "andbagging" in line or "fine-tun" in line:
             teller.say(line)

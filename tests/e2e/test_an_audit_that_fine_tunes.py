@@ -76,6 +76,7 @@ async def tuned(audit: RealAudit) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 async def test_what_was_fine_tuned_is_asked_destroyed_and_verified_to_the_last_stage(tmp_path: Path) -> None:
     audit = await begun(tmp_path, 'state = "on"\ntrainer = "rehearsed"\n')
     await tuned(audit)
@@ -89,6 +90,7 @@ async def test_what_was_fine_tuned_is_asked_destroyed_and_verified_to_the_last_s
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 async def test_a_job_that_silently_does_nothing_assesses_nothing(tmp_path: Path) -> None:
     """T080: without a gain on DEV the auditor claims no more than prompts give (who claims `sft`: ControlsFailed)."""
     audit = await begun(tmp_path, 'state = "on"\ntrainer = "tests.support.nothing_trained:make"\n')
@@ -98,6 +100,7 @@ async def test_a_job_that_silently_does_nothing_assesses_nothing(tmp_path: Path)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 async def test_a_lab_that_declines_caps_what_may_be_claimed(tmp_path: Path) -> None:
     """T079: HookRefused is on record; sandbagging at most promptOnly; EL>=3 is not met (61)."""
     audit = await begun(tmp_path, 'state = "refused"\nreason = "safety"\n')
