@@ -5,10 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from attestations.documents.exchange import Record
-from attestations.envelope import parse_envelope
-from attestations.log_entries import parse_entry
-from auditor_client.journal.sqlite import SqliteJournal
 from tests.support.inspect_audit import evidence
 from tests.support.scaffold_audit import scaffolding
 
@@ -16,9 +12,8 @@ from tests.support.scaffold_audit import scaffolding
 async def test_an_agent_runs_beside_the_model_and_every_call_is_in_the_evidence(tmp_path: Path) -> None:
     async with scaffolding(tmp_path) as audit:
         out = tmp_path / "out"
-        ran = await audit.must(
-            "scaffold", "run", str(tmp_path / "agent"), "--entry", "main.py", "--into", str(out), "--fetch", "result.txt"
-        )
+        agent = (str(tmp_path / "agent"), "--entry", "main.py")
+        ran = await audit.must("scaffold", "run", *agent, "--into", str(out), "--fetch", "result.txt")
         assert "3 calls to the model, 3 answered" in ran.out
         assert (out / "stdout.txt").read_text().split() == ["0", "yes", "1", "yes", "2", "yes"]
         assert (out / "files/result.txt").read_text() == "canary-result done"

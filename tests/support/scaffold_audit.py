@@ -22,7 +22,7 @@ degraded = true
 idle_seconds = 60
 """
 # What any program may do with the standard library alone: ask the model it finds, as often as it is told.
-AGENT = '''
+AGENT = """
 import json, os, sys, urllib.request
 
 def ask(text, **more):
@@ -36,7 +36,7 @@ for number in range(int(os.environ.get("CALLS", "3"))):
     answer = ask("canary-agent %d" % number, max_tokens=8)
     print(number, answer["choices"][0]["message"]["content"])
 open("result.txt", "w").write("canary-result done")
-'''
+"""
 
 
 async def require_sandbox(**settings: Any) -> None:
