@@ -21,8 +21,9 @@ from tests.support.real_audit import RealAudit
 from tests.support.scaffold_audit import scaffolding
 
 KILLS = int(os.environ.get("SAFECONDUCT_SCAFFOLD_KILLS", "6"))
-# In the agent's file, in what it asks, in what it is answered, in what it prints and in what it leaves behind.
-NEEDLES = ["canary-agent", "canary-answer", "canary-result"]
+# In the agent's file, in what it asks, in what it is answered, in what it prints and in what it leaves behind, the
+# last also as requests and answers carry files.
+NEEDLES = ["canary-agent", "canary-answer", "canary-result", "Y2FuYXJ5LXJlc3VsdCBkb25l"]
 
 
 async def test_an_agent_runs_beside_the_model_and_every_call_is_in_the_evidence(tmp_path: Path) -> None:
@@ -36,12 +37,12 @@ async def test_an_agent_runs_beside_the_model_and_every_call_is_in_the_evidence(
         summary = json.loads((out / "run.json").read_text())
         assert (summary["sandbox"]["state"], summary["sandbox"]["modelCalls"]) == ("CLOSED", 3)
 
-        # T086, T087 over hooks: what was sent and said is nowhere at the gateway, and nowhere on either side's terminal.
+        # T086, T087 over hooks: what was sent and said is nowhere at the gateway, nor on anybody's terminal.
         (audit.lab.path / "script.json").unlink()
         assert set() == found_in(memory_of(audit.lab.pid), NEEDLES)
         assert set() == found_in(files_under(audit.lab.path), NEEDLES)
         assert set() == found_in([audit.auditor.log.read_bytes(), *(text.encode() for text in audit.said)], NEEDLES)
-        assert set(NEEDLES) == found_in(files_under(audit.auditor.path), NEEDLES)
+        assert set(NEEDLES) == found_in([*files_under(audit.auditor.path), *files_under(out)], NEEDLES)
 
         (audit.lab.path / "script.json").write_text(json.dumps({"otherwise": "yes"}))
         report = await evidence(audit)
@@ -90,9 +91,10 @@ async def test_kills_during_a_run_leave_no_process_no_file_and_exact_budgets(tmp
             runner = await asyncio.create_subprocess_exec(
                 *words, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
             )
-            started = time.monotonic()
-            while not running(marker) and runner.returncode is None and time.monotonic() - started < 30:
-                await asyncio.sleep(0.05)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(30):
+                    while not running(marker) and runner.returncode is None:  # noqa: ASYNC110 - another process starts
+                        await asyncio.sleep(0.05)
             await asyncio.sleep(chance.uniform(0, 0.6))
             killed[await kill_somebody(audit, runner, marker, chance)] += 1
             _, errors = await asyncio.wait_for(runner.communicate(), 60)
@@ -101,7 +103,7 @@ async def test_kills_during_a_run_leave_no_process_no_file_and_exact_budgets(tmp
         ran = await audit.must("scaffold", "run", str(tmp_path / "agent"))
         assert "8 calls to the model, 8 answered" in ran.out
         async with asyncio.timeout(10):
-            while running(marker):
+            while running(marker):  # noqa: ASYNC110 - other processes end
                 await asyncio.sleep(0.1)
         (audit.lab.path / "script.json").unlink()
         assert set() == found_in(files_under(audit.lab.path), NEEDLES)
