@@ -160,8 +160,10 @@ class Auditor:
             patience=Patience(answer=settings.answer_seconds, give_up=settings.give_up_seconds),
         )
 
-    def questioner(self, engagement: Engagement, mirror: Mirror, purpose: str) -> Questioner:
-        """Return what asks questions of no scheduled task, for one purpose."""
+    def questioner(
+        self, engagement: Engagement, mirror: Mirror, purpose: str, *, kept: str | None = None
+    ) -> Questioner:
+        """Return what asks questions of no scheduled task, for one purpose; `kept` names a session to go on with."""
         settings = self.settings.run
         return Questioner(
             engagement=engagement,
@@ -177,6 +179,7 @@ class Auditor:
             purpose=purpose,
             scheduled=self._ask(engagement),
             lanes=min(settings.lanes, engagement.agreement.scope.max_sessions),
+            kept=kept,
         )
 
     def _ask(self, engagement: Engagement) -> Ask:

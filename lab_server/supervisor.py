@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
@@ -19,6 +20,8 @@ from lab_server.ports import Job, JobOutcome, ServedVariant, StoredFrame, Worker
 log = structlog.get_logger()
 START_SECONDS = 120.0  # a large model loads slowly
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
+# A worker starts sandboxes: gRPC's handlers around a fork would crash some of them before they become a program.
+_WORKER_ENVIRONMENT = {"GRPC_ENABLE_FORK_SUPPORT": "false"}
 
 
 class Client(Protocol):
@@ -124,6 +127,7 @@ class SupervisedWorker:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=errors,
+                env={**os.environ, **_WORKER_ENVIRONMENT},
             )
         try:
             async with asyncio.timeout(START_SECONDS):

@@ -285,19 +285,16 @@ class GrpcStream:
             await self._call.write(message)
         except grpc.aio.AioRpcError as error:
             raise error_from_call(error, call="Exchange") from None
-        except grpc.aio.UsageError:
-            # The call ended before this write; its status says why.
+        except (grpc.aio.UsageError, asyncio.InvalidStateError):
+            # The call ended before this write, perhaps long ago in a lane that had nothing to ask; its status says why.
             raise await self._ended() from None
 
     async def _ended(self) -> Exception:
-        try:
-            async for _ in _stream("Exchange", self._call):
-                break
-            if await self._call.code() is not grpc.StatusCode.OK:
-                return LabUnreachable("the lab ended the stream", call="Exchange")
-        except Exception as error:  # noqa: BLE001 - handed back to be raised where the call was made
-            return error
-        return LabUnreachable("the lab ended the stream", call="Exchange")
+        code = await self._call.code()
+        if code is grpc.StatusCode.OK:
+            return LabUnreachable("the lab ended the stream", call="Exchange")
+        trailing, details = await self._call.trailing_metadata(), await self._call.details()
+        return error_from_call(grpc.aio.AioRpcError(code, grpc.aio.Metadata(), trailing, details), call="Exchange")
 
 
 async def _stream(call: str, answers: Any) -> AsyncIterator[Any]:

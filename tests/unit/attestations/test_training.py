@@ -50,7 +50,7 @@ def intent(agreement: Agreement, *, tokens: int = 60, commit: str = COMMIT, oper
     base = agreement.variants[0]
     fields: dict[str, Any] = {"operation": operation, "variant": base.id, "plaintext_commit": commit}
     fields |= {"session": "s", "seq": 0, "budget_max": TokenBudget(input_tokens=tokens, output_tokens=0)}
-    return Intent.model_construct(**fields)
+    return Intent.model_construct(None, **fields)
 
 
 def statement(agreement: Agreement, **changes: Any) -> TrainingStatement:
@@ -89,7 +89,8 @@ def succeeded(agreement: Agreement, **changes: Any) -> TrainingStatement:
 
 def record(stated: TrainingStatement, *, charged: int = 0) -> Record:
     usage = Usage(input_tokens=charged, cached_tokens=0, output_tokens=0, reasoning_tokens=0)
-    return Record.model_construct(hook=stated, usage=usage, session="s", seq=0)
+    fields: dict[str, Any] = {"hook": stated, "usage": usage, "session": "s", "seq": 0}
+    return Record.model_construct(None, **fields)
 
 
 def ledger(agreement: Agreement) -> TrainingLedger:
@@ -224,10 +225,7 @@ def test_every_number_of_a_recipe_is_capped(change: dict[str, Any]) -> None:
 
 
 def test_a_demonstration_holds_one_form_and_an_answer() -> None:
-    for value in (
-        {"prompt": "q", "completion": ""},
-        {"completion": "a"},
-        {"prompt": None, "messages": [], "completion": "a"},
-    ):
+    forms: list[dict[str, Any]] = [{"prompt": "q", "completion": ""}, {"completion": "a"}]
+    for value in (*forms, {"prompt": None, "messages": [], "completion": "a"}):
         with pytest.raises(MalformedEnvelope):
             validated(Demonstration, value)
