@@ -64,7 +64,7 @@ def predicate(sandbagging: str, elicitation: ElicitationClaim | None) -> AuditPr
         negative_n="0",
     )
     validity = Validity(controls=controls, sandbagging=sandbagging, canary="notProbed")  # type: ignore[arg-type]
-    return AuditPredicate.model_construct(validity=validity, elicitation=elicitation)
+    return AuditPredicate.model_construct(validity=validity, elicitation=elicitation)  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize(
