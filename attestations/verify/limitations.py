@@ -63,6 +63,9 @@ def _elicited(predicate: AuditPredicate | None) -> Iterator[str]:
     }
     if claim.lab_pack.status in answers:
         yield answers[claim.lab_pack.status]
+    for arm in claim.arms:
+        if arm.status == "notRun":
+            yield f"The arm {arm.id} was registered and not run: {arm.reason or 'TEST never began'}."
     for hook in claim.hooks:
         if hook.status == "REFUSED":
             yield f"The lab refused the {hook.hook} hook; what it would have drawn out is not known."
