@@ -6,11 +6,10 @@ Nothing here can tell DEV from TEST exchanges: who holds the link key checks tha
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
 from attestations.documents.agreement import Agreement
-from attestations.documents.base import parse_time
 from attestations.documents.elicitation import DevDisclosure, PackAnswer, RunStart
 from attestations.documents.engagement import PreRegistration
 from attestations.errors import AnalysisDeviationUndeclared, PackTooLate, PhaseViolation
@@ -77,11 +76,12 @@ class Course:
         if self.start is not None:
             raise PackTooLate("TEST has begun; a pack that is submitted now is attested as late")
 
-    def waits_until(self, days: int | None) -> str | None:
-        """Return the day until which TEST has to wait for the lab's answer, or None where nothing is waited for."""
-        if self.disclosed is None or self.answer is not None or self.start is not None or days is None:
+    def waits_until(self, days: int | None, now: datetime) -> str | None:
+        """Return until when TEST has to wait for the lab's answer, or None where nothing is waited for."""
+        if self._asked_at is None or self.answer is not None or self.start is not None or days is None:
             return None
-        return f"{parse_time(self.disclosed.disclosed_at) + timedelta(days=days):%Y-%m-%d %H:%M} UTC"
+        until = self._asked_at.upper + timedelta(days=days)
+        return f"{until:%Y-%m-%d %H:%M} UTC" if now < until else None
 
     @property
     def status(self) -> PackStatus:

@@ -47,7 +47,7 @@ def disclose(
                     typer.echo(f"logged as leaf {receipt.log_index} at {receipt.logged_at}")
             finally:
                 mirror.close()
-            typer.echo(f"{into}: {tasks} DEV tasks in plain text; give it to the lab, which answers with a pack")
+            typer.echo(f"{into}: DEV tasks in plain text: {tasks}; give it to the lab, which answers with a pack")
             days = engagement.agreement.clauses.elicitation_days
             if days is not None:
                 typer.echo(f"The lab has {days} days; TEST does not begin before it has answered or they are over.")

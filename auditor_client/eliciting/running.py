@@ -55,7 +55,12 @@ class ArmsRun:
             course, refused = history.ledger.elicitation, history.hooks.refused
             agreement = self.speaker.engagement.agreement
             waiting = waits_for(
-                arms, course, days=agreement.clauses.elicitation_days, refused=refused, without=self.without
+                arms,
+                course,
+                days=agreement.clauses.elicitation_days,
+                refused=refused,
+                without=self.without,
+                now=self.speaker.clock.now(),
             )
             if waiting:
                 return Ran(progress, waiting)

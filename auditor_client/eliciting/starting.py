@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
 
 from attestations.commitments import SuiteKey
@@ -16,7 +17,7 @@ from auditor_client.frozen_suite import FrozenSuite
 
 
 def waits_for(
-    arms: Arms, course: Course, *, days: int | None, refused: Container[str], without: Container[str]
+    arms: Arms, course: Course, *, days: int | None, refused: Container[str], without: Container[str], now: datetime
 ) -> tuple[str, ...]:
     """Return what keeps TEST from beginning, in plain words; nothing once it may begin.
 
@@ -26,9 +27,10 @@ def waits_for(
         days: how many days the lab was given to answer the DEV tasks; None where nothing was agreed.
         refused: the hooks that the lab refused.
         without: the arms that are to be given up although nothing was refused.
+        now: the present instant.
     """
     reasons = []
-    until = course.waits_until(days)
+    until = course.waits_until(days, now)
     if until is not None:
         reasons.append(f"the lab may answer the DEV tasks until {until}")
     if course.status == "provided" and arms.pack is None and "lab_pack" in _sources(arms).values():

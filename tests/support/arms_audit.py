@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from attestations.commitments import commit_task
 from attestations.documents.agreement import PartyRole
 from attestations.documents.base import encode, format_time
 from attestations.documents.dialogue import ChatRequest, Message, Sampling
 from attestations.documents.elicitation import ElicitationPack, PackAnswer
-from attestations.documents.engagement import AnalysisPlan, PlannedMetric, PreRegistration
+from attestations.documents.engagement import AnalysisPlan, PlannedMetric, PreRegistration, Stage
 from attestations.elicitation.course import Course
 from attestations.envelope import Envelope, parse_envelope, sign_document
 from attestations.results import GradeRow
@@ -20,16 +21,17 @@ from attestations.scaffolds.method import Arm, Decoding, Method, SelfConsistency
 from attestations.trust import Trust, TrustedParty
 from attestations.verify.engine import Request, verify_path
 from attestations.verify.report import Report
+from auditor_client.attesting import Reported
 from auditor_client.closing import close_run
 from auditor_client.eliciting.arms import Arms
 from auditor_client.eliciting.disclosing import accept_pack, dev_file
 from auditor_client.eliciting.reporting import Elicited, elicited
 from auditor_client.eliciting.running import ArmsRun, Ran
 from auditor_client.frozen_suite import FrozenQuestion, FrozenSuite, FrozenTask
-from auditor_client.grading_run import Graded, commit_grades, grade_all
+from auditor_client.grading_run import Graded, commit_grades, grade_all, grade_path
 from auditor_client.history import History, read_history
 from auditor_client.registering import Design
-from auditor_client.releasing import Releaser
+from auditor_client.releasing import STAGES, Releaser
 from auditor_client.sealing_packages import deliver, seal
 from auditor_client.staging import Staging
 from auditor_client.stating import Speaker
@@ -102,6 +104,20 @@ def plan(arms: Sequence[Arm] = ARMS) -> AnalysisPlan:
         positive_control_bound="0.5",
         arms=tuple(arms),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Claiming(Staging):
+    """Attests of elicitation what it is told to."""
+
+    claims: dict[str, Any]
+
+    async def _reported(self, graded: Graded, history: History, classes: Sequence[str]) -> Reported:
+        reported = await super()._reported(graded, history, classes)
+        claim = reported.elicitation
+        if claim is None or not self.claims or "C2" not in classes:
+            return reported
+        return replace(reported, elicitation=claim.model_copy(update=self.claims).up_to(tuple(classes)))
 
 
 @dataclass
@@ -212,7 +228,13 @@ class ArmsAudit:
         """Return every grade."""
         graded = await grade_all(self.audit.suite, suite_key(), journal=self.audit.journal)
         rows = self.regrade(graded.rows)
-        return graded if rows is graded.rows else Graded(rows, graded.leaves)
+        return graded if rows is graded.rows else self._committed(rows)
+
+    def _committed(self, rows: list[GradeRow]) -> Graded:
+        fields: dict[int, dict[str, tuple[str, Any]]] = {task.i: {} for task in self.audit.suite.tasks}
+        for row in rows:
+            fields[row.task][grade_path(row.arm, row.epoch)] = ("C3", row.value.json_value())
+        return Graded(rows, [commit_task(suite_key(), i, found) for i, found in fields.items()])
 
     async def elicited(self) -> Elicited:
         """Return what is claimed of elicitation."""
@@ -250,10 +272,11 @@ class ArmsAudit:
         folder = audit.folder / "packages"
         await deliver(manifest, engagement=self.engagement, lab=audit.lab, journal=audit.journal, folder=folder)
 
-    async def verify(self, stage: str, *, require: tuple[str, ...] = ()) -> Report:
+    async def verify(self, stage: Stage, *, require: tuple[str, ...] = ()) -> Report:
         """Release everything up to a stage and verify its file as a stranger would."""
         audit = self.audit
-        staging = Staging(
+        staging = _Claiming(
+            claims=self.claims,
             releaser=Releaser(
                 engagement=self.engagement,
                 lab=audit.lab,
@@ -270,7 +293,8 @@ class ArmsAudit:
             packages=audit.folder / "packages",
         )
         out = audit.folder / f"evidence-{stage}.zip"
-        await staging.release(stage, "REGULATOR", out)  # type: ignore[arg-type]
+        for each in STAGES[: STAGES.index(stage) + 1]:
+            await staging.release(each, "REGULATOR", out)
         roles: tuple[PartyRole, ...] = ("lab", "auditor")
         parties = [self.engagement.agreement.party(role) for role in roles]
         trust = Trust(parties=tuple(TrustedParty(role=p.role, id=p.id, keys=p.keys) for p in parties))

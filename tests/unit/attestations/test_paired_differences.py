@@ -37,8 +37,8 @@ def test_the_formula_in_floating_point_gives_the_same() -> None:
         low1, high1 = proportion_confint(a + b, n, method="wilson")
         low2, high2 = proportion_confint(a + c, n, method="wilson")
         p1, p2, product_of_margins = (a + b) / n, (a + c) / n, (a + b) * (c + d) * (a + c) * (b + d)
-        excess = a * d - b * c
-        excess = max(0, excess - n / 2) if excess > 0 else excess
+        excess: float = a * d - b * c
+        excess = max(0.0, excess - n / 2) if excess > 0 else excess
         phi = excess / sqrt(product_of_margins) if product_of_margins else 0
         lower = p1 - p2 - sqrt(max(0, (p1 - low1) ** 2 - 2 * phi * (p1 - low1) * (high2 - p2) + (high2 - p2) ** 2))
         upper = p1 - p2 + sqrt(max(0, (high1 - p1) ** 2 - 2 * phi * (high1 - p1) * (p2 - low2) + (p2 - low2) ** 2))
