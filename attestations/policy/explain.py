@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from attestations.policy.formula import CERTAIN_EVENTS, EVENTS, AllOf, AnyOf, Event, Formula, parse_duration
+from attestations.policy.formula import CERTAIN_EVENTS, EVENTS, AllOf, AnyOf, Event, Formula, atoms, parse_duration
 from attestations.policy.model import FLOOR_CLASSES, Emergency, Policy, Rule
 from attestations.policy.simplify import simplify
 from attestations.policy.words import (
+    CLASSES,
     actor_words,
     class_words,
     duration_words,
@@ -58,7 +59,7 @@ def explain(policy: Policy) -> Explanation:
     return Explanation(
         general=_general(policy),
         rules=tuple(_rule(policy, rule) for rule in policy.rules),
-        emergency=() if policy.emergency is None else _emergency(policy.emergency),
+        emergency=_emergency(policy.emergencies()),
     )
 
 
@@ -135,7 +136,7 @@ def _rule(policy: Policy, rule: Rule) -> RuleText:
 
 def _delay(policy: Policy, rule: Rule) -> str:
     permits = simplify(policy, policy.permits(rule))
-    names = {event.name for event in _events(permits)}
+    names = {atom.name for atom in atoms(permits) if isinstance(atom, Event)}
     lines = []
     if _without(permits, tuple(EVENTS - CERTAIN_EVENTS)) is None and not names & set(_LABS):
         lines.append("Unless that happens it stays sealed.")
@@ -172,10 +173,15 @@ def _emergency(emergency: Emergency) -> tuple[str, ...]:
     raisers = " or ".join(actor_words(name) for name in emergency.initiators)
     told = " and ".join(recipient_words(name) for name in emergency.to)
     keys = " and ".join(actor_words(name) for name in emergency.two_key)
-    classes = ", ".join(_part(name) for name in emergency.classes)
-    lines = [f"In an emergency {raisers} may tell {told} at once and without anyone's consent, about {classes}."]
-    if keys:
-        lines.append(f"Others than these are told only with the keys of {keys} together, and the public never so.")
+    everything = {name.partition(":")[0] for name in emergency.classes} == set(CLASSES)
+    classes = "a few items of any class" if everything else ", ".join(_part(name) for name in emergency.classes)
+    lines = [f"In an emergency {raisers} may tell {told} at once and without anyone's consent, and show {classes}."]
+    lines.append(
+        f"More than that, or others than these, only with the keys of {keys} together, named items and an end, where a "
+        "rule above waits for an emergency; the public never so."
+        if keys
+        else "More than that is shown in no emergency, and to nobody else."
+    )
     review = duration_words(parse_duration(emergency.review))
     lines.append(f"Each use is reviewed within {review}; an unjustified one is a breach.")
     return tuple(lines)
@@ -184,13 +190,6 @@ def _emergency(emergency: Emergency) -> tuple[str, ...]:
 def _part(name: str) -> str:
     content_class, _, subset = name.partition(":")
     return f"the smallest necessary part of {class_words(content_class)}" if subset else class_words(content_class)
-
-
-def _events(formula: Formula) -> list[Event]:
-    if isinstance(formula, (AllOf, AnyOf)):
-        return [event for part in formula.parts for event in _events(part)]
-    base = formula if isinstance(formula, Event) else formula.base
-    return [base] if isinstance(base, Event) else []
 
 
 def _can_be_held(formula: Formula) -> bool:

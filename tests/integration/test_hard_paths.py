@@ -16,7 +16,7 @@ from attestations.log_entries import parse_entry
 from safeconduct.v1 import disclosure_service_pb2 as disclosure
 from tests.support.hard_audit import HardAudit, hard_audit
 from tests.support.small_auditor import outcome, unwired, wire
-from tests.support.world_hard import BIO, Statement, emergency, office, order
+from tests.support.world_hard import BIO, Statement, emergency, office, order, policy
 
 
 def soon(days: int = 30) -> dict[str, str]:
@@ -71,6 +71,28 @@ async def test_a_wider_emergency_needs_two_keys_and_the_notice_none_but_one(tmp_
         everybody = audit.statement(emergency("PUBLIC", **until), audit.signer(), office())
         assert (await audit.refused(everybody)).reason == "EMERGENCY_SCOPE_EXCEEDED"
         assert (await audit.state(audit.statement(wide, audit.signer(), office()))).kind == "statement"
+
+
+async def test_the_signed_policy_decides_about_emergencies_at_the_gateway(tmp_path: Path) -> None:
+    """T106, T107: who raises one, what a single key shows, whose two keys are needed."""
+    section = {
+        "initiators": ["AUDITOR", "LAB_SAFETY"],
+        "twoKey": ["LAB_SAFETY", "REGULATOR"],
+        "classes": ["C7:subset"],
+        "to": ["LAB_SAFETY", "REGULATOR"],
+        "review": "P10BD",
+    }
+    async with hard_audit(tmp_path, policy(emergency=section)) as audit:
+        until = {"expires_at": soon()["expires_at"]}
+        for make, signers, reason in (
+            (emergency("REGULATOR", **until), (office(),), "ATTRIBUTION_FAILED"),
+            (emergency("REGULATOR", items=(("C5", 1),), **until), (audit.signer(),), "EMERGENCY_SCOPE_EXCEEDED"),
+            (emergency(BIO, **until), (audit.signer(), office()), "EMERGENCY_QUORUM_UNMET"),
+            (emergency("PUBLIC", **until), (audit.signer(), office()), "EMERGENCY_SCOPE_EXCEEDED"),
+        ):
+            assert (await audit.refused(audit.statement(make, *signers))).reason == reason
+        alarm = emergency("LAB_SAFETY", "REGULATOR", items=(), **until)
+        assert (await audit.state(audit.statement(alarm, audit.signer()))).kind == "statement"
 
 
 async def test_what_may_not_be_stated_is_refused(tmp_path: Path) -> None:

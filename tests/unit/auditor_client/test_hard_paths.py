@@ -15,6 +15,7 @@ from attestations.envelope import parse_envelope, sign_document
 from attestations.errors import (
     ConfigurationInvalid,
     DisclosureForbidden,
+    EmergencyScopeExceeded,
     ExitCode,
     HazardFieldExposed,
     HoldLimitExceeded,
@@ -46,7 +47,7 @@ from tests.support.world_hard import BIO, office, others
 from tests.unit.auditor_client.conftest import Audit
 
 
-def rules() -> Policy:
+def rules(**more: Any) -> Policy:
     """Everything for the regulator at the close, C6 for the public, and what waits for a hold or an emergency."""
     named: list[tuple[str, str, str, Any]] = [
         (f"c{n}-r", f"C{n}", "REGULATOR", "RUN_CLOSED") for n in (1, 2, 3, 5, 6, 7, 8)
@@ -55,7 +56,7 @@ def rules() -> Policy:
     named += [("c7-bio", "C7", BIO, {"or": ["EMERGENCY(*)", "TIME(anchor+P2BD+hold)"]})]
     rows = [{"id": name, "class": cls, "to": to, "permit": permit} for name, cls, to, permit in named]
     rows.append({"id": "c8-p", "class": "C8", "to": "PUBLIC", "permit": "TIME(anchor+P3BD+hold)"})
-    return validated(Policy, {"v": "safeconduct-policy/v1", "maxHold": "P5BD", "rules": rows})
+    return validated(Policy, {"v": "safeconduct-policy/v1", "maxHold": "P5BD", "rules": rows} | more)
 
 
 @pytest.fixture
@@ -278,6 +279,30 @@ async def test_an_emergency_reaches_lab_and_regulator_at_once_and_others_with_tw
     assert report.redactions["C7"]["opened"] == 2
     with pytest.raises(DisclosureForbidden):
         await releaser(audit).release(Wanted("S5", BIO, only=("C5",)))
+
+
+async def test_our_own_program_refuses_a_notice_the_policy_does_not_let_us_give(tmp_path: Path) -> None:
+    """T106, T107: before anything is signed or sent."""
+    section = {
+        "initiators": ["AUDITOR"],
+        "classes": ["C7:subset"],
+        "to": ["LAB_SAFETY", "REGULATOR", BIO],
+        "review": "P10BD",
+    }
+    world, clock = World(rules=rules(emergency=section), others=others()), TestClock()
+    audit = await Audit.at(tmp_path, world, clock, SimulatedLab(world, clock), suite())
+    try:
+        await closed(audit)
+        graded = await grade_all(audit.suite, suite_key(), journal=audit.journal)
+        source = Source(audit.suite, suite_key(), graded.rows, audit.journal)
+        with pytest.raises(EmergencyScopeExceeded):
+            await speaker(audit).notify("e-1", "other", [("C5", 1)], (), "2026-12-24T00:00:00Z", source)
+        assert audit.lab.shown == []
+        made = await speaker(audit).notify("e-2", "other", [("C7", 2)], [BIO], "2026-12-24T00:00:00Z", source)
+        assert _parsed(made.notice).to == ("LAB_SAFETY", "REGULATOR", BIO)
+        assert made.wider is None  # whom the policy lets us tell at once needs no second key
+    finally:
+        await audit.close()
 
 
 def _parsed(envelope: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from attestations.documents.base import validated
 from attestations.documents.disclosing import (
     Abort,
     Correction,
@@ -33,6 +34,7 @@ from attestations.errors import (
     RedactionNotAllowed,
     UntrustedParty,
 )
+from attestations.policy.model import Policy
 from attestations.states import Disclosure
 from attestations.verify.engine import Request
 from tests.support.reports import assert_holds, assert_refused
@@ -188,6 +190,69 @@ def test_an_emergency_never_reaches_further_than_agreed(notice: Any) -> None:
     """T107: not even two keys make it public."""
     world = after(hard_world(), ("deliver",), ("state", notice, keys().agreement, office()))
     assert_refused(world.verify("S1"), EmergencyScopeExceeded, 50)
+
+
+BIO_TOO = ["LAB_SAFETY", "REGULATOR", BIO]
+SECTION = {
+    "initiators": ["AUDITOR", "REGULATOR"],
+    "twoKey": ["LAB_SAFETY", "REGULATOR"],
+    "classes": ["C4", "C7:subset"],
+    "to": ["LAB_SAFETY", "REGULATOR"],
+    "review": "P10BD",
+}
+
+
+def _under(section: dict[str, Any], notice: Any, *signers: Any) -> Any:
+    world = hard_world(policy(emergency=SECTION | section))
+    return after(world, ("deliver",), ("state", notice, *signers)).verify("S1")
+
+
+def test_the_signed_policy_says_who_may_raise_an_emergency() -> None:
+    """T106: not the lab here; and another hand beside an initiator's does no harm."""
+    lab, auditor = keys().lab_agreement, keys().agreement
+    assert_refused(_under({}, EMERGENCY, lab), AttributionFailed, 30)
+    for signers in ((auditor,), (office(),), (auditor, lab)):
+        assert_holds(_under({}, EMERGENCY, *signers))
+
+
+def test_the_signed_policy_says_what_one_key_may_show() -> None:
+    """T106: the alarm itself is always free, the items are of the agreed classes."""
+    tasks = emergency("REGULATOR", items=(("C5", 3),))
+    assert_refused(_under({}, tasks, keys().agreement), EmergencyScopeExceeded, 50)
+    assert_refused(_under({}, tasks, keys().lab_agreement, office()), EmergencyScopeExceeded, 50)
+    assert_holds(_under({}, emergency("REGULATOR", "LAB_SAFETY", items=(), expires_at=None), keys().agreement))
+    assert_holds(_under({"classes": ["C5"]}, tasks, keys().agreement))
+
+
+def test_the_signed_policy_says_whom_one_key_may_tell() -> None:
+    """T106: whom `to` names hears at once; whom it does not name waits for the other key."""
+    assert_refused(_under({}, emergency(BIO), keys().agreement), EmergencyQuorumUnmet, 50)
+    assert_holds(_under({"to": BIO_TOO}, emergency(BIO), keys().agreement))
+
+
+def test_the_signed_policy_says_whose_two_keys_let_others_know() -> None:
+    """T106: here lab and regulator, not the auditor."""
+    lab, auditor = keys().lab_agreement, keys().agreement
+    assert_refused(_under({}, emergency(BIO), auditor, office()), EmergencyQuorumUnmet, 50)
+    assert_holds(_under({}, emergency(BIO), lab, office()))
+
+
+def test_without_two_keys_nobody_else_is_told() -> None:
+    """T107: not even by everybody together."""
+    alone = policy(emergency=SECTION | {"twoKey": []})
+    kept = [rule.json_value() for rule in alone.rules if rule.to != BIO]
+    world = hard_world(validated(Policy, alone.json_value() | {"rules": kept}))
+    everybody = (keys().agreement, keys().lab_agreement, office())
+    after(world, ("deliver",), ("state", emergency(BIO, items=()), *everybody))
+    assert_refused(world.verify("S1"), EmergencyScopeExceeded, 50)
+
+
+def test_a_wide_emergency_is_never_public_whatever_the_policy_names() -> None:
+    """T107: the linter refuses such a policy, and the statement counts for nothing under any."""
+    both = (keys().agreement, office())
+    assert_refused(_under({}, emergency("PUBLIC"), *both), EmergencyScopeExceeded, 50)
+    assert_refused(_under({}, emergency("LAB_ALL"), *both), EmergencyScopeExceeded, 50)
+    assert_refused(_under({"to": [*BIO_TOO, "PUBLIC"]}, emergency("PUBLIC"), *both), MalformedEnvelope, 10)
 
 
 def _emergency_world(*release: Any) -> World:
