@@ -206,15 +206,21 @@ def adjudicate(
 
 @app.command()
 def render(
-    file: Annotated[Path, typer.Argument(help="A signed agreement, or an evidence file for its release log.")],
+    file: Annotated[Path, typer.Argument(help="A signed agreement or offer, or an evidence file for its release log.")],
     html: Annotated[Path, typer.Option(help="Where to write the page.")],
     trust: Annotated[Path | None, typer.Option(help="Whose keys you trust; needed for a release log.")] = None,
     at: Annotated[str | None, typer.Option(help="Judge obligations at this time, e.g. 2027-01-31T12:00:00Z.")] = None,
+    against: Annotated[
+        Path | None, typer.Option(help="Show what differs from this offer, agreement or signed terms.")
+    ] = None,
+    escrow: Annotated[
+        list[Path] | None, typer.Option(help="For a release log: what escrow holders opened; repeatable.")
+    ] = None,
 ) -> None:
-    """Write an agreement, or a release log, as a page a person can read, print and file."""
-    from attestations.commands.rendering import render_file  # noqa: PLC0415 - other commands start faster without it
+    """Write an agreement, an offer, or a release log, as a page a person can read, print and file."""
+    from attestations.commands.rendering import Wanted, render_file  # noqa: PLC0415 - others start faster without it
 
-    typer.echo(render_file(file, trust, html, _time(at)))
+    typer.echo(render_file(Wanted(file, trust, _time(at), against, escrow or ()), html))
 
 
 @app.command("version")

@@ -19,6 +19,7 @@ from attestations.files import read_file
 from attestations.negotiation.editing import write_draft
 from attestations.negotiation.showing import next_steps, review_page, standing
 from attestations.negotiation.thread import Thread
+from attestations.rendering.offer_view import offer_page
 from lab_server.carrying import DONE, conclude_wish, terminate_wish
 from lab_server.clock import SystemClock
 from lab_server.deciding import Case, Desk
@@ -60,13 +61,16 @@ def review(
     home: HomeOption = _HOME,
     auditor: AuditorOption = None,
     out: Annotated[Path | None, typer.Option(help="Write what can be negotiated to this file, to edit.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write the offer and what differs as a page to this file.")] = None,
 ) -> None:
     """Show the offer on the table as a page, what differs from our terms, and what changed since the offer before."""
 
     async def go(desk: Desk, case: Case) -> None:
-        stood = await desk.stand(case)
-        for line in review_page(stood, "lab", case.talk.sides, await desk.terms(case)):
+        stood, terms = await desk.stand(case), await desk.terms(case)
+        for line in review_page(stood, "lab", case.talk.sides, terms):
             typer.echo(line)
+        if html is not None:
+            write_file(html, offer_page(stood, "lab", case.talk.sides, terms))
         _say_next(case, stood.thread, home)
         if out is not None:
             write_file(out, write_draft(desk.base(stood.thread)))

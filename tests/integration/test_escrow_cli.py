@@ -93,7 +93,17 @@ def test_holders_release_on_an_order_by_its_name(folder: Path, tmp_path: Path) -
     shutil.copytree(folder, tmp_path / "f")
     here = tmp_path / "f"
     (here / "ordered.zip").write_bytes(usual().evidence("S1"))
-    asked = ("escrow", "release", "ordered.zip", "--class", "C2", "--rule", "c2-regulator", "--trust", "trust.json")
+    asked: tuple[str, ...] = (
+        "escrow",
+        "release",
+        "ordered.zip",
+        "--class",
+        "C2",
+        "--rule",
+        "c2-regulator",
+        "--trust",
+        "trust.json",
+    )
     asked += ("--at", "2026-11-06T09:00:00Z")
     given = []
     for name in (REGULATOR, "t1"):
