@@ -16,7 +16,7 @@ from attestations.log_entries import LogEntry, parse_entry
 from attestations.policy.evaluate import Seen
 from auditor_client.mirror import Mirror
 
-_EXCHANGES = tuple(b'"kind":"%s"}' % kind for kind in (b"promise", b"record", b"session", b"refusal"))
+EXCHANGES = tuple(b'"kind":"%s"}' % kind for kind in (b"promise", b"record", b"session", b"refusal"))
 
 
 @dataclass
@@ -52,7 +52,7 @@ def read_history(mirror: Mirror, agreement: Agreement, digest: str) -> History:
     """Read every leaf that is no exchange."""
     history = History(Ledger(agreement))
     for leaf in mirror.leaves():
-        if not leaf.endswith(_EXCHANGES):
+        if not leaf.endswith(EXCHANGES):
             entry = parse_entry(leaf)
             _read(entry, history)
             follow(history.ledger, entry, digest)

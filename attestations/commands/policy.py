@@ -53,7 +53,8 @@ def lint(file: FileArgument) -> None:
 @app.command()
 def explain(file: FileArgument) -> None:
     """Say in plain sentences who may and who must get what, when, who can delay it, and what silence does."""
-    said = explained(read_given(file).policy)
+    given = read_given(file)
+    said = explained(given.policy, None if given.agreement is None else given.agreement.escrow)
     console = _console()
     for line in said.general:
         console.print(f"- {line}", markup=False)

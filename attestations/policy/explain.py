@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from attestations.escrow.dealing import SEALED, branches_for
+from attestations.escrow.structure import Escrow
 from attestations.policy.formula import CERTAIN_EVENTS, EVENTS, AllOf, AnyOf, Event, Formula, atoms, parse_duration
 from attestations.policy.model import FLOOR_CLASSES, Emergency, Policy, Rule
 from attestations.policy.simplify import simplify
 from attestations.policy.words import (
     CLASSES,
     actor_words,
+    branch_words,
     class_words,
     duration_words,
     event_words,
@@ -54,16 +57,22 @@ class Explanation:
     emergency: tuple[str, ...]
 
 
-def explain(policy: Policy) -> Explanation:
-    """Return the policy in sentences."""
+def explain(policy: Policy, escrow: Escrow | None = None) -> Explanation:
+    """Return the policy in sentences.
+
+    Args:
+        policy: what is explained.
+        escrow: the access structure of the agreement it stands in. It says who can open what is owed; what the
+            policy says of having nobody in escrow is then moot.
+    """
     return Explanation(
-        general=_general(policy),
-        rules=tuple(_rule(policy, rule) for rule in policy.rules),
+        general=_general(policy, escrow),
+        rules=tuple(_rule(policy, rule, escrow) for rule in policy.rules),
         emergency=_emergency(policy.emergencies()),
     )
 
 
-def _general(policy: Policy) -> tuple[str, ...]:
+def _general(policy: Policy, escrow: Escrow | None) -> tuple[str, ...]:
     anchor = event_words(Event(policy.anchor, None))
     lines = [
         f"Times count from when {anchor}. Without a rule nobody is given anything.",
@@ -88,7 +97,10 @@ def _general(policy: Policy) -> tuple[str, ...]:
             "The policy follows the EU General-Purpose AI Code of Practice, Measure 3.5(5): the lab cannot delay or "
             "block the publication of findings for more than 30 business days from notice."
         )
-    if policy.escrow == "none":
+    if escrow is not None:
+        held = "; or ".join(branch_words(branch) for branch in escrow.branches)
+        lines.append(f"The keys of what is owed are held in escrow. Without the auditor it can be opened by {held}.")
+    elif policy.escrow == "none":
         lines.append(
             f"No keys are held in escrow, so withholding cannot be cured. Reason given: {policy.escrow_reason}"
         )
@@ -111,7 +123,7 @@ def _protected(policy: Policy) -> str:
     )
 
 
-def _rule(policy: Policy, rule: Rule) -> RuleText:
+def _rule(policy: Policy, rule: Rule, escrow: Escrow | None) -> RuleText:
     who, what = recipient_words(rule.to), class_words(rule.content_class)
     may_when = _when(policy, policy.permits(rule))
     may = f"{_capital(who)} may be given {what} when {may_when}."
@@ -130,7 +142,7 @@ def _rule(policy: Policy, rule: Rule) -> RuleText:
         may=may,
         must=must,
         delay=_delay(policy, rule),
-        silence=_silence(policy, rule),
+        silence=_silence(policy, rule, escrow),
     )
 
 
@@ -159,14 +171,24 @@ def _delay(policy: Policy, rule: Rule) -> str:
     return " ".join(lines)
 
 
-def _silence(policy: Policy, rule: Rule) -> str:
+def _silence(policy: Policy, rule: Rule, escrow: Escrow | None) -> str:
     if rule.oblige is None or rule.content_class in FLOOR_CLASSES:
         return ""
+    if escrow is not None:
+        return _opened_by(rule, escrow)
     if rule.escrow:
         return f"If the auditor does not, the holders in escrow can: {', '.join(rule.escrow)}."
     if policy.escrow == "none":
         return "If the auditor does not, that is evident, but nobody can release it in its place."
     return "If the auditor does not, nobody named here can release it in its place."
+
+
+def _opened_by(rule: Rule, escrow: Escrow) -> str:
+    serving = [branch for branch in branches_for(escrow, rule) if "overdue" in branch.opens]
+    if rule.content_class not in SEALED or not serving:
+        return "If the auditor does not, that is evident, but nobody in escrow holds the key of it."
+    who = " or ".join(branch.id for branch in serving)
+    return f"If the auditor does not, holders in escrow can ({who})."
 
 
 def _emergency(emergency: Emergency) -> tuple[str, ...]:

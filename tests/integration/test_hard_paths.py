@@ -10,11 +10,16 @@ import pytest
 from attestations.digests import sha256
 from attestations.documents.base import format_time
 from attestations.documents.disclosing import Abort, RecallRequest, Redaction
-from attestations.documents.engagement import PolicyEvent
+from attestations.documents.engagement import LogReceipt, PolicyEvent
+from attestations.envelope import Envelope, parse_envelope, sign_document
+from attestations.errors import LabUnreachable
 from attestations.keys import KeyUse
 from attestations.log_entries import parse_entry
+from lab_server import standing_in
+from lab_server.carrying import statement_wish
+from lab_server.desk import opened_desk
 from safeconduct.v1 import disclosure_service_pb2 as disclosure
-from tests.support.hard_audit import HardAudit, hard_audit
+from tests.support.hard_audit import HardAudit, hard_audit, now
 from tests.support.small_auditor import outcome, unwired, wire
 from tests.support.world_hard import BIO, Statement, emergency, office, order, policy
 
@@ -157,6 +162,31 @@ async def test_a_lab_holds_within_its_days_whether_it_serves_or_not(tmp_path: Pa
         checkpoint = await audit.auditor.cosign()
         kinds = [parse_entry(leaf).kind for leaf in audit.auditor.leaves]
         assert (kinds.count("event"), checkpoint.size) == (2, len(kinds))
+
+
+async def test_a_statement_that_nobody_took_up_is_logged_by_whoever_comes_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gateway that holds the folder and does not answer: nothing is lost, and nothing is logged twice."""
+    monkeypatch.setattr(standing_in, "PATIENCE_SECONDS", 0.3)
+    async with hard_audit(tmp_path) as audit:
+        await audit.lab.stop()
+
+        def consent(name: str) -> Envelope:
+            made = PolicyEvent(agreement=audit.auditor.digest, event="LAB_CONSENT", argument=name, stated_at=now())
+            return sign_document(made, audit.lab.home.read_keys().agreement)
+
+        first, second = consent("C2"), consent("C3")
+        async with opened_desk(audit.lab.path) as desk:
+            with desk.home.alone(), pytest.raises(LabUnreachable):
+                await standing_in.carry(desk, statement_wish(first))
+            await standing_in.carry(desk, statement_wish(second))
+            again = await standing_in.carry(desk, statement_wish(first))
+            assert LogReceipt.parse(parse_envelope(again.encode()).payload).document == first.digest
+        await audit.lab.start()
+        await audit.auditor.connect(audit.lab.address)
+        await audit.auditor.follow()
+        assert [parse_entry(leaf).kind for leaf in audit.auditor.leaves].count("event") == 2
 
 
 @pytest.mark.parametrize("words", [("consent", "C2"), ("placed",)])

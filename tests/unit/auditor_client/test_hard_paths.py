@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from attestations.documents.agreement import Agreement
 from attestations.documents.base import format_time, validated
 from attestations.documents.disclosing import Redaction
 from attestations.documents.engagement import PolicyEvent, PreRegistration
 from attestations.envelope import parse_envelope, sign_document
 from attestations.errors import (
+    AmendmentRetroactive,
     ConfigurationInvalid,
     DisclosureForbidden,
     EmergencyScopeExceeded,
@@ -237,6 +239,58 @@ async def test_statements_of_the_labs_that_break_the_rules_are_named_and_count_f
         reason_of(kind) for kind in (HoldLimitExceeded, IrrevocableRelease, RedactionNotAllowed, HoldTooLate)
     ]
     assert history.ledger.held == 4
+
+
+def amended(audit: Audit, name: str, **fields: Any) -> Any:
+    """What both sides signed, to be logged whenever the lab likes."""
+    engagement = audit.world.engagement()
+    value = engagement.agreement.policy.json_value()
+    changed = [rule | fields if rule["id"] == name else rule for rule in value["rules"]]
+    document = engagement.agreement.model_copy(
+        update={"policy": validated(Policy, value | {"rules": changed}), "supersedes": engagement.digest}
+    )
+    return sign_document(document, audit.world.lab.agreement, audit.world.auditor.agreement)
+
+
+async def test_an_amendment_logged_after_what_it_forbids_is_not_cosigned(audit: Audit) -> None:
+    """T028: both signed it, the lab let the release come first."""
+    await delivered(audit)
+    late = amended(audit, "c2-r", permit="RUN_CLOSED + P60BD")
+    await releaser(audit).release(Wanted("S1", "REGULATOR"))
+    size = audit.mirror.size
+    audit.lab.receipt("amendment", late)
+    await audit.cosigner.cosign()
+    assert audit.mirror.size == size + 1  # nothing it forbids had been released
+    await releaser(audit).release(Wanted("S1", "PUBLIC"))
+    worse = sign_document(
+        Agreement.parse(amended(audit, "c1-p", permit="RUN_CLOSED + P60BD").payload).model_copy(
+            update={"supersedes": late.digest}
+        ),
+        audit.world.lab.agreement,
+        audit.world.auditor.agreement,
+    )
+    size = audit.mirror.size
+    audit.lab.receipt("amendment", worse)
+    with pytest.raises(AmendmentRetroactive):
+        await audit.cosigner.cosign()
+    assert audit.mirror.size == size
+
+
+async def test_an_amendment_logged_after_what_it_postpones_was_due_is_not_cosigned(tmp_path: Path) -> None:
+    """T029."""
+    value = rules().json_value()
+    owed = [rule | {"oblige": "DELIVERED + P2BD"} if rule["id"] == "c3-r" else rule for rule in value["rules"]]
+    world, clock = World(rules=validated(Policy, value | {"rules": owed}), others=others()), TestClock()
+    audit = await Audit.at(tmp_path, world, clock, SimulatedLab(world, clock), suite())
+    try:
+        await delivered(audit)
+        later = amended(audit, "c3-r", oblige="DELIVERED + P90BD")
+        audit.clock.pass_(days=30)
+        audit.lab.receipt("amendment", later)
+        with pytest.raises(AmendmentRetroactive):
+            await audit.cosigner.cosign()
+    finally:
+        await audit.close()
 
 
 async def test_a_hold_delays_a_release_and_ends(audit: Audit) -> None:
