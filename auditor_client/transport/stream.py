@@ -1,0 +1,77 @@
+"""One `Exchange` call over gRPC: what is sent and received of it, and why it ended."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import grpc
+
+from attestations.envelope import Envelope
+from attestations.errors import LabUnreachable, MalformedEnvelope
+from auditor_client.ports import Answer, Promised, Recorded, Refused
+from auditor_client.transport.errors import error_from_call
+from auditor_client.transport.wire import answers_of, frame_of, opened, wire
+from safeconduct.v1 import access_service_pb2 as access
+
+
+class GrpcStream:
+    """One `Exchange` call."""
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+        self._ready: deque[Answer] = deque()  # read from the stream and not yet handed on
+
+    async def intend(self, intent: Envelope) -> None:
+        """Send an Intent."""
+        await self._write(access.ExchangeRequest(intent=wire(intent)))
+
+    async def reveal(self, sealed: bytes, seed_share: bytes) -> None:
+        """Open the last Intent's commitments."""
+        await self._write(access.ExchangeRequest(reveal=access.Reveal(sealed=sealed, seed_share=seed_share)))
+
+    async def cancel(self, cancel: Envelope) -> None:
+        """Withdraw a promised request."""
+        await self._write(access.ExchangeRequest(cancel=wire(cancel)))
+
+    async def receive(self) -> Answer:
+        """Return the lab's next answer."""
+        if self._ready:
+            return self._ready.popleft()
+        try:
+            message = await self._call.read()
+        except grpc.aio.AioRpcError as error:
+            raise error_from_call(error, call="Exchange") from None
+        if message is grpc.aio.EOF:
+            raise await self._ended()
+        kind = message.WhichOneof("message")
+        if kind == "frame":
+            return frame_of(message.frame)
+        if kind == "promise":
+            return Promised(opened(message, "promise"))
+        if kind == "record":
+            self._ready.extend(frame_of(frame) for frame in message.last_frames)
+            self._ready.append(Recorded(opened(message, "record")))
+            return self._ready.popleft()
+        if kind == "refusal":
+            return Refused(opened(message, "refusal"))
+        raise MalformedEnvelope("the lab sent an empty message", call="Exchange")
+
+    async def _write(self, message: access.ExchangeRequest) -> None:
+        try:
+            await self._call.write(message)
+        except grpc.aio.AioRpcError as error:
+            raise error_from_call(error, call="Exchange") from None
+        except grpc.aio.UsageError:
+            # The call ended before this write; its status says why.
+            raise await self._ended() from None
+
+    async def _ended(self) -> Exception:
+        try:
+            async for _ in answers_of("Exchange", self._call):
+                break
+            if await self._call.code() is not grpc.StatusCode.OK:
+                return LabUnreachable("the lab ended the stream", call="Exchange")
+        except Exception as error:  # noqa: BLE001 - handed back to be raised where the call was made
+            return error
+        return LabUnreachable("the lab ended the stream", call="Exchange")
