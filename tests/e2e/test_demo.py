@@ -92,6 +92,7 @@ def test_each_reader_sees_its_own_view_and_holes_are_counted(told: Told) -> None
     holes = {name: counts["closed"] for name, counts in public["redactions"].items()}
     assert {hole["reason"] for closed in holes.values() for hole in closed} == {"SECURITY", "REUSE"}
     assert sum(hole["fields"] for hole in holes["C5"]) == 10
+    assert set(json.loads(told.container("evidence-lab-S2.zip").read("keys.json", limit=1 << 20))) == {"C2"}
     opened = [name for name in told.container("evidence-lab-S2.zip").names if not name.startswith("packages/")]
     assert not [name for name in opened if "C5" in name or "C6" in name or "view" in name]
 
