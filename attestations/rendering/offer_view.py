@@ -16,11 +16,13 @@ from attestations.negotiation.messages import Side, Sides
 from attestations.negotiation.showing import previous_offer, standing
 from attestations.policy.explain import explain
 from attestations.policy.formula import parse_duration
-from attestations.policy.words import duration_words, instant_words
+from attestations.policy.words import class_words, duration_words, instant_words, recipient_words
 from attestations.rendering.agreement_view import TermsView, terms_view
 from attestations.rendering.pages import page
 
 _RULE = re.compile(r"policy\.rules\[(?P<rule>[^\]]*)\]\.(?P<field>permit|oblige)")
+_NAMED = re.compile(r"policy\.rules\[[^\]]*\]\.(?P<field>class|to)")
+_NUMBER = re.compile(r"[0-9]{4,18}", re.ASCII)
 _SPAN = re.compile(r"P[0-9]+(BD|D)|PT[0-9]+S")
 
 
@@ -160,9 +162,13 @@ def _change(item: Difference, before: dict[tuple[str, str], str], after: dict[tu
 
 
 def _words(path: str, value: str | None, formulas: dict[tuple[str, str], str]) -> str | None:
-    found = _RULE.fullmatch(path)
     if value is None:
         return None
-    if found is not None:
-        return formulas.get((found["rule"], found["field"]), value)
+    formula, named = _RULE.fullmatch(path), _NAMED.fullmatch(path)
+    if formula is not None:
+        return formulas.get((formula["rule"], formula["field"]), value)
+    if named is not None:
+        return class_words(value) if named["field"] == "class" else recipient_words(value)
+    if _NUMBER.fullmatch(value):
+        return f"{int(value):,}"
     return (duration_words(parse_duration(value)) or "no time") if _SPAN.fullmatch(value) else value

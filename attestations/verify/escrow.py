@@ -28,6 +28,7 @@ from attestations.keys import KeyUse
 from attestations.ledger import LoggedOrder
 from attestations.policy.evaluate import Bounds, Seen
 from attestations.policy.model import Rule
+from attestations.policy.words import recipient_words
 from attestations.trust import Trust
 from attestations.verify.parties import Parties
 from attestations.verify.report import Status
@@ -157,9 +158,10 @@ def limits(parties: Parties, transcript: Transcript, trust: Trust, escrowed: Esc
 
 
 def _because(told: dict[str, Any]) -> str:
+    who = recipient_words(told["to"])
     if told["order"] is not None:
-        return f"the regulator's order {told['order']} gives it to {told['to']}"
-    return f"the auditor had not released it to {told['to']} when it was owed"
+        return f"the regulator's order {told['order']} gives it to {who}"
+    return f"the auditor had not released it to {who} when it was owed"
 
 
 def is_verified(parties: Parties, transcript: Transcript, trust: Trust) -> bool:
