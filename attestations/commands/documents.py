@@ -46,7 +46,7 @@ def consent(
 
 def render(
     file: Annotated[Path, typer.Argument(help="A signed agreement or offer, or an evidence file for its release log.")],
-    html: Annotated[Path, typer.Option(help="Where to write the page.")],
+    html: Annotated[Path | None, typer.Option(help="Where to write the page.")] = None,
     trust: Annotated[Path | None, typer.Option(help="Whose keys you trust; needed for a release log.")] = None,
     at: Annotated[str | None, typer.Option(help="Judge obligations at this time, e.g. 2027-01-31T12:00:00Z.")] = None,
     against: Annotated[
@@ -55,11 +55,19 @@ def render(
     escrow: Annotated[
         list[Path] | None, typer.Option(help="For a release log: what escrow holders opened; repeatable.")
     ] = None,
+    csaf: Annotated[Path | None, typer.Option(help="Where to write a release log as a CSAF 2.1 document.")] = None,
+    namespace: Annotated[str | None, typer.Option(help="For --csaf: a URL of the auditor's, its publisher.")] = None,
 ) -> None:
     """Write an agreement, an offer, or a release log, as a page a person can read, print and file."""
-    from attestations.commands.rendering import Wanted, render_file
+    from attestations.commands.rendering import Wanted, export_advisory, render_file
 
-    typer.echo(render_file(Wanted(file, trust, instant(at), against, escrow or ()), html))
+    wanted = Wanted(file, trust, instant(at), against, escrow or ())
+    if html is None and csaf is None:
+        raise typer.BadParameter("give a file for a page, or --csaf.", param_hint="--html")
+    if html is not None:
+        typer.echo(render_file(wanted, html))
+    if csaf is not None:
+        typer.echo(export_advisory(wanted, csaf, namespace))
 
 
 def version_() -> None:

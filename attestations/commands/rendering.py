@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from attestations.commands.given import read, read_given
 from attestations.container import Container
@@ -14,6 +16,7 @@ from attestations.documents.agreement import Agreement, Terms
 from attestations.errors import ConfigurationInvalid, SafeconductError
 from attestations.escrow.released import parse_escrow_release
 from attestations.files import open_file, shown, write_file
+from attestations.rendering.advisory import advisory
 from attestations.rendering.agreement_view import agreement_view
 from attestations.rendering.offer_view import offer_file_view
 from attestations.rendering.pages import page
@@ -21,6 +24,7 @@ from attestations.rendering.release_view import release_view
 from attestations.trust import Trust, parse_trust
 from attestations.verify import disclosure, parties, transcript
 from attestations.verify.engine import Request, verify_evidence
+from attestations.verify.report import Report
 from attestations.verify.sightings import MEMBER, Sightings
 
 _ZIP = b"PK"
@@ -78,16 +82,46 @@ def _against(path: Path | None) -> Agreement | Terms | None:
 
 
 def _release_page(wanted: Wanted, trust: Trust) -> tuple[str, str]:
-    opened = tuple(parse_escrow_release(read(path)) for path in wanted.escrow)
     with open_file(wanted.file) as stream:
-        container = Container(stream)
-        report = verify_evidence(container, trust, Request(at=wanted.at, escrow=opened))
-        agreed = parties.open_agreement(container, trust)
-        log = transcript.read_log(container.lines("log.jsonl"), agreed)
-        now = disclosure.present(log, wanted.at, agreed.agreement.timing.skew_seconds)
-        view = release_view(log, report, now, _sightings(container, agreed, log))
+        found = _read(Container(stream), wanted, trust)
+        now = disclosure.present(found.log, wanted.at, found.agreed.agreement.timing.skew_seconds)
+        sightings = _sightings(found.container, found.agreed, found.log)
+        view = release_view(found.log, found.report, now, sightings)
     said = "the evidence holds" if view.good else "THE EVIDENCE DOES NOT HOLD; the page says so"
     return page("releases.html", view=view), said
+
+
+def export_advisory(wanted: Wanted, out: Path, namespace: str | None) -> str:
+    """Write the release log of an evidence file as a CSAF 2.1 document and return one line about it.
+
+    Raises:
+        ConfigurationInvalid: no trust file is given, or no URL names the auditor.
+        CommitmentMismatch: the evidence does not hold.
+    """
+    if wanted.trust is None:
+        raise ConfigurationInvalid("a release log is exported only after it is checked: give --trust", field="trust")
+    if namespace is None or not namespace.startswith("https://"):
+        raise ConfigurationInvalid("CSAF names a publisher by a URL of its own: give --namespace", field="namespace")
+    with open_file(wanted.file) as stream:
+        found = _read(Container(stream), wanted, parse_trust(read(wanted.trust)))
+        index = parties.open_index(found.container, found.agreed).document
+        value = advisory(found.log, found.report, index, namespace=namespace)
+    write_file(out, [json.dumps(value, indent=2, ensure_ascii=False).encode(), b"\n"])
+    return f"{shown(out)}: CSAF 2.1, TLP:{value['document']['distribution']['tlp']['label']}; an export, not evidence"
+
+
+class _Read(NamedTuple):
+    container: Container
+    report: Report
+    agreed: parties.Parties
+    log: transcript.Transcript
+
+
+def _read(container: Container, wanted: Wanted, trust: Trust) -> _Read:
+    opened = tuple(parse_escrow_release(read(path)) for path in wanted.escrow)
+    report = verify_evidence(container, trust, Request(at=wanted.at, escrow=opened))
+    agreed = parties.open_agreement(container, trust)
+    return _Read(container, report, agreed, transcript.read_log(container.lines("log.jsonl"), agreed))
 
 
 def _sightings(container: Container, agreed: parties.Parties, log: transcript.Transcript) -> Sightings:
