@@ -194,11 +194,7 @@ def _walk(value: Any, steps: tuple[str | int, ...]) -> Any:
 def _filtered(name: str, argument: str, value: Any) -> Any:
     if name == "from_one" and type(value) is int and value >= 1:
         return value - 1
-    if (
-        isinstance(value, list)
-        and all(isinstance(item, str) for item in value)
-        and name in ("strip", "after", "before")
-    ):
+    if isinstance(value, list) and name in _OF_EACH and all(isinstance(item, str) for item in value):
         return [_filtered(name, argument, item) for item in value]
     if not isinstance(value, str):
         raise Unusable("missing")

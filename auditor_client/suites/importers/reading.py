@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,9 @@ class SourceFile:
         Raises:
             SuiteInvalid: it is not JSON, or too large.
         """
+        with suppress(OSError):  # said where it is opened
+            if self.path.stat().st_size > MAX_DOCUMENT_BYTES:
+                raise self._invalid(f"larger than {MAX_DOCUMENT_BYTES >> 20} MiB", rule="size")
         parts: list[bytes] = []
         for chunk in self._chunks():
             parts.append(chunk)
