@@ -25,6 +25,7 @@ class Figures(NamedTuple):
 
 def run(folder: Path, items: int) -> list[Figures]:
     """Import a made-up suite of MMLU's form, check it and commit it."""
+    folder.mkdir()
     write_source(folder / "source.csv", items)
     _command(folder, "init", "--home", "home")
     suite = ("--suite", "home/suite")

@@ -126,6 +126,8 @@ def _set_aside(order: Order, files: list[SourceFile], splitter: Splitter, report
         for item in order.format.read(file, order.options):
             if isinstance(item, LeftOut):
                 report.left_out.append(Place(file.name, item.row, item.rule))
+                if len(report.left_out) > MAX_TASKS:
+                    raise SuiteInvalid(f"more than {MAX_TASKS} items cannot be used: another format?", rule="size")
                 continue
             candidate = _shuffled(item, f"{order.seed}/{prefix}/{item.row}") if order.shuffle else item
             task = _task(order, report.licence, file, f"{prefix}/{item.row}", candidate)

@@ -116,7 +116,7 @@ class SourceFile:
         Raises:
             SuiteInvalid: it is not JSON, or too large.
         """
-        with suppress(OSError):  # said where it is opened
+        with suppress(OSError, ValueError):  # said where it is opened
             if self.path.stat().st_size > MAX_DOCUMENT_BYTES:
                 raise self._invalid(f"larger than {MAX_DOCUMENT_BYTES >> 20} MiB", rule="size")
         parts: list[bytes] = []

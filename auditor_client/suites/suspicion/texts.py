@@ -46,9 +46,10 @@ def text_rules(question: str, answers: Sequence[str]) -> Iterator[str]:
 
 
 def _unbalanced(text: str) -> bool:
-    if any(text.count(opening) != text.count(closing) for opening, closing in _PAIRS):
-        # `a) b) c)` and the half-open interval `[0, 1)` are whole.
-        bare = _LIST_MARK.sub(" ", text)
-        opened = sum(bare.count(sign) for sign in "([{\u201c")
-        return opened != sum(bare.count(sign) for sign in ")]}\u201d")
-    return False
+    if all(text.count(opening) == text.count(closing) for opening, closing in _PAIRS):
+        return False
+    # The half-open interval `[0, 1)` is whole, and so is the list `a) b) c)`.
+    return all(
+        sum(read.count(opening) for opening, _ in _PAIRS) != sum(read.count(closing) for _, closing in _PAIRS)
+        for read in (text, _LIST_MARK.sub(" ", text))
+    )
