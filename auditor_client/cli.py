@@ -10,6 +10,7 @@ from auditor_client.commands import (
     disclosing,
     disputing,
     escrow,
+    importing,
     negotiating,
     publishing,
     running,
@@ -27,6 +28,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("init")(setup.init)
+suites.app.command("import")(importing.import_)
 app.add_typer(suites.app, name="suite")
 for _command in (
     negotiating.propose,
