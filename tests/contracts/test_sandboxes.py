@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
@@ -116,7 +114,7 @@ async def test_files_enter_and_leave_whole(box: Sandbox) -> None:
 
 @pytest.mark.parametrize(
     ("path", "rule"),
-    [("none", "missing"), ("in", "kind"), ("in/data", "size"), ("/proc/self/environ", "kind"), ("/dev/null", "kind")],
+    [("none", "missing"), ("in", "kind"), ("in/data", "size"), ("/proc/version", "kind"), ("/dev/null", "kind")],
 )
 async def test_what_is_no_file_that_fits_is_not_read(box: Sandbox, path: str, rule: str) -> None:
     with pytest.raises(SandboxFileRefused) as refused:
@@ -234,10 +232,3 @@ async def test_more_than_the_provider_has_is_refused_and_so_is_an_unknown_image(
     for wanted in (Spec(spec.image, min_tier=Tier.VM), Spec("0" * 64)):
         with pytest.raises(SandboxUnavailable):
             await provider.create(wanted, None)
-
-
-def test_nothing_of_the_boxes_is_left_on_the_host() -> None:
-    said = subprocess.run(["ps", "-e", "-o", "args"], capture_output=True, text=True, check=True).stdout
-
-    assert "safeconduct_inside" not in said
-    assert not list(Path("/sys/fs/cgroup").glob("*/safeconduct-box-*"))
