@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 
 import pytest
+import pytest_asyncio
 
 from attestations.errors import SandboxFileRefused, SandboxLimit, SandboxLost, SandboxUnavailable
 from lab_server.sandbox.bubblewrap import Bubblewrap
@@ -20,7 +21,8 @@ from tests.support import sandboxes
 from tests.support.fake_cluster import fake_cluster
 from tests.support.sandboxes import folder_for, remove
 
-LIMITS = Limits(wall_s=60, memory_mb=192, pids=64, disk_mb=16, files=500, exec_output_bytes=32 << 10)
+pytestmark = pytest.mark.asyncio(loop_scope="module")  # most tests share one box
+LIMITS = Limits(wall_s=90, memory_mb=192, pids=64, disk_mb=16, files=500, exec_output_bytes=32 << 10)
 ECHO = """
 import socket
 with socket.create_connection(("127.0.0.1", 8080)) as sock:
@@ -59,7 +61,7 @@ def provider(request: pytest.FixtureRequest) -> Iterator[Provider]:
             yield KubernetesJobs(cluster, names, owner="tests", runtime_class=None)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def spec() -> Spec:
     digest = sandboxes.image()[1]
     inputs = {"in/run.sh": Input(b"#!/bin/sh\necho ran $1\n", executable=True), "in/data": Input(b"data")}
@@ -71,7 +73,7 @@ async def echo(stream: ByteStream) -> None:
         await stream.write(data)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def box(provider: Provider, spec: Spec) -> AsyncIterator[Sandbox]:
     made = await provider.create(spec, echo)
     yield made
