@@ -97,13 +97,14 @@ class Cluster:
                 delete()
 
     def owned_by(self, owner: str) -> list[str]:
-        """Return the names of the Jobs that carry this owner's label."""
+        """Return the names of the Jobs with this owner's label."""
         jobs = self._batch.list_namespaced_job(self.namespace, label_selector=f"{OWNER}={owner}").items
         return [str(job.metadata.name) for job in jobs]
 
     def close(self) -> None:
         """Close the connections."""
         self._api.close()
+        self._api.rest_client.pool_manager.clear()  # closing leaves these open
 
 
 class AttachedLink:
