@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-import signal
 import socket
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +162,9 @@ def _same_namespace(pid: int, name: str) -> bool:
         return False  # not ours to look at without root; the box has looked from inside
 
 
-async def reap(state: Path, before: Callable[[Path], Awaitable[None]] | None = None) -> tuple[str, ...]:
+async def reap(
+    state: Path, *, uids: Path | None = None, before: Callable[[Path], Awaitable[None]] | None = None
+) -> tuple[str, ...]:
     """Remove what dead launchers left in `state`: processes, groups, folders; returns the boxes' names."""
     names = []
     for held, holds in leases.abandoned(state):
@@ -172,9 +172,8 @@ async def reap(state: Path, before: Callable[[Path], Awaitable[None]] | None = N
             await before(held.folder)
         groups = [str(folder) for folder in holds.get("groups", [])]
         cgroups.kill_all(groups)
-        for pid in leases.processes_of(holds["uid"]) if holds.get("uid") else ():
-            with suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
+        if holds.get("uid") and uids is not None:
+            leases.end_processes_of(holds["uid"], uids)
         await cgroups.remove_all(groups)
         held.release()
         names.append(held.name)
