@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lab_server.sandbox.cgroups import Group, find_parents, remove_all
+from lab_server.sandbox.cgroups import Group, Parents, find_parents, remove_all
 from lab_server.sandbox.port import Limits
 
 LIMITS = Limits(memory_mb=64, pids=32, cpu_cores=0.5)
@@ -25,22 +25,21 @@ def version_two(folder: Path, controllers: str, enabled: str) -> tuple[Path, Pat
     return mounts, ours, own
 
 
-def test_version_two_limits_everything_with_one_folder(tmp_path: Path) -> None:
-    mounts, ours, own = version_two(tmp_path, "cpu memory pids", "")
-    parents = find_parents(mounts, ours)
-    assert parents is not None
-    group = Group("box", parents)
+def test_version_two_has_one_folder_for_every_controller(tmp_path: Path) -> None:
+    mounts, ours, own = version_two(tmp_path, "cpu memory pids", "cpu memory pids")
 
-    group.make(LIMITS)
+    assert Parents(2, dict.fromkeys(("memory", "pids", "cpu"), own)) == find_parents(mounts, ours)
 
-    # The stand-in keeps what was last written, where a kernel would answer with what is enabled.
+
+def test_a_controller_that_is_not_enabled_is_asked_for_and_not_claimed_before_it_is(tmp_path: Path) -> None:
+    mounts, ours, own = version_two(tmp_path, "cpu memory pids", "pids")
+
+    # A kernel would answer with what it has enabled; this file says what was asked.
+    assert find_parents(mounts, ours) is None
     assert (own / "cgroup.subtree_control").read_text() == "+memory +pids +cpu"
-    assert group.folders == [] or group.enforced <= {"memory_mb", "pids", "cpu_cores"}
 
 
 def test_version_two_writes_each_limit_in_its_own_unit(tmp_path: Path) -> None:
-    from lab_server.sandbox.cgroups import Parents
-
     group = Group("box", Parents(2, dict.fromkeys(("memory", "pids", "cpu"), tmp_path)))
     group.make(LIMITS)
     box = tmp_path / "box"
@@ -52,8 +51,6 @@ def test_version_two_writes_each_limit_in_its_own_unit(tmp_path: Path) -> None:
 
 
 def test_what_was_used_is_read_from_either_version(tmp_path: Path) -> None:
-    from lab_server.sandbox.cgroups import Parents
-
     names = ("memory", "pids", "cpu", "cpuacct")
     two, one = (
         Group("two", Parents(2, dict.fromkeys(names, tmp_path))),
@@ -80,15 +77,6 @@ def test_no_hierarchy_with_a_memory_controller_means_no_groups(tmp_path: Path) -
 
     assert find_parents(mounts, ours) is None
     assert find_parents(tmp_path / "none", ours) is None
-
-
-def test_controllers_that_the_kernel_will_not_enable_are_not_claimed(tmp_path: Path) -> None:
-    mounts, ours, own = version_two(tmp_path, "memory pids", "pids")
-    (own / "cgroup.subtree_control").chmod(0o400)
-
-    parents = find_parents(mounts, ours)
-
-    assert parents is None or "cpu" not in parents.folders
 
 
 async def test_removing_what_is_not_there_ends_at_once(tmp_path: Path) -> None:
