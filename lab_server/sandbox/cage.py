@@ -12,6 +12,7 @@ from typing import Any
 
 from attestations.errors import SandboxUnavailable
 from lab_server.sandbox import cgroups, leases
+from lab_server.sandbox.image_contents import SCAFFOLD
 from lab_server.sandbox.images import Images
 from lab_server.sandbox.port import Check, Finding, Limits, Provider, Spec
 from lab_server.sandbox.spawning import Process, spawn
@@ -183,7 +184,7 @@ async def reap(
 async def try_box(provider: Provider, images: Images) -> list[Finding]:
     """Make a box on this machine's own image and tell what it enforces."""
     try:
-        image = await asyncio.to_thread(images.build)
+        image = await asyncio.to_thread(images.build, SCAFFOLD)
         box = await provider.create(Spec(image, limits=Limits(wall_s=60)), None)
     except SandboxUnavailable as error:
         return [Finding("self-test", able=False, found=error.message)]
