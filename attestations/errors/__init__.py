@@ -139,6 +139,7 @@ from attestations.errors.keyless import (
     KeylessSignatureInvalid,
     SigningServiceFailed,
 )
+from attestations.errors.sandbox import SandboxFileRefused, SandboxLimit, SandboxLost, SandboxUnavailable
 
 __all__ = [
     "AgreementDigestMismatch",
@@ -233,6 +234,10 @@ __all__ = [
     "RevealMismatch",
     "RuntimeDowngrade",
     "SafeconductError",
+    "SandboxFileRefused",
+    "SandboxLimit",
+    "SandboxLost",
+    "SandboxUnavailable",
     "ScopeExceeded",
     "ScoreMismatch",
     "SealedOpenFailed",
