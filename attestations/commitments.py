@@ -27,7 +27,7 @@ KEY_BYTES = 32
 SALT_BYTES = 32
 MAX_FIELDS = 4096
 # Why an exchange may belong to no task; such exchanges are counted and never feed a figure.
-AUX_PURPOSES = ("fine_tune", "inspect", "lm-eval", "probe", "sandbox")
+AUX_PURPOSES = ("fine_tune", "inspect", "lm-eval", "probe", "sandbox", "scaffold")
 SMALLEST_SUITE = 256
 
 Json: TypeAlias = Any

@@ -186,6 +186,10 @@ class Auditor:
 
         return question
 
+    def variant_name(self, engagement: Engagement) -> str:
+        """Return the variant that is asked where nothing names another."""
+        return self._variant(engagement).id
+
     def _variant(self, engagement: Engagement) -> Variant:
         name = self.settings.run.variant or engagement.agreement.scope.variants[0]
         variant = engagement.agreement.variant(name)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from attestations.documents.asking import AnyResult, parse_result, result_commitment
 from attestations.documents.base import decode, parse_time
-from attestations.documents.dialogue import ChatResult, CountResult, ScoreResult, result_commitment
 from attestations.documents.exchange import Intent, Meter, Promise, Record, Refusal, Usage
 from attestations.envelope import Envelope
 from attestations.errors import (
@@ -28,7 +28,6 @@ from auditor_client.engagement import Engagement
 from auditor_client.runtime_evidence import Runtime
 
 _ROUNDING = timedelta(seconds=1)  # documents cut times to milliseconds
-ModelAnswer = ChatResult | ScoreResult | CountResult
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class CheckedRecord:
 
     record: Record
     envelope: Envelope
-    answer: ModelAnswer | None
+    answer: AnyResult | None
 
 
 def check_promise(
@@ -149,17 +148,6 @@ def check_meter(usage: Usage, before: Meter, after: Meter) -> None:
         raise UsageMeterMismatch("the meter does not move by the recorded usage")
 
 
-def parse_answer(operation: str, content: bytes) -> ModelAnswer:
-    """Return an answer to a request of `operation`.
-
-    Raises:
-        MalformedEnvelope, NonCanonicalDocument: it is not one.
-    """
-    if operation == "chat":
-        return ChatResult.parse(content)
-    return ScoreResult.parse(content) if operation == "score" else CountResult.parse(content)
-
-
 def _check_model(record: Record, promise: Promise, intent: Intent) -> None:
     if (record.variant, record.manifest) != (promise.variant, promise.manifest):
         raise VariantMismatch("the Record names another model than the Promise", variant=intent.variant)
@@ -191,7 +179,7 @@ def _check_answer(
     engagement: Engagement,
     runtime: Runtime,
     response_key: bytes,
-) -> ModelAnswer:
+) -> AnyResult:
     response = record.response
     if response is None:
         raise ResponseTruncated("no answer was recorded", seq=str(record.seq))
@@ -208,7 +196,7 @@ def _check_answer(
     )
     if not runtime.worker_key.verify(decode(response.worker_signature), statement):
         raise SignatureInvalid("the worker's signature does not hold over the frames", seq=str(record.seq))
-    answer = parse_answer(intent.operation, content)
+    answer = parse_result(content, intent.operation)
     if result_commitment(answer, response_salt(response_key)) != response.commitment:
         raise ResponseCommitmentMismatch("the answer is not the recorded one", seq=str(record.seq))
     return answer

@@ -14,6 +14,7 @@ from auditor_client.commands import (
     negotiating,
     publishing,
     running,
+    scaffolding,
     setup,
     stating,
     suites,
@@ -43,6 +44,7 @@ for _command in (
 ):
     app.command(_command.__name__)(_command)
 app.command("run")(running.run)
+app.add_typer(scaffolding.app, name="scaffold")
 app.command("grade")(running.grade)
 app.command("close")(running.close)
 app.command("seal")(disclosing.seal)

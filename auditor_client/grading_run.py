@@ -8,14 +8,14 @@ from typing import Any
 
 from attestations.canonical import parse_canonical
 from attestations.commitments import SuiteKey, TaskLeaf, commit_task, suite_root
-from attestations.documents.base import format_time
+from attestations.documents.base import Part, format_time, validated
+from attestations.documents.dialogue import ModelResult
 from attestations.documents.engagement import GradeCommitment, LogReceipt, PreRegistration
 from attestations.envelope import Envelope, parse_envelope
 from attestations.errors import LogEquivocation, PhaseViolation
 from attestations.grading import grade
 from attestations.results import GradeRow, GradeValue
 from auditor_client.campaign_state import Exchange
-from auditor_client.checking import parse_answer
 from auditor_client.drawing import left_out_of
 from auditor_client.engagement import Engagement, signed
 from auditor_client.frozen_suite import ROLES, FrozenSuite, FrozenTask
@@ -25,6 +25,10 @@ from auditor_client.ports import Clock, Journal, Lab
 GRADES = "grades"
 Place = tuple[int, str, int]
 NOT_RUN = GradeValue(outcome="not_run", score="0", role="none", attempts=0)
+
+
+class _Answer(Part):
+    value: ModelResult
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,6 @@ def _grade(task: FrozenTask, asked: Asked) -> GradeValue:
     role, answers = ROLES[task.kind], asked.answers()
     if not answers:
         return GradeValue(outcome="error", score="0", role=role, attempts=asked.attempts)
-    result = parse_answer(parse_canonical(answers[-1])["operation"], answers[-1])
-    graded = grade(task.value("target"), task.value("prompt"), result)
+    result = validated(_Answer, {"value": parse_canonical(answers[-1])})
+    graded = grade(task.value("target"), task.value("prompt"), result.value)
     return GradeValue(outcome=graded.outcome, score=graded.score, role=role, attempts=asked.attempts)

@@ -7,15 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from attestations.digests import sha256
+from attestations.documents.asking import AnyRequest, SealedRequest, request_commitment
 from attestations.documents.base import encode, format_time
-from attestations.documents.dialogue import (
-    ChatRequest,
-    CountRequest,
-    Sampling,
-    ScoreRequest,
-    SealedRequest,
-    request_commitment,
-)
+from attestations.documents.dialogue import ChatRequest, CountRequest, Sampling, ScoreRequest
 from attestations.documents.exchange import Intent, TokenBudget, seed_commitment
 from attestations.envelope import Envelope, parse_envelope
 from attestations.errors import ScopeExceeded
@@ -43,7 +37,7 @@ class Prepared:
 class Question:
     """What an item asks: the request, the variant and how to draw the answer."""
 
-    request: ChatRequest | ScoreRequest | CountRequest
+    request: AnyRequest
     variant: str
     sampling: Sampling
 
@@ -134,6 +128,8 @@ def restored(pending: Pending) -> Prepared:
 def most_tokens(question: Question) -> TokenBudget:
     """Return an upper bound of what a request can use: no tokenizer in use makes more tokens than bytes."""
     request = question.request
+    if not isinstance(request, ChatRequest | ScoreRequest | CountRequest):
+        return TokenBudget(input_tokens=0, output_tokens=0)
     written = question.sampling.max_output_tokens if isinstance(request, ChatRequest) else 0
     if isinstance(request, CountRequest):
         read = len(request.text.encode())

@@ -146,7 +146,7 @@ async def lab(home: Home, settings: Settings) -> AsyncIterator[Running]:
         )
         opening = Opening(keys=keys, worker=worker, steps=steps)
         drawing = Drawing(store=store, randomness=os.urandom)
-        transcribing = Transcribing(keys=keys, store=store, steps=steps, drawing=drawing)
+        transcribing = Transcribing(keys=keys, store=store, steps=steps, drawing=drawing, forget=worker.forget)
         disclosing = Disclosing(keys=keys, store=store, steps=steps)
         escrowing = Escrowing(steps=steps)
         stating = Stating(engagements=engagements, disclosing=disclosing, escrowing=escrowing)

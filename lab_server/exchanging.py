@@ -45,7 +45,7 @@ class Exchanging:
         self._worker = worker
         self._clock = clock
         self._steps = steps
-        self._promising = Promising(keys=keys, on_overdue=self._reveal_overdue)
+        self._promising = Promising(keys=keys, refuses=worker.refuses, on_overdue=self._reveal_overdue)
         self._recording = Recording(keys=keys)
 
     @carried_through

@@ -42,7 +42,7 @@ def terms_for(
         if name not in declared:
             raise ConfigurationInvalid(f"{grant.identity} is granted {name}, which is not declared", field="variants")
     agreed = read_terms(home, grant)
-    able = set.intersection(*(set(by_id[name].operations) for name in wanted))
+    able = set.intersection(*(set(by_id[name].operations) for name in wanted)) | settings.hooks.offered()
     try:
         return Terms(
             lab=lab_identity.party(),

@@ -7,14 +7,13 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from attestations.documents.base import format_time, parse_time
-from attestations.documents.exchange import Intent, Record, Router, SafetyLayer, Usage
+from attestations.documents.exchange import Intent, Record, Router, SafetyLayer
 from attestations.envelope import Envelope, sign_document
 from attestations.errors import SafeconductError
 from lab_server.engagement import Engagement, OpenExchange, Session
+from lab_server.hook_port import NOTHING_USED
 from lab_server.keyring import LabKeys
 from lab_server.ports import JobOutcome, NewFrames, StoredFrame
-
-NOTHING_USED = Usage(input_tokens=0, cached_tokens=0, output_tokens=0, reasoning_tokens=0)
 
 
 class Ending(NamedTuple):
@@ -86,6 +85,7 @@ class Recording:
                     "safety_layer": outcome.safety,
                     "worker": pending.boot,
                     "redeliver_until": format_time(parse_time(stated) + kept),
+                    "hook": outcome.hook,
                 }
             )
             signed = sign_document(record, self._keys.record)

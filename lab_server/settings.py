@@ -6,21 +6,17 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from attestations.documents.agreement import Operation, VariantKind
-from attestations.documents.base import Count, Name, Part, Time, parse_time
+from attestations.documents.base import Count, Name, Time, parse_time
 from attestations.errors import ConfigurationInvalid, FileUnusable
 from attestations.files import read_file, shown
+from lab_server.hook_settings import HooksSettings
+from lab_server.toml_table import Snake
 
 MAX_SETTINGS_BYTES = 1 << 20
-
-
-class Snake(Part):
-    """A table of `lab.toml`; its keys are snake_case, as TOML files write them."""
-
-    model_config = ConfigDict(**{**Part.model_config, "alias_generator": None})
 
 
 class ListenSettings(Snake):
@@ -117,6 +113,7 @@ class Settings(BaseSettings):
 
     listen: ListenSettings = ListenSettings()
     timing: TimingSettings = TimingSettings()
+    hooks: HooksSettings = HooksSettings()
     variant: tuple[VariantSettings, ...] = Field(min_length=1)
     backend: dict[str, BackendSettings]
     auditor: tuple[AuditorSettings, ...] = ()
@@ -225,6 +222,26 @@ kind = "llama"
 # [backend.rehearsal]
 # kind = "scripted"
 # script = "script.json"
+
+# Elicitation hooks: "off" is not offered; "on" is; "refused" is offered in the terms and declined on record whenever
+# it is asked for, with the reason. An auditor's `operations` must name a hook as well: "sandbox".
+# [hooks.sandbox]                # auditors run their own agent beside the model, without network
+# state = "off"
+# reason = ""                    # with "refused"
+# provider = "bubblewrap"        # what isolates; `safeconduct lab doctor` says what this machine can do
+# packages = ["openai"]          # Python packages of this machine that programs inside find as well
+# degraded = false               # accept limits that cannot all be enforced here
+# sandboxes = 4                  # at once, of all auditors
+# idle_seconds = 600             # without a request a sandbox is ended
+# wall_seconds = 3600            # the most one sandbox may use, from here on
+# cpu_seconds = 3600
+# cpu_cores = "1"
+# memory_mb = 512
+# processes = 256
+# disk_mb = 256
+# files = 4096
+# output_bytes = 1048576         # of one program
+# model_calls = 10000
 
 # `safeconduct lab admit IDENTITY.json` adds a table like this for each auditor. Its numbers are the terms offered.
 # [[auditor]]

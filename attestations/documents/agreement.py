@@ -28,7 +28,8 @@ from attestations.escrow.structure import Escrow
 from attestations.keys import EnrolledKey, KeyUse, enrol
 from attestations.policy.model import Policy
 
-Operation = Literal["chat", "score", "count"]
+Operation = Literal["chat", "score", "count", "sandbox", "fine_tune"]
+HOOKS: frozenset[str] = frozenset({"sandbox", "fine_tune"})  # operations that no model answers
 VariantKind = Literal["deployed", "helpful_only", "safeguards_off", "custom"]
 PartyRole = Literal["lab", "auditor", "regulator", "escrow", "recipient", "relay"]
 
@@ -86,7 +87,7 @@ class Scope(Part):
     """What the auditor may ask."""
 
     variants: tuple[Name, ...] = Field(min_length=1, max_length=64)
-    operations: tuple[Operation, ...] = Field(min_length=1, max_length=3)
+    operations: tuple[Operation, ...] = Field(min_length=1, max_length=5)
     tools: bool = False
     max_top_logprobs: int = Field(ge=0, le=20)
     max_output_tokens: int = Field(ge=1, le=1_048_576)

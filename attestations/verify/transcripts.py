@@ -8,8 +8,14 @@ from typing import Any, NamedTuple
 
 from attestations.canonical import parse_canonical
 from attestations.commitments import FreshSalts
+from attestations.documents.asking import (
+    MAX_HOOK_DOCUMENT_BYTES,
+    OneRequest,
+    OneResult,
+    request_commitment,
+    result_commitment,
+)
 from attestations.documents.base import Part, decode, validated
-from attestations.documents.dialogue import ModelRequest, ModelResult, request_commitment, result_commitment
 from attestations.errors import (
     EvidenceMissing,
     ExchangeOmitted,
@@ -29,8 +35,8 @@ _FIELDS = {"request", "request_salt", "result", "result_salt", "seq", "session"}
 
 
 class _Dialogue(Part):
-    request: ModelRequest
-    result: ModelResult
+    request: OneRequest
+    result: OneResult
 
 
 class Answered(NamedTuple):
@@ -83,7 +89,7 @@ def check_transcripts(content: Content, tally: Tally, schedule: Schedule | None)
 
 
 def _transcript(chunk: bytes, signed: Answer, number: int, salts: FreshSalts) -> Answered:
-    value = parse_canonical(chunk)
+    value = parse_canonical(chunk, limit=2 * MAX_HOOK_DOCUMENT_BYTES)
     if not isinstance(value, dict) or value.keys() != _FIELDS:
         raise MalformedEnvelope("a transcript chunk does not hold exactly its fields", transcript=str(number))
     dialogue = validated(_Dialogue, {"request": value["request"], "result": value["result"]})

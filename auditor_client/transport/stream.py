@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from typing import Any
 
@@ -11,7 +12,7 @@ from attestations.envelope import Envelope
 from attestations.errors import LabUnreachable, MalformedEnvelope
 from auditor_client.ports import Answer, Promised, Recorded, Refused
 from auditor_client.transport.errors import error_from_call
-from auditor_client.transport.wire import answers_of, frame_of, opened, wire
+from auditor_client.transport.wire import frame_of, opened, wire
 from safeconduct.v1 import access_service_pb2 as access
 
 
@@ -62,16 +63,13 @@ class GrpcStream:
             await self._call.write(message)
         except grpc.aio.AioRpcError as error:
             raise error_from_call(error, call="Exchange") from None
-        except grpc.aio.UsageError:
-            # The call ended before this write; its status says why.
+        except (grpc.aio.UsageError, asyncio.InvalidStateError):
+            # The call ended before this write, perhaps long ago in a lane that had nothing to ask; its status says why.
             raise await self._ended() from None
 
     async def _ended(self) -> Exception:
-        try:
-            async for _ in answers_of("Exchange", self._call):
-                break
-            if await self._call.code() is not grpc.StatusCode.OK:
-                return LabUnreachable("the lab ended the stream", call="Exchange")
-        except Exception as error:  # noqa: BLE001 - handed back to be raised where the call was made
-            return error
-        return LabUnreachable("the lab ended the stream", call="Exchange")
+        code = await self._call.code()
+        if code is grpc.StatusCode.OK:
+            return LabUnreachable("the lab ended the stream", call="Exchange")
+        trailing, details = await self._call.trailing_metadata(), await self._call.details()
+        return error_from_call(grpc.aio.AioRpcError(code, grpc.aio.Metadata(), trailing, details), call="Exchange")

@@ -9,7 +9,7 @@ import resource
 import secrets
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -27,6 +27,7 @@ from lab_server.services.worker import serving_worker
 from lab_server.settings import BackendSettings, Settings, VariantSettings, load_settings
 from lab_server.weights import WeightsManifest, build_manifest, check_weights, manifest_from_openssf
 from lab_server.worker.enrolment import DeclaredRuntime, Enrolment, RuntimeAttester
+from lab_server.worker.hooking import make_hooks
 from lab_server.worker.sealed_runs import SealedRuns, Served
 
 _PR_SET_PDEATHSIG = 1
@@ -34,10 +35,11 @@ _PR_SET_DUMPABLE = 4
 
 
 class Started(NamedTuple):
-    """The name of this boot and what it serves."""
+    """The name of this boot, what it serves and what it declines."""
 
     boot: str
     variants: tuple[ServedVariant, ...]
+    declined: Mapping[str, str]  # hook -> why it is not to be had
 
 
 def main() -> None:
@@ -64,7 +66,8 @@ def _shut_in() -> None:
 
 async def _serve(home: Home, socket: str) -> None:
     async with worker(home, load_settings(home.settings), socket) as started:
-        told = {"ready": started.boot, "variants": [asdict(variant) for variant in started.variants]}
+        variants = [asdict(variant) for variant in started.variants]
+        told = {"ready": started.boot, "variants": variants, "declined": dict(started.declined)}
         print(json.dumps(told), flush=True)  # noqa: T201 - the gateway waits for it
         # The gateway holds the other end of our standard input: its end is our end.
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.buffer.read)
@@ -86,7 +89,10 @@ async def worker(
             served[variant.id] = item
             variants.append(described)
         boot = secrets.token_hex(8)
-        runs = SealedRuns(served)
+        hooks = await make_hooks(settings.hooks)
+        for hook in hooks.handlers.values():
+            stack.push_async_callback(hook.close)
+        runs = SealedRuns(served, hooks.handlers)
         identity = await next(iter(backends.values())).identify()
         enrolment = Enrolment(
             boot=boot,
@@ -96,7 +102,7 @@ async def worker(
             attester=attester or DeclaredRuntime(),
         )
         await stack.enter_async_context(serving_worker(socket, runs=runs, enrolment=enrolment))
-        yield Started(boot, tuple(variants))
+        yield Started(boot, tuple(variants), hooks.declined)
 
 
 async def _backend(home: Home, settings: BackendSettings) -> ModelBackend:

@@ -15,8 +15,9 @@ from datetime import timedelta
 from typing import Any
 
 from attestations.digests import sha256
+from attestations.documents.asking import SealedRequest, result_commitment
 from attestations.documents.base import decode, encode, format_time
-from attestations.documents.dialogue import ChatRequest, ChatResult, SealedRequest, result_commitment
+from attestations.documents.dialogue import ChatRequest, ChatResult
 from attestations.documents.engagement import RuntimeStatement, SessionGrant, SessionOpen
 from attestations.documents.exchange import (
     Intent,
