@@ -13,6 +13,8 @@ from attestations.documents.engagement import (
     Release,
     RuntimeStatement,
 )
+from attestations.elicitation.course import Course
+from attestations.elicitation.hooks import HookBook
 from attestations.errors import SafeconductError
 from attestations.ledger import Ledger
 from attestations.policy.evaluate import Seen, State
@@ -50,6 +52,7 @@ class Transcript:
     registration_digest: str | None = None
     registration_index: int = 0
     runtimes: dict[str, RuntimeStatement] = field(default_factory=dict)
+    test_begins: int | None = None  # the number of the first Promise of TEST
     close: CloseStatement | None = None
     close_digest: str | None = None
     grades: GradeCommitment | None = None
@@ -69,6 +72,16 @@ class Transcript:
     def events(self) -> list[Seen]:
         """The events that count for the policy, in order."""
         return self.ledger.events
+
+    @property
+    def course(self) -> Course:
+        """What the log says of elicitation."""
+        return self.ledger.elicitation
+
+    @property
+    def hooks(self) -> HookBook:
+        """What the log says of the lab's hooks."""
+        return self.exchanges.hooks
 
     @property
     def last_time(self) -> str | None:

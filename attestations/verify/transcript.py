@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from attestations.documents.base import Document, parse_time
 from attestations.documents.drawing import Draw
+from attestations.documents.elicitation import RunStart
 from attestations.documents.engagement import (
     CloseStatement,
     DeliveryReceipt,
@@ -18,8 +19,10 @@ from attestations.documents.engagement import (
     Release,
     RuntimeStatement,
 )
+from attestations.elicitation.course import check_start
 from attestations.envelope import open_document
 from attestations.errors import (
+    AnalysisDeviationUndeclared,
     AttributionFailed,
     CloseStatementMismatch,
     ExchangeOmitted,
@@ -223,7 +226,20 @@ class _Reader:
             self.transcript.stated[party.role] = receipt.logged_at
             if party.role not in ("lab", "auditor"):
                 self.transcript.parties[party.id] = party
-        self.transcript.ledger.take(stated, self._bounds(receipt), index)
+        if self.transcript.ledger.take(stated, self._bounds(receipt), index) and isinstance(stated.document, RunStart):
+            self._begins(stated.document)
+
+    def _begins(self, start: RunStart) -> None:
+        transcript = self.transcript
+        transcript.test_begins = self._pass.tally.promises
+        registration, course = transcript.registration, transcript.ledger.elicitation
+        if registration is None:
+            raise AnalysisDeviationUndeclared("TEST begins before the suite was registered")
+        refused, agreement = frozenset(self._pass.hooks.refused), transcript.agreement
+        self._noting(
+            Step.REGISTRATION,
+            lambda: check_start(start, registration, course, refused=refused, agreement=agreement),
+        )
 
     def _release(self, entry: LogEntry, index: int, frontier: Frontier) -> None:
         document = self._own(entry, Release, self._parties.auditor_publication)

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from attestations.documents.dialogue import ScoreRequest
 from attestations.intervals import wilson
+from auditor_client.suites.arms import complaints
 from auditor_client.suites.format import Manifest, Metric, Plan, PromptFormat, Task
 from auditor_client.suites.load import Suite
 from auditor_client.suites.requests import build_request
@@ -36,6 +37,7 @@ class Checker:
         self._canaries: set[str] = set()
         self._names: set[str] = set()
         self._twins: dict[str, str] = {}
+        self._dev: dict[str, Task] = {}  # only where arms may show them
         self.kinds: Counter[str] = Counter()
         self._without_canary = 0
         self._canary_twice = False
@@ -45,6 +47,8 @@ class Checker:
         self._names.add(task.id)
         self.kinds[task.kind] += 1
         self._by_category[task.category][task.kind] += 1
+        if task.kind == "dev" and self._manifest.arms:
+            self._dev[task.id] = task
         self._without_canary += task.canary is None
         if task.canary is not None:
             self._canary_twice |= task.canary in self._canaries
@@ -60,6 +64,7 @@ class Checker:
     def findings(self) -> list[Finding]:
         """Return every finding, errors first."""
         found = [
+            *self._arms(),
             *self._controls(),
             *self._canary_findings(),
             *self._twin_findings(),
@@ -68,6 +73,10 @@ class Checker:
             *self._inspector.findings(),
         ]
         return sorted(found, key=lambda finding: LEVELS.index(finding.level))
+
+    def _arms(self) -> Iterator[Finding]:
+        for bad, message in complaints(self._manifest.arms, self._dev):
+            yield Finding("error" if bad else "warning", "arms", message)
 
     def _controls(self) -> Iterator[Finding]:
         if not any(self.kinds[kind] for kind in COUNTED):

@@ -17,6 +17,7 @@ from attestations.grading import (
 )
 from auditor_client.committing import Draft
 from auditor_client.frozen_suite import ROLES, FrozenQuestion
+from auditor_client.suites.arms import committed_arms
 from auditor_client.suites.format import ANSWER_METADATA, ChoiceTask, ExactTask, PatternTask, Task
 from auditor_client.suites.load import Suite
 from auditor_client.suites.requests import build_request
@@ -26,7 +27,8 @@ def drafts(suite: Suite) -> Iterator[Draft]:
     """Give every task as it is committed to, in the suite's order."""
     for task in suite.tasks:
         asked = build_request(task, suite.manifest.prompt)
-        yield Draft(fields=fields(task, asked), question=asked if task.kind in ROLES else None)
+        sent = task.kind in ROLES or (task.kind == "dev" and suite.manifest.arms)
+        yield Draft(fields=fields(task, asked), question=asked if sent else None)
 
 
 def fields(task: Task, asked: FrozenQuestion) -> dict[str, tuple[str, Any]]:
@@ -81,6 +83,7 @@ def analysis_plan(suite: Suite, *, nonce: bytes, drawn: int | None = None) -> An
         answered_floor=plan.answered_floor,
         positive_control_bound=plan.positive_control_bound,
         exclusion_codes=plan.exclusion_codes,
+        arms=committed_arms(suite),
     )
 
 

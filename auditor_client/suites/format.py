@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from attestations.answers import LETTERS, NORMALISATIONS, Normalisation, normalised
 from attestations.documents.base import Decimal, Hidden, Name
 from attestations.documents.dialogue import MAX_CONTINUATIONS
 from attestations.patterns import compile_pattern
+from attestations.scaffolds.method import (
+    MAX_SHOTS,
+    Arm,
+    BestOfN,
+    Decoding,
+    Method,
+    SelfConsistency,
+    Thinking,
+    ToolLoop,
+)
 
 MAX_QUESTION_CHARACTERS = 20_000
 MAX_OPTIONS = MAX_CONTINUATIONS
@@ -195,6 +206,43 @@ class PromptFormat(Closed):
     top_p: Decimal = "1"
 
 
+class ArmSpec(Closed):
+    """One way in which the suite is asked; `shots` names DEV tasks that are shown with their answers first."""
+
+    id: Name
+    source: Literal["registered", "lab_pack", "fine_tuned"] = "registered"
+    variant: Name | None = None
+    epochs: int | None = Field(default=None, ge=1, le=100)
+    system: str | None = Field(default=None, max_length=20_000)
+    template: str | None = Field(default=None, max_length=20_000)
+    decoding: Decoding | None = None
+    shots: tuple[Name, ...] = Field(default=(), max_length=MAX_SHOTS)
+    thinking: Thinking | None = None
+    choosing: Annotated[SelfConsistency | BestOfN, Field(discriminator="by")] | None = None
+    tools: ToolLoop | None = None
+
+    def arm(self, numbers: Mapping[str, int]) -> Arm:
+        """Return the arm as it is committed to; `numbers` gives the index of each task."""
+        method = Method(
+            system=self.system,
+            template=self.template,
+            decoding=self.decoding,
+            shots=tuple(numbers[name] for name in self.shots),
+            thinking=self.thinking,
+            choosing=self.choosing,
+            tools=self.tools,
+        )
+        return Arm(id=self.id, source=self.source, variant=self.variant, method=method, epochs=self.epochs)
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> ArmSpec:
+        try:
+            self.arm({name: number for number, name in enumerate(self.shots)})
+        except ValidationError as error:
+            raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+        return self
+
+
 class Manifest(Closed):
     """`suite.yaml`."""
 
@@ -205,3 +253,4 @@ class Manifest(Closed):
     description: str = Field(default="", max_length=5000)
     plan: Plan
     prompt: PromptFormat = PromptFormat()
+    arms: tuple[ArmSpec, ...] = Field(default=(), max_length=16)

@@ -78,7 +78,7 @@ def redact(
         value = {"contentClass": content_class, "paths": paths, "reason": reason}
         return validated(Redaction, value | {"agreement": engagement.digest, "statedAt": now})
 
-    _state(home, agreement, make)
+    state(home, agreement, make)
 
 
 def recall(
@@ -93,7 +93,7 @@ def recall(
         value = {"agreement": engagement.digest, "release": release, "reason": reason, "statedAt": now}
         return validated(RecallRequest, value)
 
-    _state(home, agreement, make)
+    state(home, agreement, make)
 
 
 def submit(
@@ -114,12 +114,14 @@ def _event(home: Path, agreement: str | None, event: str, argument: str | None, 
         value = {"agreement": engagement.digest, "event": event, "argument": argument, "statedAt": now}
         return validated(PolicyEvent, value | extra)
 
-    _state(home, agreement, make)
+    state(home, agreement, make)
 
 
-def _state(home: Path, agreement: str | None, make: Callable[[Engagement, str], Document]) -> None:
+def state(home: Path, agreement: str | None, make: Callable[[Engagement, str], Document]) -> None:
+    """Sign what `make` gives at the present instant and have it logged."""
+
     def signed(engagements: Engagements, desk: Desk) -> Envelope:
-        document = make(_find(engagements, agreement), format_time(desk.clock.now()))
+        document = make(find(engagements, agreement), format_time(desk.clock.now()))
         return sign_document(document, desk.keys.agreement)
 
     _log(home, signed)
@@ -140,7 +142,12 @@ async def _logged(home: Path, make: Callable[[Engagements, Desk], Envelope]) -> 
     return LogReceipt.parse(parse_envelope(answer.encode()).payload)
 
 
-def _find(engagements: Engagements, wanted: str | None) -> Engagement:
+def find(engagements: Engagements, wanted: str | None) -> Engagement:
+    """Return the engagement of this digest or name, or the only one.
+
+    Raises:
+        EngagementUnknown: there is not exactly one.
+    """
     found = [item for item in engagements.all if wanted in (None, item.digest, item.agreement.engagement)]
     if len(found) != 1:
         names = ", ".join(item.agreement.engagement for item in engagements.all) or "none"
