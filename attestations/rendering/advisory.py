@@ -1,6 +1,6 @@
 """The release log of an evidence file as a CSAF 2.1 document, for those whose tools read advisories.
 
-It is an export and no evidence: nobody signs it, and only the evidence file proves what it says.
+It is an export and no evidence: nobody signs it; only the evidence file proves what it says of figures and releases.
 The profile is CSAF Base, as no product and no vulnerability is named; texts of findings are not in evidence files.
 """
 
