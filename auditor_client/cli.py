@@ -10,6 +10,8 @@ from auditor_client.commands import (
     disclosing,
     disputing,
     escrow,
+    exporting,
+    harness,
     negotiating,
     publishing,
     running,
@@ -41,6 +43,7 @@ for _command in (
 ):
     app.command(_command.__name__)(_command)
 app.command("run")(running.run)
+app.command("lm-eval")(harness.lm_eval)
 app.command("grade")(running.grade)
 app.command("close")(running.close)
 app.command("seal")(disclosing.seal)
@@ -48,6 +51,7 @@ app.command("escrow-receipts")(escrow.receipts)
 app.command("escrow-reshare")(escrow.reshare)
 app.command("release")(disclosing.release)
 app.command("publish")(publishing.publish)
+app.add_typer(exporting.app, name="export")
 app.command("dispute")(disputing.dispute)
 app.command("status")(disclosing.status)
 for _stating in stating.COMMANDS:

@@ -26,7 +26,6 @@ from auditor_client.intending import Question, Randomness
 from auditor_client.lane import Lane, refusal_of
 from auditor_client.ports import Clock, Journal, Lab
 
-
 # Ends of an exchange that another one would meet as well.
 _FINAL_CODES = frozenset({"BACKEND_CONTEXT_EXCEEDED", "BACKEND_UNSUPPORTED", "MODEL_CHANGED", "VARIANT_NOT_SERVED"})
 

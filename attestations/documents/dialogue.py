@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from attestations.digests import Sha256, sha256
-from attestations.documents.base import Base64, Decimal, Document, Hidden, Name, Part
+from attestations.documents.base import Base64, Decimal, Document, Hidden, Name, Part, is_none
 from attestations.errors import WeakSalt
 
 SALT_BYTES = 32
@@ -123,10 +123,14 @@ class ChatResult(Hidden, Document):
 
 
 class ScoredContinuation(Hidden, Part):
-    """The sum of natural log-probabilities of one continuation and its length in tokens."""
+    """The sum of natural log-probabilities of one continuation and its length in tokens.
+
+    `greedy` tells whether each of its tokens is the likeliest at its place; None where the backend cannot tell.
+    """
 
     logprob: Decimal
     tokens: int = Field(ge=0)
+    greedy: bool | None = Field(default=None, exclude_if=is_none)
 
 
 class ScoreResult(Hidden, Document):

@@ -286,9 +286,7 @@ class SimulatedLab(SimulatedLog):
             held.ended = Recorded(self._record(held, status, code, response, reason))
             self.prev[held.intent.session] = held.ended.envelope.digest
 
-    def _record(
-        self, held: Held, status: Any, code: str | None, response: Response | None, reason: Any
-    ) -> Envelope:
+    def _record(self, held: Held, status: Any, code: str | None, response: Response | None, reason: Any) -> Envelope:
         assert held.promise is not None
         intent, does, promise = held.intent, self.now_does, Promise.parse(held.promise.payload)
         index, at = self.next_place()

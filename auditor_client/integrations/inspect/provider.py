@@ -123,4 +123,3 @@ def _folder(home: object) -> Path:
     if not Home(path).settings.exists():
         raise ConfigurationInvalid(f"{shown(path)} is no auditor's folder", field="home")
     return path
-
