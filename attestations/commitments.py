@@ -264,9 +264,14 @@ def check_salts(salts: Iterable[bytes]) -> None:
         fresh.take(salt, salt=str(number))
 
 
-def handle(link_key: bytes, *, task: int, arm: str, epoch: int, attempt: int) -> str:
-    """Return the name, as hex, under which the lab sees one attempt at one task; opaque without the link key."""
+def handle(link_key: bytes, *, task: int, arm: str, epoch: int, attempt: int, step: int = 0) -> str:
+    """Return the name, as hex, under which the lab sees one step of one attempt at one task.
+
+    It is opaque without the link key. Step 0 is the only one of a task that takes one exchange.
+    """
     place = task.to_bytes(8, "big") + lp(arm.encode()) + epoch.to_bytes(8, "big") + attempt.to_bytes(8, "big")
+    if step:
+        place += step.to_bytes(8, "big")
     return hmac.digest(link_key, place, "sha256").hex()
 
 

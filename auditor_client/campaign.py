@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from attestations.errors import SafeconductError
 from auditor_client.access import check_open, is_open
 from auditor_client.answering import OnText
-from auditor_client.campaign_state import Ending, Item, Progress
+from auditor_client.campaign_state import Ending, Progress
 from auditor_client.cosigning import Cosigner
 from auditor_client.cosigning_in_time import cosign_in_time
-from auditor_client.desk import Desk, Patience
+from auditor_client.desk import Ask, Desk, Patience
 from auditor_client.engagement import Engagement
-from auditor_client.intending import Question, Randomness
+from auditor_client.intending import Randomness
 from auditor_client.lane import Lane
 from auditor_client.ports import Clock, Journal, Lab
 
@@ -26,7 +26,7 @@ OnProgress = Callable[[Progress], None]
 class Plan:
     """What a campaign asks, and how often it may try."""
 
-    question: Callable[[Item], Question]
+    question: Ask
     link_key: bytes
     max_attempts: int
 
@@ -82,6 +82,7 @@ class Campaign:
             max_attempts=self.plan.max_attempts,
             tls=self.tls,
             patience=self.patience,
+            may_begin=lambda: is_open(access, self.clock.now()),
             next_item=lambda: queue.popleft() if queue and is_open(access, self.clock.now()) else None,
             return_item=queue.append,
             on_ended=state.ended,

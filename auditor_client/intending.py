@@ -65,7 +65,7 @@ def intend(
 
     Args:
         question: what the item asks.
-        item: the item, whose attempt number makes the handle.
+        item: the item, whose attempt and step make the handle.
         engagement: the agreement and our signers.
         runtime: what the request is sealed to.
         session: the session's name.

@@ -287,6 +287,10 @@ class Journal(Protocol):
         """Return the finished exchange at a place."""
         ...
 
+    def answers(self, item: Item) -> Sequence[bytes]:
+        """Return the answers of the item's present attempt, in the order of its steps."""
+        ...
+
     def progress(self) -> Progress:
         """Return how far the schedule is."""
         ...

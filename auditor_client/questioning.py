@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -20,7 +21,7 @@ from auditor_client.campaign_state import Ending, Item, Session, auxiliary
 from auditor_client.checking import ModelAnswer, parse_answer
 from auditor_client.cosigning import Cosigner
 from auditor_client.cosigning_in_time import cosign_in_time
-from auditor_client.desk import Desk, Patience
+from auditor_client.desk import Ask, Desk, Patience
 from auditor_client.engagement import Engagement
 from auditor_client.intending import Question, Randomness
 from auditor_client.lane import Lane, refusal_of
@@ -63,6 +64,7 @@ class Questioner:
     tls: str
     patience: Patience
     purpose: str
+    scheduled: Ask
     lanes: int
     _waiting: deque[_Asked] = field(default_factory=deque)
     _asked: dict[int, _Asked] = field(default_factory=dict)
@@ -82,9 +84,9 @@ class Questioner:
         """Take up what a crash left open; its answers go into the transcript, though nobody waits for them."""
         taken = self.journal.auxiliary(self.purpose)
         open_now = [pending for session in self.journal.sessions() if (pending := self.journal.pending(session.name))]
-        begun = {pending.item.task for pending in open_now if pending.item.purpose == self.purpose}
+        begun = {pending.item.epoch for pending in open_now if pending.item.purpose == self.purpose}
         self._next_number = len(taken)
-        self._unused = [item.task for item in taken if item.state == "WAITING" and item.task not in begun]
+        self._unused = [item.epoch for item in taken if item.state == "WAITING" and item.epoch not in begun]
         self._desk = self._new_desk()
         self._follower = asyncio.create_task(cosign_in_time(self._desk))  # before any lane, so that it hears of all
         self._follower.add_done_callback(self._followed)
@@ -165,16 +167,20 @@ class Questioner:
             clock=self.clock,
             cosigner=self.cosigner,
             randomness=self.randomness,
-            question=lambda item: self._asked[item.task].question,
+            question=self._question,
             link_key=self.link_key,
             max_attempts=self.max_attempts,
             tls=self.tls,
             patience=self.patience,
+            may_begin=lambda: False,  # a scheduled item that a crash left here goes on in its campaign
             next_item=self._next_item,
             return_item=self._return_item,
             on_ended=self._on_ended,
             wait=self._wait,
         )
+
+    def _question(self, item: Item, answers: Sequence[bytes]) -> Question | None:
+        return self._asked[item.epoch].question if item.purpose == self.purpose else self.scheduled(item, answers)
 
     def _start(self, session: Session | None) -> None:
         task = asyncio.create_task(self._run(Lane(self._desk, session)))
@@ -216,8 +222,8 @@ class Questioner:
     def _return_item(self, item: Item) -> None:
         """Hear that no Intent could be made for an item, before the lane says why."""
         if item.purpose == self.purpose:
-            heapq.heappush(self._unused, item.task)
-            self._returned[asyncio.current_task()] = self._asked.pop(item.task)
+            heapq.heappush(self._unused, item.epoch)
+            self._returned[asyncio.current_task()] = self._asked.pop(item.epoch)
 
     def _followed(self, follower: asyncio.Task[None]) -> None:
         error = None if follower.cancelled() else follower.exception()
@@ -236,10 +242,10 @@ class Questioner:
     def _on_ended(self, ending: Ending) -> None:
         if ending.item.purpose != self.purpose:
             return
-        asked = self._asked.pop(ending.item.task, None)
+        asked = self._asked.pop(ending.item.epoch, None)
         error = refusal_of(ending)
         if error is not None:
-            heapq.heappush(self._unused, ending.item.task)
+            heapq.heappush(self._unused, ending.item.epoch)
         if asked is None:
             return  # it was begun before a crash
         if error is not None:

@@ -79,14 +79,19 @@ def _schedule(content: Content, log: Transcript, attempts: Attempts) -> Schedule
         return None
     schedule = attempts.attempt(Step.SCHEDULE, lambda: check_schedule(content, log.exchanges.tally, log.drawing))
     if schedule is not None:
-        told = f"{len(content.tasks.kinds)} tasks, every exchange belongs to one of them"
-        attempts.passed(Step.SCHEDULE, told + _auxiliary(schedule) + _drawn(log))
+        attempts.passed(
+            Step.SCHEDULE,
+            f"{len(content.tasks.kinds)} tasks, every exchange belongs to one of them" + _apart(schedule) + _drawn(log),
+        )
+        attempts.report.exploratory = dict(schedule.auxiliary)
     return schedule
 
 
-def _auxiliary(schedule: Schedule) -> str:
+def _apart(schedule: Schedule) -> str:
+    if not schedule.auxiliary:
+        return ""
     counted = ", ".join(f"{count} {purpose}" for purpose, count in schedule.auxiliary.items())
-    return f" or is auxiliary and feeds no figure ({counted})" if counted else ""
+    return f" or is exploratory and feeds no figure ({counted})"
 
 
 def _drawn(log: Transcript) -> str:

@@ -39,6 +39,7 @@ def questioner(audit: Audit, *, lanes: int = 2) -> Questioner:
         tls="44" * 32,
         patience=Patience(answer=2, first_retry=0.001, longest_retry=0.002, give_up=0.05),
         purpose="inspect",
+        scheduled=lambda _item, _answers: None,
         lanes=lanes,
     )
 
