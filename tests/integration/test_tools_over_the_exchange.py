@@ -53,7 +53,7 @@ class Ran:
 
 def rows(folder: Path, shared: Path) -> None:
     """Lay a few rows of the tasks' own data where they can be read without a hub."""
-    truthful = json.loads((shared / "data/truthfulqa/mc_task.json").read_text())[:3]
+    truthful = json.loads((shared / "data/truthfulqa/mc_task.json").read_text())[:2]
     lines = [
         {"question": row["question"]}
         | {
@@ -106,7 +106,7 @@ def inspect_logs(folder: Path, tasks: list[Task], model: str, **arguments: Any) 
         model=model,
         model_args=arguments,
         temperature=0,
-        max_tokens=16,
+        max_tokens=8,
         log_dir=str(folder / "logs" / model.partition("/")[0]),
         display="none",
         max_tasks=1,

@@ -20,10 +20,9 @@ SEED = 7  # at temperature 0 any seed draws the same
 
 async def finished(backend: LlamaBackend, request: Request, sampling: Sampling) -> Any:
     """Return the result of one request."""
-    async for step in backend.answer(request, sampling, seed=SEED, deadline_seconds=60):
-        last = step
-    assert isinstance(last, Finished)
-    return last.result
+    steps = [step async for step in backend.answer(request, sampling, seed=SEED, deadline_seconds=60)]
+    assert isinstance(steps[-1], Finished)
+    return steps[-1].result
 
 
 class DirectAPI(ModelAPI):

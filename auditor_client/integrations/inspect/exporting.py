@@ -33,7 +33,8 @@ from inspect_ai.model import (
 )
 from inspect_ai.scorer import Score
 
-from attestations.documents.dialogue import ChatResult, CountRequest, Message, ScoreRequest
+from attestations.documents.base import Part, validated
+from attestations.documents.dialogue import ChatRequest, ChatResult, CountRequest, Message, ModelRequest, ScoreRequest
 from attestations.predicate import Result
 from attestations.results import GradeRow
 from attestations.verify.export import Verified
@@ -43,6 +44,10 @@ from attestations.verify.transcripts import Answered, read_transcripts
 CLOSED = "[closed at this stage]"
 BESIDE = "exchanges"  # laid to no scheduled task: auxiliary, or the tasks are not open
 Place = tuple[int, str, int]
+
+
+class _Committed(Part):
+    request: ModelRequest
 
 
 def write_logs(verified: Verified, folder: Path) -> list[Path]:
@@ -152,7 +157,7 @@ def _sample(verified: Verified, row: GradeRow, answers: Mapping[Place, Answered]
     judged = content.tasks.fields("C6", row.task) if "C6" in content.keys else {}
     answered = answers.get((row.task, row.arm, row.epoch))
     metadata: dict[str, Any] = {"task": row.task, "arm": row.arm, "category": row.category}
-    dialogue: dict[str, Any] = {"input": _question(asked.get("prompt"))}
+    dialogue: dict[str, Any] = {"input": _asked(asked.get("prompt"))}
     if answered is not None:
         metadata["exchange"] = _exchange(answered)
         dialogue = _dialogue(answered, verified)
@@ -199,12 +204,7 @@ def _exchange(answered: Answered) -> dict[str, Any]:
 def _dialogue(answered: Answered, verified: Verified) -> dict[str, Any]:
     request, result, sampling = answered.request, answered.result, answered.signed.sampling
     model = _model(verified)
-    if isinstance(request, CountRequest):
-        asked: list[ChatMessage] = [ChatMessageUser(content=request.text)]
-    elif isinstance(request, ScoreRequest) and request.prefix is not None:
-        asked = [ChatMessageUser(content=request.prefix)]
-    else:
-        asked = [_message(message) for message in request.messages]
+    asked = _turns(request)
     text = result.content if isinstance(result, ChatResult) else _scores(request, result)
     output = ModelOutput.from_content(model, text)
     config = GenerateConfig(
@@ -212,6 +212,14 @@ def _dialogue(answered: Answered, verified: Verified) -> dict[str, Any]:
     )
     event = ModelEvent(model=model, input=asked, tools=[], tool_choice="auto", config=config, output=output)
     return {"input": asked, "messages": [*asked, output.message], "output": output, "events": [event]}
+
+
+def _turns(request: ChatRequest | ScoreRequest | CountRequest) -> list[ChatMessage]:
+    if isinstance(request, CountRequest):
+        return [ChatMessageUser(content=request.text)]
+    if isinstance(request, ScoreRequest) and request.prefix is not None:
+        return [ChatMessageUser(content=request.prefix)]
+    return [_message(message) for message in request.messages]
 
 
 def _scores(request: Any, result: Any) -> str:
@@ -232,9 +240,11 @@ def _message(message: Message) -> ChatMessage:
     return found
 
 
-def _question(prompt: Any) -> str:
-    question = prompt.get("question") if isinstance(prompt, dict) else None
-    return question if isinstance(question, str) else CLOSED
+def _asked(prompt: Any) -> str | list[ChatMessage]:
+    request = prompt.get("request") if isinstance(prompt, dict) else None
+    if not isinstance(request, dict):
+        return CLOSED
+    return _turns(validated(_Committed, {"request": request}).request)
 
 
 def _target(target: Any) -> str | list[str]:
