@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from attestations.errors import FileUnusable, SuiteInvalid
+from auditor_client.commands.importing_inspect import import_inspect
 from auditor_client.commands.options import DEFAULT_HOME, HomeOption
 from auditor_client.committing import Rounds, freeze, scored, write_commitment
 from auditor_client.home import Home
@@ -20,6 +21,7 @@ from auditor_client.suites.load import Suite, load_suite
 from auditor_client.suites.scaffold import FILES
 
 app = typer.Typer(help="Write, check and commit a hidden suite.", no_args_is_help=True)
+app.command("import-inspect")(import_inspect)
 FolderOption = Annotated[Path | None, typer.Option("--suite", help="The suite's folder; HOME/suite if left out.")]
 
 
