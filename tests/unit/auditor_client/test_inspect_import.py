@@ -18,6 +18,7 @@ from inspect_ai.scorer import Scorer, answer, choice, exact, includes, match, mo
 from inspect_ai.scorer._common import match_str
 from inspect_ai.solver import generate, multiple_choice, prompt_template, system_message
 
+from attestations.documents.dialogue import ChatRequest
 from attestations.errors import FileUnusable, SuiteInvalid
 from attestations.patterns import compile_pattern
 from auditor_client.integrations.inspect.counterparts import pattern_of
@@ -70,6 +71,7 @@ def test_a_task_becomes_a_suite_that_asks_what_the_task_asks(tmp_path: Path) -> 
     assert [(item.number, "ASCII" in item.why) for item in imported.refused] == [(2, True)]
     assert [task.id for task in suite.tasks] == ["capitals-0", "capitals-1"]
     asked = build_request(suite.tasks[0], suite.manifest.prompt)
+    assert isinstance(asked.request, ChatRequest)
     turns = [(message.role, message.content) for message in asked.request.messages]
     assert turns == [("system", "Answer in one word."), ("user", "Question: The capital of France?")]
     assert (asked.sampling.max_output_tokens, asked.sampling.temperature) == (12, "0")
@@ -111,9 +113,8 @@ def test_nearest_takes_choices_by_letter_and_exact_answers() -> None:
 
 def test_what_asks_more_than_once_or_in_another_form_is_left_out() -> None:
     agent = read_task(made(match(), Sample(input="q", target="yes"), solver=react()))
-    few_shot = read_task(
-        made(match(), Sample(input="q", target="yes"), solver=[prompt_template("{prompt}"), generate()])
-    )
+    template = [prompt_template("Q: {prompt}"), generate()]
+    rendered = read_task(made(match(), Sample(input="q", target="yes"), solver=template))
     other = [system_message("Be {tone}."), generate()]
     forms = read_task(
         made(
@@ -138,27 +139,22 @@ def test_a_task_that_needs_a_sandbox_is_refused_before_anything_runs() -> None:
 
 
 @pytest.mark.parametrize("location", ["begin", "end", "any", "exact"])
-@given(
-    before=ASCII,
-    after=ASCII,
-    target=st.sampled_from(["Paris", "yes", "a-b", "(42)", "New York", "C++"]),
-    case=st.booleans(),
-)
+@given(before=ASCII, after=ASCII, target=st.sampled_from(TARGETS), said=st.sampled_from([str.upper, str.lower]))
 @settings(max_examples=150)
 def test_a_pattern_finds_right_what_match_finds_right(
-    location: str, before: str, after: str, target: str, case: bool
+    location: Any, before: str, after: str, target: str, said: Callable[[str], str]
 ) -> None:
-    text = before + (target.upper() if case else target) + after
+    text = before + said(target) + after
     found = compile_pattern(pattern_of("match", {"location": location}, [target])).found_in(text)
 
-    assert match_str(text, target, location=location)[1] == found  # type: ignore[arg-type]
+    assert match_str(text, target, location=location)[1] == found
 
 
 @given(text=ASCII, target=st.sampled_from(["a", "is", "b c", ".", "x\ny"]))
 def test_a_pattern_finds_right_what_includes_finds_right(text: str, target: str) -> None:
-    assert (target.casefold() in text.casefold()) == compile_pattern(pattern_of("includes", {}, [target])).found_in(
-        text
-    )
+    found = compile_pattern(pattern_of("includes", {}, [target])).found_in(text)
+
+    assert (target.casefold() in text.casefold()) == found
 
 
 def test_several_targets_are_alternatives() -> None:
