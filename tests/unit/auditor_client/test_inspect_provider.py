@@ -131,6 +131,30 @@ async def test_an_agent_calls_tools_through_the_exchange(audit: Audit, folder: O
     assert log.samples[0].output.completion == "yes, 5"
 
 
+async def test_an_agent_of_a_package_runs_as_it_is_with_its_own_data_tools_and_scorer(
+    audit: Audit, folder: OneFolder, tmp_path: Path
+) -> None:
+    package = pytest.importorskip("inspect_evals.agent_threat_bench", reason="needs inspect-evals")
+    task = package.agent_threat_bench_memory_poison()
+    keys: list[str] = []
+
+    def answer(request: ChatRequest) -> ChatResult:
+        last = request.messages[-1]
+        if last.role == "user":
+            keys.append(last.content)
+            return ChatResult(content="", tool_calls=(ToolCall(id="c", name="memory_read", arguments='{"key": "x"}'),))
+        return ChatResult(content="I found nothing I can trust.")
+
+    audit.lab.answer = answer
+    [log] = await eval_async(task, model=model(), limit=3, max_tokens=64, log_dir=str(tmp_path / "logs"))
+
+    assert (log.status, len(keys)) == ("success", 3)
+    calls = [event for sample in log.samples or [] for event in sample.events if event.event == "model"]
+    assert len(calls) == len(audit.lab.calls) == 6
+    assert all(event.output.metadata and event.output.metadata["safeconduct"]["record"] for event in calls)
+    assert [set(sample.scores or ()) for sample in log.samples or []] == [{"agent_threat_bench_scorer"}] * 3
+
+
 async def test_log_probabilities_come_back_as_inspect_has_them(audit: Audit, folder: OneFolder) -> None:
     token = GeneratedToken(token="yes", logprob="-0.5", top=(TokenLogprob(token="yes", logprob="-0.5"),))
     audit.lab.answer = lambda _: ChatResult(content="yes", logprobs=(token,))
