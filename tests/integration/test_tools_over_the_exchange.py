@@ -27,7 +27,7 @@ from inspect_ai.log import EvalLog, read_eval_log
 from lm_eval.tasks import TaskManager
 
 from auditor_client.integrations.inspect import registry
-from tests.support.embedded_audit import STAGES, Embedded, embedded
+from tests.support.audit_in_process import STAGES, InProcess, embedded
 
 pytestmark = [
     pytest.mark.slow,
@@ -43,7 +43,7 @@ HIDDEN = ("canary-prompt-", '"answers"')
 class Ran:
     """What both tools found, through the exchange and without it, and the audit they were part of."""
 
-    it: Embedded
+    it: InProcess
     through: list[EvalLog]
     direct: list[EvalLog]
     harness: dict[str, Any]

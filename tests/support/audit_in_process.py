@@ -1,4 +1,4 @@
-"""An audit of the embedded model, its commands run in this process, with other tools asking beside the suite."""
+"""An audit whose commands run in this process, which spares each its start; the lab is a process as ever."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _EMBEDDED = '[[variant]]\nid = "main"\nkind = "deployed"\nbackend = "local"\n\n[
 
 
 @dataclass
-class Embedded:
+class InProcess:
     """The audit, its lab's event loop, and what its commands said."""
 
     audit: RealAudit
@@ -69,19 +69,35 @@ class Embedded:
 
 
 @contextmanager
-def embedded(folder: Path) -> Iterator[Embedded]:
+def embedded(folder: Path) -> Iterator[InProcess]:
     """Give an audit of the packaged model with an agreement in force; the lab serves until the end."""
     assert packaged_model().name == PACKAGED_MODEL
-    drafts = [Draft(task.fields, task.question) for task in suite().tasks]
-    audit = real_audit(folder, drafts, design().plan, script={})
+    audit = _small(folder, {})
     settings = audit.lab.home.settings
     text = settings.read_text().replace(_SCRIPTED, _EMBEDDED)
     settings.write_text(text.replace('[backend.script]\nkind = "scripted"\nscript = "script.json"\n', ""))
-    it = Embedded(audit)
-    it.loop.run_until_complete(audit.lab.start())
+    with _serving(InProcess(audit)) as it:
+        yield it
+
+
+@contextmanager
+def scripted(folder: Path, script: dict[str, Any]) -> Iterator[InProcess]:
+    """Give an audit of a scripted model with an agreement in force."""
+    with _serving(InProcess(_small(folder, script))) as it:
+        yield it
+
+
+def _small(folder: Path, script: dict[str, Any]) -> RealAudit:
+    drafts = [Draft(task.fields, task.question) for task in suite().tasks]
+    return real_audit(folder, drafts, design().plan, script=script)
+
+
+@contextmanager
+def _serving(it: InProcess) -> Iterator[InProcess]:
+    it.loop.run_until_complete(it.audit.lab.start())
     try:
         it.auditor("propose")
         yield it
     finally:
-        it.loop.run_until_complete(audit.lab.stop())
+        it.loop.run_until_complete(it.audit.lab.stop())
         it.loop.close()
