@@ -52,16 +52,14 @@ async def run_tasks(home: Path, wanted: Wanted) -> Ran:
         ScopeExceeded: a task asks for what the exchange does not carry.
         RefusedError, BackendFailed, EvidenceError, PeerError: as for any exchange.
     """
-    folders = OpenFolders(PURPOSE)
+    harness, folders = _harness(), OpenFolders(PURPOSE)
     try:
-        folder = await folders.open(home)
-        return await _run(folder, wanted)
+        return await _run(await folders.open(home), harness, wanted)
     finally:
         await folders.close()
 
 
-async def _run(folder: OpenFolder, wanted: Wanted) -> Ran:
-    harness = _harness()
+async def _run(folder: OpenFolder, harness: Any, wanted: Wanted) -> Ran:
     from auditor_client.integrations.lm_eval.model import SafeconductLM  # noqa: PLC0415 - only once it can be there
 
     scope, lab_key = folder.agreement.scope, folder.agreement.lab_key(KeyUse.RECORD)
