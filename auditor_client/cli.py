@@ -11,6 +11,8 @@ from auditor_client.commands import (
     disputing,
     eliciting,
     escrow,
+    exporting,
+    harness,
     importing,
     negotiating,
     publishing,
@@ -48,6 +50,7 @@ app.add_typer(eliciting.dev, name="dev")
 app.add_typer(eliciting.pack, name="pack")
 app.command("run")(running.run)
 app.add_typer(scaffolding.app, name="scaffold")
+app.command("lm-eval")(harness.lm_eval)
 app.command("grade")(running.grade)
 app.command("close")(running.close)
 app.command("seal")(disclosing.seal)
@@ -55,6 +58,7 @@ app.command("escrow-receipts")(escrow.receipts)
 app.command("escrow-reshare")(escrow.reshare)
 app.command("release")(disclosing.release)
 app.command("publish")(publishing.publish)
+app.add_typer(exporting.app, name="export")
 app.command("dispute")(disputing.dispute)
 app.command("status")(disclosing.status)
 for _stating in stating.COMMANDS:

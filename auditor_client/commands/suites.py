@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from attestations.errors import FileUnusable, SuiteInvalid
+from auditor_client.commands.importing_inspect import import_inspect
 from auditor_client.commands.options import DEFAULT_HOME, HomeOption
 from auditor_client.committing import Rounds, committing, write_frozen, write_terms
 from auditor_client.home import Home
@@ -23,6 +24,7 @@ from auditor_client.suites.scaffold import FILES
 from auditor_client.suites.suspicion.finding import COUNTED, Finding
 
 app = typer.Typer(help="Write, import, check and commit a hidden suite.", no_args_is_help=True)
+app.command("import-inspect")(import_inspect)
 if TYPE_CHECKING:
     from auditor_client.suites.check import Checker
 

@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
-from tests.bench import echo, escrow, exchanges, packages, policies, suites, verification
+from tests.bench import echo, escrow, exchanges, inspect_cost, packages, policies, suites, verification
 
 LANES = 8
 STALL = 0.02  # a model call of 20 ms, to see what is added to it
@@ -38,6 +41,7 @@ def main() -> None:
     row("  raw echo, both sides", f"{base.cpu * 1000:.2f} ms", f"ratio {both / base.cpu:.1f}")
     added = slow.wall / slow.exchanges - STALL
     row("added to a model call", f"{added * 1000:.1f} ms", verdict(added <= 0.005, "<= 5 ms"))
+    beside_inspect(items)
     sealing(quick=quick)
     for name, seconds in policies.run():
         row(name, f"{seconds * 1000:.2f} ms", "")
@@ -55,6 +59,19 @@ def main() -> None:
             f"{found.seconds:.1f} s, {found.exchanges / found.seconds:.0f}/s, peak {found.peak_mib:.0f} MiB",
             target,
         )
+
+
+def beside_inspect(items: int) -> None:
+    """Print what an item costs the auditor beside what it costs Inspect with nothing behind its model."""
+    if find_spec("inspect_ai") is None:
+        row("beside Inspect", "not installed", "")
+        return
+    say("the same beside Inspect with its mock model ...")
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
+        cost = inspect_cost.run(Path(folder), items=items, lanes=LANES)
+    row("auditor CPU an item", f"{cost.ours * 1000:.2f} ms", verdict(cost.ratio <= inspect_cost.TARGET, "<= a fifth"))
+    row("  Inspect, mock model", f"{cost.inspect * 1000:.2f} ms", f"ratio {cost.ratio:.2f}")
+    row("  Inspect over the exchange", f"{cost.provider * 1000:.2f} ms", "")
 
 
 def sealing(*, quick: bool) -> None:
