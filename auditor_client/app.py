@@ -34,6 +34,7 @@ from auditor_client.questioning import Questioner
 from auditor_client.registering import REGISTRATION, Design
 from auditor_client.settings import Settings, load_settings
 from auditor_client.talking import Negotiator, negotiator
+from auditor_client.trained import load_training
 from auditor_client.transport.channel import Credentials, check_pin, open_channel, spki_digest
 from auditor_client.transport.lab import GrpcLab
 
@@ -100,6 +101,7 @@ class Auditor:
         pins = engagement.agreement.transport
         check_pin((self.lab_identity.tls or "").encode(), pins.gateway, whose="lab")
         check_pin((self.identity.tls or "").encode(), pins.auditor, whose="auditor")
+        load_training(engagement, self.journal)
         return engagement
 
     def suite(self) -> FrozenSuite:
@@ -158,8 +160,10 @@ class Auditor:
             patience=Patience(answer=settings.answer_seconds, give_up=settings.give_up_seconds),
         )
 
-    def questioner(self, engagement: Engagement, mirror: Mirror, purpose: str) -> Questioner:
-        """Return what asks questions of no scheduled task, for one purpose."""
+    def questioner(
+        self, engagement: Engagement, mirror: Mirror, purpose: str, *, kept: str | None = None
+    ) -> Questioner:
+        """Return what asks questions of no scheduled task, for one purpose; `kept` names a session to go on with."""
         settings = self.settings.run
         return Questioner(
             engagement=engagement,
@@ -175,6 +179,7 @@ class Auditor:
             purpose=purpose,
             scheduled=self._ask(engagement),
             lanes=min(settings.lanes, engagement.agreement.scope.max_sessions),
+            kept=kept,
         )
 
     def _ask(self, engagement: Engagement) -> Ask:
@@ -186,8 +191,8 @@ class Auditor:
 
     def _variant(self, engagement: Engagement) -> Variant:
         name = self.settings.run.variant or engagement.agreement.scope.variants[0]
-        variant = engagement.agreement.variant(name)
-        if variant is None or name not in engagement.agreement.scope.variants:
+        variant, scope = engagement.variant(name), engagement.agreement.scope.variants
+        if variant is None or not {name, variant.parent} & {*scope}:
             raise ScopeExceeded(f"the agreement does not grant the variant {name}", rule="variant", variant=name)
         return variant
 

@@ -12,6 +12,7 @@ from auditor_client.commands import (
     eliciting,
     escrow,
     exporting,
+    finetuning,
     harness,
     importing,
     negotiating,
@@ -34,6 +35,7 @@ app = typer.Typer(
 app.command("init")(setup.init)
 suites.app.command("import")(importing.import_)
 app.add_typer(suites.app, name="suite")
+app.add_typer(finetuning.app, name="finetune")
 for _command in (
     negotiating.propose,
     negotiating.review,

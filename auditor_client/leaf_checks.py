@@ -23,6 +23,7 @@ from attestations.documents.engagement import (
 )
 from attestations.documents.escrow import EscrowManifest
 from attestations.documents.exchange import Cancel, Intent, Meter, Promise, Record, Refusal
+from attestations.documents.finetuning import VariantDestroyed
 from attestations.envelope import Envelope
 from attestations.errors import (
     AgreementDigestMismatch,
@@ -119,6 +120,9 @@ class LeafChecker:
         elif entry.kind in ("event", "statement"):
             self._two(entry)
             self._statement(first, entry.kind)
+        elif entry.kind == "variant_destroyed":
+            self._two(entry)
+            self._lab(first, VariantDestroyed)
         elif entry.kind == "escrow_verified":
             self._two(entry)
             open_verified(first, self._engagement.agreement, self._engagement.digest)

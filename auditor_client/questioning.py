@@ -64,7 +64,7 @@ class Line:
 class Questioner:
     """Asks over as many lanes as are needed, at most `lanes`; use as `async with`.
 
-    `purpose` is what questions are asked for that name no other.
+    `purpose` is what questions are asked for that name no other; `kept` is a session that is kept for `own_line`.
     """
 
     engagement: Engagement
@@ -80,6 +80,7 @@ class Questioner:
     purpose: str
     scheduled: Ask
     lanes: int
+    kept: str | None = None
     _line: Line = field(default_factory=Line)
     _own: list[Line] = field(default_factory=list)
     _asked: dict[tuple[str, int], _Asked] = field(default_factory=dict)
@@ -105,7 +106,7 @@ class Questioner:
         self._fresh = self.engagement.agreement.scope.max_sessions - len(known)
         for session in known:
             if session.name in busy:
-                self._start(session, self._line)
+                self._start(session, self._new_line() if session.name == self.kept else self._line)
         return self
 
     async def __aexit__(self, *_exc: object) -> None:
@@ -128,25 +129,31 @@ class Questioner:
         if self._broken is None:
             await self.cosigner.cosign()
 
-    def own_line(self, session: str | None = None) -> Line:
-        """Keep one lane for questions that must follow each other in one session, that of a name or any that is free.
+    def own_line(self) -> Line:
+        """Keep one lane for questions that must follow each other in one session: that which is kept, or any other.
 
         Raises:
             ScopeExceeded: the agreement does not allow another session beside it.
         """
+        if self._own:
+            return self._own[0]  # its last exchange was open still, and its lane runs already
         if self._fresh + len(self._sessions) < 2:  # noqa: PLR2004 - this one, and one for everything else
             raise ScopeExceeded("the agreement does not allow two sessions at once", rule="max_sessions")
-        line = Line()
-        line.desk = self._new_desk(line)
-        named = next((known for known in self._sessions if known.name == session), None)
+        named = next((known for known in self._sessions if known.name == self.kept), None)
         if named is not None:
             self._sessions.remove(named)
         elif self._fresh > 0:
             self._fresh -= 1
         else:
             named = self._sessions.popleft()
-        self._own.append(line)
+        line = self._new_line()
         self._start(named, line)
+        return line
+
+    def _new_line(self) -> Line:
+        line = Line()
+        line.desk = self._new_desk(line)
+        self._own.append(line)
         return line
 
     async def ask(self, question: Question, *, purpose: str | None = None, line: Line | None = None) -> Answered:

@@ -27,6 +27,7 @@ from attestations.identity import Identity, parse_identity
 from lab_server.admitted import Admitted
 from lab_server.carrying import Carrying
 from lab_server.clock import SystemClock
+from lab_server.destroying import Destroying
 from lab_server.disclosing import Disclosing
 from lab_server.drawing import Drawing
 from lab_server.engagements import Engagements
@@ -72,6 +73,7 @@ DRAIN_SECONDS = 20.0
 PURGE_SECONDS = 300.0
 MEND_SECONDS = 1.0
 WISH_SECONDS = 0.3
+DESTROY_SECONDS = 0.5
 _LAST_PORT = 65_535
 _OPTIONS = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -175,6 +177,7 @@ async def lab(home: Home, settings: Settings) -> AsyncIterator[Running]:
             asyncio.create_task(_purge(store, clock)),
             asyncio.create_task(_mend(engagements, exchanging)),
             asyncio.create_task(_carry_out(Carrying(store=store, negotiating=negotiating, stating=stating))),
+            asyncio.create_task(_destroy(engagements, Destroying(keys=keys, worker=worker))),
         ]
         try:
             yield Running(f"{settings.listen.address.rpartition(':')[0]}:{port}", aborted)
@@ -276,6 +279,18 @@ async def _carry_out(carrying: Carrying) -> None:
                 log.info("decision_carried_out", about=sha256(name.encode()))
         except StoreFailed as error:
             log.warning("decision_not_carried_out", why=error.message)
+
+
+async def _destroy(engagements: Engagements, destroying: Destroying) -> None:
+    # What fine-tuning made ends with its run; a worker or a store that is away only delays it.
+    while True:
+        await asyncio.sleep(DESTROY_SECONDS)
+        for engagement in engagements.all:
+            try:
+                for variant in await destroying.destroy(engagement):
+                    log.info("variant_destroyed", agreement=engagement.digest, variant=variant)
+            except SafeconductError as error:
+                log.warning("variants_not_destroyed", agreement=engagement.digest, reason=error.reason)
 
 
 async def _mend(engagements: Engagements, exchanging: Exchanging) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from attestations.digests import sha256
-from attestations.documents.agreement import Agreement, Clauses, Party
+from attestations.documents.agreement import Agreement, Clauses, FineTuningGrant, Party
 from attestations.documents.base import decode, parse_time
 from attestations.envelope import Envelope
 from attestations.policy.agreement_rules import lint_agreement
@@ -162,6 +162,7 @@ def _facts(agreement: Agreement) -> tuple[tuple[str, str], ...]:
         ("Sessions at once", f"{scope.max_sessions:,}"),
         ("Requests", f"{int(budget.requests):,} in all"),
         ("Tokens", f"{int(budget.input_tokens):,} read and {int(budget.output_tokens):,} written in all"),
+        *_training(agreement.fine_tuning),
         ("Access from", instant_words(parse_time(access.not_before))),
         ("Access until", instant_words(parse_time(access.not_after))),
         ("Effective access owed", f"{access.business_days} business days"),
@@ -231,3 +232,9 @@ def _retention(clauses: Clauses) -> str:
 
 def _capital(text: str) -> str:
     return text[0].upper() + text[1:]
+
+
+def _training(granted: FineTuningGrant | None) -> list[tuple[str, str]]:
+    if granted is None:
+        return []
+    return [("Fine-tuning", f"{granted.max_jobs} jobs, {int(granted.max_train_tokens):,} training tokens in all")]

@@ -23,6 +23,7 @@ from attestations.verify.escrow_log import EscrowLog
 from attestations.verify.exchanges import ExchangePass
 from attestations.verify.revising import Revisions
 from attestations.verify.steps import Step
+from attestations.verify.training import Destructions
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Transcript:
     manifest_digest: str | None = None
     delivered: bool = False
     escrow: EscrowLog = field(default_factory=EscrowLog)
+    destructions: Destructions = field(default_factory=Destructions)
     releases: list[LoggedRelease] = field(default_factory=list)
     stated: dict[str, str] = field(default_factory=dict)  # role -> when it last signed with its agreement key
     parties: dict[str, Party] = field(default_factory=dict)  # others than lab and auditor that stated something

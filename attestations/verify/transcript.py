@@ -19,6 +19,7 @@ from attestations.documents.engagement import (
     Release,
     RuntimeStatement,
 )
+from attestations.documents.finetuning import VariantDestroyed
 from attestations.elicitation.course import check_start
 from attestations.envelope import open_document
 from attestations.errors import (
@@ -90,6 +91,7 @@ class _Reader:
             "termination": (Step.AGREEMENT, self._revision),
             "escrow": (Step.DISCLOSURE, self._escrow),
             "escrow_verified": (Step.DISCLOSURE, self._escrow),
+            "variant_destroyed": (Step.IDENTITY, self._destroyed),
         }
 
     def step(self, line: bytes, index: int, frontier: Frontier) -> None:
@@ -276,6 +278,13 @@ class _Reader:
         self._pass.receipt(entry, index)
         log = self.transcript
         self._held(lambda: log.escrow.take(entry, self._parties, log.registration, late=bool(log.releases)))
+
+    def _destroyed(self, entry: LogEntry, index: int, _: Frontier) -> None:
+        document = self._own(entry, VariantDestroyed, self._parties.lab_record)
+        self._pass.receipt(entry, index)
+        log = self.transcript
+        closed = log.close is not None or log.ledger.aborted is not None
+        self._noting(Step.IDENTITY, lambda: log.destructions.take(document, self._pass.training, closed=closed))
 
     def _held(self, action: Callable[[], None]) -> None:
         """Do something that says nothing about the leaves that follow."""

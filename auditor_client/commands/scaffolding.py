@@ -17,7 +17,7 @@ from auditor_client.app import auditor
 from auditor_client.beginning import begin
 from auditor_client.commands.options import DEFAULT_HOME, HomeOption
 from auditor_client.scaffolds.bundle import Bundle, read_bundle
-from auditor_client.scaffolds.running import PURPOSE, Runner, RunOptions, ScaffoldRun
+from auditor_client.scaffolds.running import PURPOSE, Runner, RunOptions, ScaffoldRun, left_open
 
 app = typer.Typer(help="Run your own agent beside the model.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -63,7 +63,7 @@ async def _run(home: Path, bundle: Bundle, options: RunOptions) -> ScaffoldRun:
         console = Console(stderr=True)
         try:
             await begin(us, engagement, mirror)
-            async with us.questioner(engagement, mirror, PURPOSE) as questioner:
+            async with us.questioner(engagement, mirror, PURPOSE, kept=left_open(us.journal)) as questioner:
                 scope = engagement.agreement.scope
                 with console.status("the sandbox is being made") as line:
 

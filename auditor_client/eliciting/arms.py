@@ -127,7 +127,7 @@ class Arms:
         method = self.method(arm)
         if method is None:
             raise EvidenceMissing("the lab's elicitation pack is not here", arm=arm)
-        results = [validated(_Answer, {"value": parse_canonical(answer)}).value for answer in answers]
+        results = [_result(answer) for answer in answers]
         return next_step(method, self._task(task, arm, method), results)
 
     def _task(self, number: int, arm: str, method: Method) -> Task:
@@ -160,3 +160,7 @@ def shots(suite: FrozenSuite, numbers: Sequence[int]) -> list[tuple[int, Demonst
         if shown is not None:
             found.append((number, shown))
     return found
+
+
+def _result(answer: bytes) -> Result:
+    return validated(_Answer, {"value": parse_canonical(answer)}).value

@@ -28,6 +28,7 @@ from attestations.documents.sandboxing import (
 )
 from attestations.errors import BudgetExhausted, RefusedError, SafeconductError, SandboxFileRefused, SandboxLost
 from auditor_client.intending import Question
+from auditor_client.ports import Journal
 from auditor_client.questioning import Answered, Questioner
 from auditor_client.scaffolds.bundle import Bundle
 from auditor_client.scaffolds.sandbox import RemoteSandbox
@@ -68,6 +69,11 @@ class ScaffoldRun:
     exchanges: int = 0
 
 
+def left_open(journal: Journal) -> str | None:
+    """Return the session whose sandbox a run that was cut short has left: only there can it be ended."""
+    return (journal.recall(LEFT_OPEN) or b"").decode() or None
+
+
 OnStep = Callable[[ScaffoldRun], None]
 
 
@@ -91,9 +97,7 @@ class Runner:
             SafeconductError: what stopped the run; the journal holds every exchange of it.
         """
         journal = self._questioner.journal
-        left_open = (journal.recall(LEFT_OPEN) or b"").decode() or None
-        line = self._questioner.own_line(left_open)
-        sandbox = RemoteSandbox(self._questioner, line, variant=self._variant)
+        sandbox = RemoteSandbox(self._questioner, self._questioner.own_line(), variant=self._variant)
         try:
             await sandbox.open(limits=options.limits, env=dict(bundle.env), tier=options.tier)
             await journal.remember(LEFT_OPEN, (sandbox.session or "").encode())

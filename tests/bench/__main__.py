@@ -13,7 +13,7 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
-from tests.bench import echo, escrow, exchanges, inspect_cost, packages, policies, suites, verification
+from tests.bench import echo, escrow, exchanges, inspect_cost, packages, policies, suites, training, verification
 
 LANES = 8
 STALL = 0.02  # a model call of 20 ms, to see what is added to it
@@ -46,6 +46,11 @@ def main() -> None:
     for name, seconds in policies.run():
         row(name, f"{seconds * 1000:.2f} ms", "")
     importing(quick=quick)
+    if training.able():
+        say("fine-tuning the packaged model ...")
+        rates = training.run()
+        row("training", f"{rates.ours:.0f} tokens/s", "")
+        row("  plain peft", f"{rates.plain:.0f} tokens/s", f"ratio {rates.ours / rates.plain:.2f}")
     kept = Path("build/bench")
     for size in (1000, 10_000, 100_000) if full else (1000,) if quick else (1000, 10_000):
         started = time.perf_counter()

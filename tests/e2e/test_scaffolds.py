@@ -1,4 +1,4 @@
-"""An auditor's agent beside the model: sent, run, answered, fetched, accounted for, and gone."""
+"""An auditor's agent beside the model: sent, run, killed at, run again, answered, fetched, accounted for, and gone."""
 
 from __future__ import annotations
 
@@ -20,51 +20,31 @@ from tests.support.memory_search import files_under, found_in, memory_of
 from tests.support.real_audit import RealAudit
 from tests.support.scaffold_audit import scaffolding
 
-KILLS = int(os.environ.get("SAFECONDUCT_SCAFFOLD_KILLS", "6"))
+KILLS = int(os.environ.get("SAFECONDUCT_SCAFFOLD_KILLS", "4"))
 # In the agent's file, in what it asks, in what it is answered, in what it prints and in what it leaves behind, the
 # last also as requests and answers carry files.
 NEEDLES = ["canary-agent", "canary-answer", "canary-result", "Y2FuYXJ5LXJlc3VsdCBkb25l"]
 
 
-async def test_an_agent_runs_beside_the_model_and_every_call_is_in_the_evidence(tmp_path: Path) -> None:
-    async with scaffolding(tmp_path, script={"otherwise": "canary-answer"}) as audit:
-        out = tmp_path / "out"
-        agent = (str(tmp_path / "agent"), "--entry", "main.py")
-        ran = await audit.must("scaffold", "run", *agent, "--into", str(out), "--fetch", "result.txt")
-        assert "3 calls to the model, 3 answered" in ran.out
-        assert (out / "stdout.txt").read_text().split() == [x for i in "012" for x in (i, "canary-answer")]
-        assert (out / "files/result.txt").read_text() == "canary-result done"
-        summary = json.loads((out / "run.json").read_text())
-        assert (summary["sandbox"]["state"], summary["sandbox"]["modelCalls"]) == ("CLOSED", 3)
-
-        # T086, T087 over hooks: what was sent and said is nowhere at the gateway, nor on anybody's terminal.
-        (audit.lab.path / "script.json").unlink()
-        assert set() == found_in(memory_of(audit.lab.pid), NEEDLES)
-        assert set() == found_in(files_under(audit.lab.path), NEEDLES)
-        assert set() == found_in([audit.auditor.log.read_bytes(), *(text.encode() for text in audit.said)], NEEDLES)
-        assert set(NEEDLES) == found_in([*files_under(audit.auditor.path), *files_under(out)], NEEDLES)
-
-        (audit.lab.path / "script.json").write_text(json.dumps({"otherwise": "yes"}))
-        report = await evidence(audit)
-        assert report["exploratory"]["scaffold"] == 3
-        assert report["exploratory"]["sandbox"] == summary["exchanges"] - 3
-
-
 def running(marker: str) -> list[int]:
-    """The processes of this machine whose arguments name the agent of this test."""
+    """The processes of this machine that are agents of this test."""
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if process.exe() and "attestations.cli" not in process.cmdline() and marker in " ".join(process.cmdline()):
+            words = process.cmdline()
+            if "attestations.cli" not in words and any(marker in word for word in words):
                 found.append(process.pid)
     return found
 
 
-async def kill_somebody(
-    audit: RealAudit, runner: asyncio.subprocess.Process, marker: str, chance: random.Random
-) -> str:
-    victim = chance.choice(("gateway", "worker", "auditor", "agent"))
-    with suppress(AssertionError, ProcessLookupError, FileNotFoundError):
+def named(folder: Path, entry: str) -> None:
+    """Give the agent's only file another name, by which its processes are found."""
+    next(folder.glob("*.py")).rename(folder / entry)
+    (folder / "scaffold.toml").write_text(f'entry = ["python3", "{entry}"]\n')
+
+
+async def strike(audit: RealAudit, runner: asyncio.subprocess.Process, victim: str, marker: str) -> None:
+    with suppress(AssertionError, ProcessLookupError, FileNotFoundError):  # it was faster
         if victim == "auditor":
             runner.kill()
         elif victim == "worker":
@@ -75,43 +55,58 @@ async def kill_somebody(
         else:
             await audit.lab.kill()
             await audit.lab.start()
-    return victim
+
+
+async def struck_run(audit: RealAudit, victim: str, marker: str, chance: random.Random) -> None:
+    """Begin a run, kill somebody while the agent works, and see the command end by itself."""
+    runner = await asyncio.create_subprocess_exec(
+        *audit.auditor_words("scaffold", "run", str(audit.folder / "agent")),
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    while not running(marker) and runner.returncode is None:  # noqa: ASYNC110 - another process starts it
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(chance.uniform(0, 0.6))
+    await strike(audit, runner, victim, marker)
+    _, errors = await runner.communicate()
+    assert runner.returncode in (0, 1, 80, 81, 82, -signal.SIGKILL), errors.decode()
 
 
 @pytest.mark.slow
-async def test_kills_during_a_run_leave_no_process_no_file_and_exact_budgets(tmp_path: Path) -> None:
-    calls, chance, killed = tmp_path / "calls.txt", random.Random(4), Counter[str]()
+@pytest.mark.timeout(300)
+async def test_an_agent_runs_through_kills_is_accounted_for_and_leaves_nothing(tmp_path: Path) -> None:
+    """T086, T087 and T074 over hooks, with the budgets exact to the call."""
+    calls, chance = tmp_path / "calls.txt", random.Random(4)
     script = {"otherwise": "canary-answer", "stall_seconds": 0.1, "record_calls": str(calls)}
     async with scaffolding(tmp_path, script=script) as audit:
-        marker = f"agent-{os.getpid()}-{time.time_ns()}.py"
-        (tmp_path / "agent" / "main.py").rename(tmp_path / "agent" / marker)
-        (tmp_path / "agent" / "scaffold.toml").write_text(f'entry = ["python3", "{marker}"]\n[env]\nCALLS = "8"\n')
-        words = audit.auditor_words("scaffold", "run", str(tmp_path / "agent"))
-        while killed.total() < KILLS:
-            runner = await asyncio.create_subprocess_exec(
-                *words, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
-            )
-            with suppress(TimeoutError):
-                async with asyncio.timeout(30):
-                    while not running(marker) and runner.returncode is None:  # noqa: ASYNC110 - another process starts
-                        await asyncio.sleep(0.05)
-            await asyncio.sleep(chance.uniform(0, 0.6))
-            killed[await kill_somebody(audit, runner, marker, chance)] += 1
-            _, errors = await asyncio.wait_for(runner.communicate(), 60)
-            assert runner.returncode in (0, 1, 80, 81, 82, -signal.SIGKILL), errors.decode()
+        agents, folder, out = f"agent-{os.getpid()}-{time.time_ns()}", tmp_path / "agent", tmp_path / "out"
+        for number in range(KILLS):
+            victim = ("worker", "auditor", "gateway", "agent")[number % 4]
+            named(folder, f"{agents}-{number}-.py")
+            await struck_run(audit, victim, f"{agents}-{number}-", chance)
 
-        ran = await audit.must("scaffold", "run", str(tmp_path / "agent"))
-        assert "8 calls to the model, 8 answered" in ran.out
-        async with asyncio.timeout(10):
-            while running(marker):  # noqa: ASYNC110 - other processes end
-                await asyncio.sleep(0.1)
+        named(folder, "main.py")
+        ran = await audit.must("scaffold", "run", str(folder), "--into", str(out), "--fetch", "result.txt")
+        assert "3 calls to the model, 3 answered" in ran.out
+        assert (out / "stdout.txt").read_text().split() == [x for i in "012" for x in (i, "canary-answer")]
+        assert (out / "files/result.txt").read_text() == "canary-result done"
+        summary = json.loads((out / "run.json").read_text())
+        assert (summary["sandbox"]["state"], summary["sandbox"]["modelCalls"]) == ("CLOSED", 3)
+        assert running(agents) == []
+
+        # What was sent and said is nowhere at the gateway, nor on anybody's terminal.
         (audit.lab.path / "script.json").unlink()
+        assert set() == found_in(memory_of(audit.lab.pid), NEEDLES)
         assert set() == found_in(files_under(audit.lab.path), NEEDLES)
-        (audit.lab.path / "script.json").write_text(json.dumps({"otherwise": "yes"}))
+        assert set() == found_in([audit.auditor.log.read_bytes(), *(text.encode() for text in audit.said)], NEEDLES)
+        assert set(NEEDLES) == found_in([*files_under(audit.auditor.path), *files_under(out)], NEEDLES)
+        (audit.lab.path / "script.json").write_text(json.dumps(script))
 
-        report = await evidence(audit, "S1")
-        counts = {name: int(count) for name, count in report["counts"].items()}
-        assert counts["promised"] == sum(counts[name] for name in counts if name not in ("promised", "refusals"))
+        report = await evidence(audit)
         # Request and seed name one Promise: a line twice would be a second draw under it.
         assert {1} == set(Counter(calls.read_text().split()).values())
-        print(f"kills {dict(killed)}; {counts}")
+        counts = {name: int(count) for name, count in report["counts"].items()}
+        assert counts["promised"] == sum(counts[name] for name in counts if name not in ("promised", "refusals"))
+        scaffold, sandbox = report["exploratory"]["scaffold"], report["exploratory"]["sandbox"]
+        assert scaffold >= 3
+        assert sandbox >= summary["exchanges"] - 3
