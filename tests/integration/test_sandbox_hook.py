@@ -13,7 +13,7 @@ import pytest
 
 from attestations.documents.base import decode, encode
 from attestations.documents.dialogue import ChatResult
-from attestations.documents.hooks import SandboxLimits, SandboxStatement
+from attestations.documents.hooks import SandboxLimits, SandboxStatement, TrainingStatement
 from attestations.documents.sandboxing import (
     MAX_PART_BYTES,
     Action,
