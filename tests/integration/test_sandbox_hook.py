@@ -13,7 +13,8 @@ import pytest
 
 from attestations.documents.base import decode, encode
 from attestations.documents.dialogue import ChatResult
-from attestations.documents.hooks import SandboxLimits, SandboxStatement, TrainingStatement
+from attestations.documents.finetuning import TrainingStatement
+from attestations.documents.hooks import SandboxLimits, SandboxStatement
 from attestations.documents.sandboxing import (
     MAX_PART_BYTES,
     Action,
