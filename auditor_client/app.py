@@ -24,7 +24,7 @@ from auditor_client.desk import Ask, Patience
 from auditor_client.eliciting.arms import Arms
 from auditor_client.engagement import AuditorKeys, Engagement
 from auditor_client.escrowing import read_structure
-from auditor_client.frozen_suite import FrozenSuite, parse_frozen_suite
+from auditor_client.frozen_suite import FrozenSuite, open_frozen_suite
 from auditor_client.home import Home
 from auditor_client.journal.sqlite import SqliteJournal
 from auditor_client.mirror import Mirror
@@ -108,7 +108,7 @@ class Auditor:
         """Return the committed suite."""
         if not self.home.committed.exists():
             raise PhaseViolation("no suite is committed yet: run `safeconduct auditor suite commit`")
-        return parse_frozen_suite(self.home.read(self.home.committed))
+        return open_frozen_suite(self.home.committed)
 
     def suite_key(self) -> SuiteKey:
         """Return the committed suite's key."""

@@ -19,7 +19,7 @@ from attestations.policy.evaluate import Seen
 from auditor_client.mirror import Mirror
 
 _RECORD = b'"kind":"record"}'
-_EXCHANGES = tuple(b'"kind":"%s"}' % kind for kind in (b"promise", b"record", b"session"))
+EXCHANGES = tuple(b'"kind":"%s"}' % kind for kind in (b"promise", b"record", b"session"))
 
 
 @dataclass
@@ -56,7 +56,7 @@ def read_history(mirror: Mirror, agreement: Agreement, digest: str) -> History:
     """Read every leaf that is no exchange."""
     history = History(Ledger(agreement))
     for leaf in mirror.leaves():
-        if not leaf.endswith(_EXCHANGES) or (agreement.fine_tuning is not None and leaf.endswith(_RECORD)):
+        if not leaf.endswith(EXCHANGES) or (agreement.fine_tuning is not None and leaf.endswith(_RECORD)):
             entry = parse_entry(leaf)
             _read(entry, history)
             follow(history.ledger, entry, digest)

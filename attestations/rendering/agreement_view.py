@@ -57,14 +57,9 @@ class ClauseView:
 
 
 @dataclass(frozen=True)
-class AgreementView:
-    """Everything the page shows."""
+class TermsView:
+    """What is agreed or offered: the same for every page that shows it."""
 
-    engagement: str
-    digest: str
-    supersedes: str | None
-    created: str
-    signatures: Signatures
     parties: tuple[PartyView, ...]
     facts: tuple[tuple[str, str], ...]
     variants: tuple[tuple[str, str, str], ...]
@@ -76,6 +71,18 @@ class AgreementView:
     findings: tuple[Finding, ...]
 
 
+@dataclass(frozen=True)
+class AgreementView:
+    """Everything the page shows."""
+
+    engagement: str
+    digest: str
+    supersedes: str | None
+    created: str
+    signatures: Signatures
+    terms: TermsView
+
+
 def agreement_view(envelope: Envelope, agreement: Agreement, trust: Trust | None) -> AgreementView:
     """Return what the page of an agreement shows.
 
@@ -84,16 +91,23 @@ def agreement_view(envelope: Envelope, agreement: Agreement, trust: Trust | None
         agreement: the document in it.
         trust: the reader's trust file, if there is one.
     """
-    closed = parse_time(agreement.access.not_after)
-    at = Bounds(closed, closed)
-    assumed = [Seen(name, None, at) for name in ("REGISTERED", "RUN_CLOSED", "DELIVERED")]
-    explained = explain(agreement.policy)
     return AgreementView(
         engagement=agreement.engagement,
         digest=sha256(envelope.payload),
         supersedes=agreement.supersedes,
         created=instant_words(parse_time(agreement.created_at)),
         signatures=signatures_of(envelope, agreement, trust),
+        terms=terms_view(agreement),
+    )
+
+
+def terms_view(agreement: Agreement) -> TermsView:
+    """Return what a page shows of the terms in an agreement, signed or not."""
+    closed = parse_time(agreement.access.not_after)
+    at = Bounds(closed, closed)
+    assumed = [Seen(name, None, at) for name in ("RUN_CLOSED", "DELIVERED")]
+    explained = explain(agreement.policy, agreement.escrow)
+    return TermsView(
         parties=tuple(_party(party) for party in agreement.parties),
         facts=_facts(agreement),
         variants=tuple(
@@ -111,7 +125,7 @@ def agreement_view(envelope: Envelope, agreement: Agreement, trust: Trust | None
             )
             for rule in explained.rules
         ),
-        timeline=picture(simulate(agreement.policy, assumed[1:], closed + EXAMPLE), TERMS),
+        timeline=picture(simulate(agreement.policy, assumed, closed + EXAMPLE), TERMS),
         example=(
             f"Example, not a term: the run closes on {instant_words(closed)}, when access ends; the lab says nothing "
             f"and holds nothing back. The picture ends after {EXAMPLE.days} days; the table says what comes later."

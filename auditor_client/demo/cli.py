@@ -15,6 +15,7 @@ import typer
 
 from attestations.errors import ExitCode, FileUnusable
 from auditor_client.demo import disclosing, elicitation, vanishing
+from auditor_client.demo.pace import FOR_PEOPLE, FOR_TESTS
 from auditor_client.demo.parties import make_parties
 from auditor_client.demo.serving import serving
 from auditor_client.demo.tampering import forge
@@ -30,32 +31,39 @@ def demo(
     into: Annotated[Path, typer.Option(help="A folder for everything the demo makes; emptied first.")] = Path(
         "build/demo"
     ),
-    scripted: Annotated[bool, typer.Option(help="Use a scripted model (for tests of the demo itself).")] = False,
+    scripted: Annotated[
+        bool, typer.Option(help="Use a scripted model and short waits (for tests of the demo itself).")
+    ] = False,
 ) -> None:
     """Run a whole audit of a real language model on this machine, and catch a forger."""
     if context.invoked_subcommand is not None:
         return
     folder = _fresh(into)
-    teller = Teller(folder)
-    make_parties(teller, folder, scripted=scripted)
-    _commit(teller, folder)
-    with serving(folder) as address:
-        _point_at(folder, address)
-        _negotiate(teller, folder)
-        closed_at, delivered_at = _audit(teller)
-        vanishing.hold_shares(teller, folder)
-        disclosing.to_the_regulator(teller, folder, closed_at)
-        disclosing.to_the_lab(teller)
-        disclosing.to_the_public(teller, delivered_at)
-        disclosing.whole_report(teller)
-    vanishing.vanish(teller, folder, delivered_at)
-    _forgery(teller, folder)
+    tell(Teller(folder), folder, scripted=scripted)
     program = Path(sys.executable).with_name("safeconduct")
     with suppress(ValueError):
         program = program.relative_to(Path.cwd())
     typer.echo(f"\nEverything is in {into}: lab/, auditor/, trust.json, evidence-S1.zip to evidence-S5.zip.")
     typer.echo("The lab's and the public's views are evidence-lab-*.zip and evidence-public-*.zip.")
     typer.echo(f"Try it yourself:  {program} verify {into}/evidence-S5.zip --trust {into}/trust.json")
+
+
+def tell(teller: Teller, folder: Path, *, scripted: bool) -> None:
+    """Run the whole story in an empty folder."""
+    pace = FOR_TESTS if scripted else FOR_PEOPLE
+    make_parties(teller, folder, pace, scripted=scripted)
+    _commit(teller, folder)
+    with serving(folder) as address:
+        _point_at(folder, address)
+        _negotiate(teller, folder)
+        closed_at, delivered_at = _audit(teller)
+        vanishing.hold_shares(teller, folder)
+        disclosing.to_the_regulator(teller, folder, pace, closed_at)
+        disclosing.to_the_lab(teller)
+        disclosing.to_the_public(teller, pace, delivered_at)
+        disclosing.whole_report(teller)
+    vanishing.vanish(teller, folder, pace, delivered_at)
+    _forgery(teller, folder)
 
 
 @app.command("elicitation")
