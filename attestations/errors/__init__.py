@@ -15,6 +15,7 @@ from attestations.errors.access import (
     LabUnreachable,
     OfferExpired,
     OfferSuperseded,
+    PackTooLate,
     PhaseViolation,
     PolicyUnsatisfiable,
     PortInUse,
@@ -27,6 +28,7 @@ from attestations.errors.access import (
     StoreFailed,
     SuiteInvalid,
     TermsRefused,
+    TrainingFailed,
     WorkerUnavailable,
 )
 from attestations.errors.base import (
@@ -41,6 +43,7 @@ from attestations.errors.base import (
 )
 from attestations.errors.disclosure import (
     AnalysisDeviationUndeclared,
+    ArmNotFollowed,
     AssuranceOverclaimed,
     AttributionFailed,
     ClaimUninterpretable,
@@ -139,11 +142,13 @@ from attestations.errors.keyless import (
     KeylessSignatureInvalid,
     SigningServiceFailed,
 )
+from attestations.errors.sandbox import SandboxFileRefused, SandboxLimit, SandboxLost, SandboxUnavailable
 
 __all__ = [
     "AgreementDigestMismatch",
     "AmendmentRetroactive",
     "AnalysisDeviationUndeclared",
+    "ArmNotFollowed",
     "AssuranceOverclaimed",
     "AttestationKeyUnbound",
     "AttestationNonceMismatch",
@@ -181,6 +186,7 @@ __all__ = [
     "HoldLimitExceeded",
     "HoldTooLate",
     "HookRefused",
+    "PackTooLate",
     "IdentityTokenRefused",
     "IdentityTokenUnusable",
     "InclusionProofInvalid",
@@ -233,6 +239,10 @@ __all__ = [
     "RevealMismatch",
     "RuntimeDowngrade",
     "SafeconductError",
+    "SandboxFileRefused",
+    "SandboxLimit",
+    "SandboxLost",
+    "SandboxUnavailable",
     "ScopeExceeded",
     "ScoreMismatch",
     "SealedOpenFailed",
@@ -254,6 +264,7 @@ __all__ = [
     "TermsRefused",
     "TimeOrderViolation",
     "TlpDowngrade",
+    "TrainingFailed",
     "UnaccountedTask",
     "Unanswered",
     "UndeclaredRouting",

@@ -15,8 +15,9 @@ from datetime import timedelta
 from typing import Any, Literal
 
 from attestations.digests import sha256
+from attestations.documents.asking import SealedRequest, result_commitment
 from attestations.documents.base import decode, encode, format_time
-from attestations.documents.dialogue import ChatRequest, ChatResult, SealedRequest, result_commitment
+from attestations.documents.dialogue import ChatRequest, ChatResult
 from attestations.documents.engagement import RuntimeStatement, SessionGrant, SessionOpen
 from attestations.documents.exchange import (
     Intent,
@@ -79,6 +80,7 @@ class SimulatedLab(SimulatedLog):
         self._losses: dict[str, list[int]] = {}
         self._seen: Counter[str] = Counter()
         self.boots = 0
+        self.refusal: tuple[str, str | None] = ("BUDGET_EXHAUSTED", None)  # reason and rule of what it refuses
         self.delay = 0.0  # seconds a model call takes
         self.error_code = "BACKEND_STALLED"  # of `model_error`
         self.finish_reason: Literal["stop", "length", "filtered"] = "stop"
@@ -192,7 +194,8 @@ class SimulatedLab(SimulatedLog):
                 seq=held.intent.seq,
                 intent=held.envelope.digest,
                 log_index=str(index),
-                reason="BUDGET_EXHAUSTED",
+                reason=self.refusal[0],
+                rule=self.refusal[1],
                 refused_at=format_time(at),
             )
         )

@@ -38,8 +38,9 @@ from attestations.documents.dialogue import ChatRequest, ChatResult, CountReques
 from attestations.predicate import Result
 from attestations.results import GradeRow
 from attestations.verify.export import Verified
+from attestations.verify.replaying import Answered
 from attestations.verify.schedule import Schedule, check_schedule
-from attestations.verify.transcripts import Answered, read_transcripts
+from attestations.verify.transcripts import read_transcripts
 
 CLOSED = "[closed at this stage]"
 BESIDE = "exchanges"  # laid to no scheduled task: auxiliary, or the tasks are not open
