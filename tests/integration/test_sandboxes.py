@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ from lab_server.sandbox import cgroups
 from lab_server.sandbox.bubblewrap import Bubblewrap
 from lab_server.sandbox.images import Images, tree_digest
 from lab_server.sandbox.port import Input, Limits, Sandbox, Spec, Tier
+from lab_server.sandbox.spawning import Process, spawn
 from tests.support import sandboxes
 from tests.support.sandboxes import ORDINARY_UID, as_user, folder_for, remove
 from tests.support.scripted_model import ScriptedModel
@@ -100,14 +102,18 @@ async def test_a_fork_bomb_in_one_box_leaves_the_other_at_work(image: tuple[Imag
 async def test_each_box_of_root_has_a_user_of_its_own(image: tuple[Images, str], folder: Path) -> None:
     made = provider(image, folder)
     boxes = [await made.create(spec(image), None) for _ in range(3)]
-    running = [asyncio.create_task(box.exec(["sleep", "20"], timeout=20)) for box in boxes]
-    await asyncio.sleep(0.3)
-    sleepers = [proc for proc in psutil.process_iter(["cmdline"]) if proc.info["cmdline"] == ["sleep", "20"]]
-    users = {proc.uids().real for proc in sleepers}
+    sleep = ["sleep", "20"]
+    running = [asyncio.create_task(box.exec(sleep, timeout=20)) for box in boxes]
+    users: set[int] = set()
+    async with asyncio.timeout(10):
+        while len(users) < 3:
+            sleepers = [proc for proc in psutil.process_iter(["cmdline", "uids"]) if proc.info["cmdline"] == sleep]
+            users = {proc.info["uids"].real for proc in sleepers}
+            await asyncio.sleep(0.05)
     await asyncio.gather(*(box.close() for box in boxes))
     ended = await asyncio.gather(*running, return_exceptions=True)
 
-    assert len(users) >= 3
+    assert len(users) == 3
     assert 0 not in users
     assert {SandboxLost} == {type(outcome) for outcome in ended}
 
@@ -299,22 +305,27 @@ print(ended)
     assert done.stdout == b"2\n"
 
 
-def test_a_box_made_in_a_pool_s_thread_outlives_that_thread(image: tuple[Images, str], folder: Path) -> None:
-    from lab_server.sandbox.spawning import spawn
+def test_a_box_made_in_a_pool_s_thread_outlives_that_thread() -> None:
+    loop = asyncio.new_event_loop()
+    # Asks to die with its parent, as bubblewrap does; the kernel means the thread that started it.
+    dies = "import ctypes, time; ctypes.CDLL(None).prctl(1, 9); print(flush=True); time.sleep(30)"
 
-    async def start() -> int:
-        process = await spawn(["/bin/sleep", "5"], None)
+    async def start() -> Process:
+        process = await spawn([sys.executable, "-I", "-S", "-c", dies], None)
         process.open_gate()
-        return process.pid
+        await process.receive()
+        return process
 
     with ThreadPoolExecutor(1) as pool:
-        pid = pool.submit(lambda: asyncio.new_event_loop().run_until_complete(start())).result()
+        process = pool.submit(lambda: loop.run_until_complete(start())).result()
     time.sleep(0.2)
-    parent = psutil.Process(pid)
+    status = psutil.Process(process.pid).status()
+    psutil.Process(process.pid).kill()
+    loop.run_until_complete(process.close())
+    loop.run_until_complete(process.end(5))
+    loop.close()
 
-    assert parent.is_running()
-    assert parent.status() != psutil.STATUS_ZOMBIE
-    parent.kill()
+    assert status != psutil.STATUS_ZOMBIE
 
 
 def test_an_image_that_was_changed_is_refused(image: tuple[Images, str], folder: Path) -> None:
