@@ -22,6 +22,7 @@ class Watch:
         self._max_kb = max_kb
         self._before = _inodes()
         self._last = 0
+        self._doomed: set[int] = set()
 
     def breach(self) -> str | None:
         """Return why programs must end now, or None."""
@@ -30,8 +31,12 @@ class Watch:
         self._last = files
         if files > self._max_files and grew:  # at the limit a program may still remove files
             return "file_limit"
-        if self._max_kb and sum(_resident_kb(pid) for pid in _processes()) > self._max_kb:
-            return "oom"
+        if self._max_kb:
+            there = set(_processes())
+            self._doomed &= there  # ended before, still giving their memory back: not to be held against new ones
+            if sum(_resident_kb(pid) for pid in there - self._doomed) > self._max_kb:
+                self._doomed = there
+                return "oom"
         return None
 
 
