@@ -15,7 +15,7 @@ from attestations.documents.engagement import AnalysisPlan, PlannedMetric
 from attestations.intervals import ratio, wilson
 from attestations.predicate import Controls, Outcomes, Result
 
-Role = Literal["test", "positive_control", "negative_control", "canary", "none"]
+Role = Literal["test", "positive_control", "negative_control", "canary", "dev", "none"]
 Outcome = Literal["correct", "incorrect", "refused", "invalid", "empty", "truncated", "error", "not_run"]
 ANSWERED: tuple[Outcome, ...] = ("correct", "incorrect")
 SCORED_OUTCOMES: tuple[Outcome, ...] = ("correct", "incorrect", "refused", "invalid", "empty", "truncated", "error")

@@ -15,6 +15,7 @@ from attestations.errors.access import (
     LabUnreachable,
     OfferExpired,
     OfferSuperseded,
+    PackTooLate,
     PhaseViolation,
     PolicyUnsatisfiable,
     PortInUse,
@@ -27,6 +28,7 @@ from attestations.errors.access import (
     StoreFailed,
     SuiteInvalid,
     TermsRefused,
+    TrainingFailed,
     WorkerUnavailable,
 )
 from attestations.errors.base import (
@@ -41,6 +43,7 @@ from attestations.errors.base import (
 )
 from attestations.errors.disclosure import (
     AnalysisDeviationUndeclared,
+    ArmNotFollowed,
     AssuranceOverclaimed,
     AttributionFailed,
     ClaimUninterpretable,
@@ -145,6 +148,7 @@ __all__ = [
     "AgreementDigestMismatch",
     "AmendmentRetroactive",
     "AnalysisDeviationUndeclared",
+    "ArmNotFollowed",
     "AssuranceOverclaimed",
     "AttestationKeyUnbound",
     "AttestationNonceMismatch",
@@ -182,6 +186,7 @@ __all__ = [
     "HoldLimitExceeded",
     "HoldTooLate",
     "HookRefused",
+    "PackTooLate",
     "IdentityTokenRefused",
     "IdentityTokenUnusable",
     "InclusionProofInvalid",
@@ -259,6 +264,7 @@ __all__ = [
     "TermsRefused",
     "TimeOrderViolation",
     "TlpDowngrade",
+    "TrainingFailed",
     "UnaccountedTask",
     "Unanswered",
     "UndeclaredRouting",
