@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.bench import echo, escrow, exchanges, packages, policies, verification
+from tests.bench import echo, escrow, exchanges, packages, policies, scaffolds, verification
 
 LANES = 8
 STALL = 0.02  # a model call of 20 ms, to see what is added to it
@@ -38,6 +38,7 @@ def main() -> None:
     row("  raw echo, both sides", f"{base.cpu * 1000:.2f} ms", f"ratio {both / base.cpu:.1f}")
     added = slow.wall / slow.exchanges - STALL
     row("added to a model call", f"{added * 1000:.1f} ms", verdict(added <= 0.005, "<= 5 ms"))
+    scaffolding()
     sealing(quick=quick)
     for name, seconds in policies.run():
         row(name, f"{seconds * 1000:.2f} ms", "")
@@ -54,6 +55,17 @@ def main() -> None:
             f"{found.seconds:.1f} s, {found.exchanges / found.seconds:.0f}/s, peak {found.peak_mib:.0f} MiB",
             target,
         )
+
+
+def scaffolding() -> None:
+    """Print what an agent in a sandbox pays."""
+    say("an agent in a sandbox that asks the model through the auditor ...")
+    took = scaffolds.measure()
+    if took is None:
+        row("scaffolds", "this machine cannot isolate", "")
+        return
+    row("a scaffold's model call", f"{took.model_call * 1000:.1f} ms", "through the auditor, without the model")
+    row("  a program run, in the worker", f"{took.exec_in_worker * 1000:.1f} ms", "")
 
 
 def sealing(*, quick: bool) -> None:
