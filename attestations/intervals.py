@@ -9,7 +9,7 @@ from __future__ import annotations
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 
 _PLACES = Decimal("0.0001")
-_DIGITS = 50
+DIGITS = 50
 # Two-sided standard normal quantiles (NIST/SEMATECH e-Handbook 1.3.6.7.1), to 20 places.
 _QUANTILES = {
     "0.8": Decimal("1.28155156554460046697"),
@@ -23,8 +23,8 @@ LEVELS = tuple(_QUANTILES)
 def ratio(part: int, whole: int) -> str:
     """Return part / whole with 4 places; 0.0000 of nothing."""
     with localcontext() as context:
-        context.prec = _DIGITS
-        return _rounded(Decimal(part) / whole if whole else Decimal(0))
+        context.prec = DIGITS
+        return rounded(Decimal(part) / whole if whole else Decimal(0))
 
 
 def wilson(successes: int, n: int, *, level: str) -> tuple[str, str]:
@@ -42,15 +42,24 @@ def wilson(successes: int, n: int, *, level: str) -> tuple[str, str]:
         raise ValueError("successes lie between 0 and n")
     if n == 0:
         return "0.0000", "1.0000"
+    lower, upper = wilson_bounds(successes, n, level=level)
+    return rounded(lower), rounded(upper)
+
+
+def wilson_bounds(successes: int, n: int, *, level: str) -> tuple[Decimal, Decimal]:
+    """Return both bounds of `wilson` before they are rounded; n is above 0."""
+    if level not in _QUANTILES:
+        raise ValueError("a level is 0.8, 0.9, 0.95 or 0.99")
     with localcontext() as context:
-        context.prec = _DIGITS
+        context.prec = DIGITS
         z, share = _QUANTILES[level], Decimal(successes) / n
         spread = z * z / n
         centre = (share + spread / 2) / (1 + spread)
         half = z * (share * (1 - share) / n + spread / (4 * n)).sqrt() / (1 + spread)
-        lower, upper = max(Decimal(0), centre - half), min(Decimal(1), centre + half)
-        return _rounded(lower), _rounded(upper)
+        return max(Decimal(0), centre - half), min(Decimal(1), centre + half)
 
 
-def _rounded(value: Decimal) -> str:
-    return str(value.quantize(_PLACES, rounding=ROUND_HALF_EVEN))
+def rounded(value: Decimal) -> str:
+    """Return a number with 4 places, half to even; there is one zero."""
+    text = str(value.quantize(_PLACES, rounding=ROUND_HALF_EVEN))
+    return text.removeprefix("-") if not value.quantize(_PLACES, rounding=ROUND_HALF_EVEN) else text

@@ -20,7 +20,9 @@ from attestations.documents.disclosing import (
     Redaction,
     Verdict,
 )
+from attestations.documents.elicitation import DevDisclosure, PackAnswer, RunStart
 from attestations.documents.engagement import PolicyEvent, Release
+from attestations.elicitation.course import Course
 from attestations.errors import IrrevocableRelease, SafeconductError
 from attestations.policy.evaluate import ALREADY_PUBLIC, HOLD, Bounds, Seen, State, evaluate, held_days, permitted
 from attestations.statement_checks import (
@@ -76,6 +78,7 @@ class Ledger:
         self.corrections: dict[str, Correction] = {}
         self.recalls: list[RecallRequest] = []
         self.aborted: Abort | None = None
+        self.elicitation = Course()
         self._published: dict[str, set[str]] = {}
 
     def seen(self, name: str, at: Bounds) -> None:
@@ -111,6 +114,8 @@ class Ledger:
                 check_recall(recall, self._release(recall.release))
             case Correction() as correction:
                 check_correction(correction)
+            case DevDisclosure() | PackAnswer() | RunStart() as step:
+                self.elicitation.check(step, at, self.agreement.clauses.elicitation_days)
             case Abort():
                 check_abort(delivered=self._happened("DELIVERED"), aborted=self.aborted is not None)
 
@@ -229,6 +234,8 @@ class Ledger:
                 self.recalls.append(recall)
             case Correction() as correction:
                 self.corrections[stated.digest] = correction
+            case DevDisclosure() | PackAnswer() | RunStart() as step:
+                self.elicitation.take(step, stated.digest, at)
             case Abort() as abort:
                 self.aborted = abort
                 self.seen("RUN_CLOSED", at)

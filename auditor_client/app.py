@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,18 +15,17 @@ from attestations.commitments import SuiteKey
 from attestations.documents.agreement import Variant
 from attestations.documents.engagement import AnalysisPlan, PreRegistration
 from attestations.envelope import parse_envelope
-from attestations.errors import ConfigurationInvalid, FileUnusable, PhaseViolation, ScopeExceeded
+from attestations.errors import ConfigurationInvalid, PhaseViolation, ScopeExceeded
 from attestations.identity import Identity, parse_identity
 from auditor_client.campaign import Campaign, Plan
-from auditor_client.campaign_state import Item
 from auditor_client.committing import read_rounds
 from auditor_client.cosigning import Cosigner
 from auditor_client.desk import Ask, Patience
+from auditor_client.eliciting.arms import Arms
 from auditor_client.engagement import AuditorKeys, Engagement
 from auditor_client.escrowing import read_structure
 from auditor_client.frozen_suite import FrozenSuite, parse_frozen_suite
 from auditor_client.home import Home
-from auditor_client.intending import Question
 from auditor_client.journal.sqlite import SqliteJournal
 from auditor_client.mirror import Mirror
 from auditor_client.observing import open_log
@@ -117,7 +116,13 @@ class Auditor:
         """Return how the suite is run and analysed."""
         plan = AnalysisPlan.parse(self.home.read(self.home.plan))
         rounds = read_rounds(self.home)
-        return Design(plan=plan, epochs=rounds.epochs, max_attempts=rounds.max_attempts, draw=rounds.draw)
+        return Design(
+            plan=plan,
+            epochs=rounds.epochs,
+            max_attempts=rounds.max_attempts,
+            draw=rounds.draw,
+            variant=self.settings.run.variant,
+        )
 
     def registration(self) -> PreRegistration:
         """Return what was registered."""
@@ -176,18 +181,7 @@ class Auditor:
         )
 
     def _ask(self, engagement: Engagement) -> Ask:
-        variant = self._variant(engagement)
-        tasks = self.suite().tasks
-
-        def question(item: Item, answers: Sequence[bytes]) -> Question | None:
-            if answers:
-                return None
-            asked = tasks[item.task].question
-            if asked is None:
-                raise FileUnusable("a scheduled task has no question", task=str(item.task))
-            return Question(asked.request, variant.id, asked.sampling)
-
-        return question
+        return Arms(self.suite(), self.journal, variant=self._variant(engagement).id).question
 
     def variant_name(self, engagement: Engagement) -> str:
         """Return the variant that is asked where nothing names another."""

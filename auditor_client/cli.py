@@ -9,6 +9,7 @@ import typer
 from auditor_client.commands import (
     disclosing,
     disputing,
+    eliciting,
     escrow,
     negotiating,
     publishing,
@@ -41,6 +42,8 @@ for _command in (
     negotiating.terminate,
 ):
     app.command(_command.__name__)(_command)
+app.add_typer(eliciting.dev, name="dev")
+app.add_typer(eliciting.pack, name="pack")
 app.command("run")(running.run)
 app.add_typer(scaffolding.app, name="scaffold")
 app.command("grade")(running.grade)

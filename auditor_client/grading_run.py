@@ -6,17 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from attestations.canonical import parse_canonical
 from attestations.commitments import SuiteKey, TaskLeaf, commit_task, suite_root
-from attestations.documents.base import Part, format_time, validated
-from attestations.documents.dialogue import ModelResult
-from attestations.documents.engagement import GradeCommitment, LogReceipt, PreRegistration
+from attestations.documents.base import format_time
+from attestations.documents.engagement import GradeCommitment, LogReceipt
 from attestations.envelope import Envelope, parse_envelope
 from attestations.errors import LogEquivocation, PhaseViolation
 from attestations.grading import grade
-from attestations.results import GradeRow, GradeValue
+from attestations.results import GradeRow, GradeValue, Role
 from auditor_client.campaign_state import Exchange
 from auditor_client.drawing import left_out_of
+from auditor_client.eliciting.arms import DEV, Arms
 from auditor_client.engagement import Engagement, signed
 from auditor_client.frozen_suite import ROLES, FrozenSuite, FrozenTask
 from auditor_client.leaf_checks import sent_name
@@ -25,10 +24,6 @@ from auditor_client.ports import Clock, Journal, Lab
 GRADES = "grades"
 Place = tuple[int, str, int]
 NOT_RUN = GradeValue(outcome="not_run", score="0", role="none", attempts=0)
-
-
-class _Answer(Part):
-    value: ModelResult
 
 
 @dataclass(frozen=True)
@@ -68,11 +63,12 @@ async def grade_all(suite: FrozenSuite, key: SuiteKey, *, journal: Journal) -> G
     Raises:
         PhaseViolation: the suite is not registered yet.
     """
-    kept = journal.recall("registration")
-    if kept is None:
+    if journal.recall("registration") is None:
         raise PhaseViolation("there is nothing to grade before the suite is registered")
-    registration = PreRegistration.parse(parse_envelope(kept).payload)
+    arms = Arms(suite, journal)
+    registration = arms.registration
     left_out = left_out_of(suite, journal)
+    scheduled = {(item.task, item.arm, item.epoch) for item in journal.items()} if arms.conduct else None
     asked: dict[Place, Asked] = {}
     async for exchange in journal.exchanges():
         item = exchange.item
@@ -83,10 +79,10 @@ async def grade_all(suite: FrozenSuite, key: SuiteKey, *, journal: Journal) -> G
     for task in suite.tasks:
         fields: dict[str, tuple[str, Any]] = {}
         for arm in registration.arms:
-            for epoch in range(registration.epochs):
+            for epoch in range(registration.epochs_of(arm)):
                 place = (task.i, arm, epoch)
-                runs = task.runs and task.i not in left_out
-                value = _grade(task, asked.get(place) or Asked()) if runs else NOT_RUN
+                runs = task.runs and task.i not in left_out if scheduled is None else place in scheduled
+                value = _grade(task, arm, asked.get(place) or Asked(), arms) if runs else NOT_RUN
                 rows.append(GradeRow(task.i, arm, epoch, str(task.value("category")), value))
                 fields[grade_path(arm, epoch)] = ("C3", value.json_value())
         leaves.append(commit_task(key, task.i, fields))
@@ -124,10 +120,11 @@ def grade_path(arm: str, epoch: int) -> str:
     return f"grade/{arm}/{epoch}"
 
 
-def _grade(task: FrozenTask, asked: Asked) -> GradeValue:
-    role, answers = ROLES[task.kind], asked.answers()
-    if not answers:
+def _grade(task: FrozenTask, arm: str, asked: Asked, arms: Arms) -> GradeValue:
+    role: Role = "dev" if task.kind == DEV else ROLES[task.kind]
+    result = arms.submission(task.i, arm, asked.answers())
+    if result is None:
         return GradeValue(outcome="error", score="0", role=role, attempts=asked.attempts)
-    result = validated(_Answer, {"value": parse_canonical(answers[-1])})
-    graded = grade(task.value("target"), task.value("prompt"), result.value)
-    return GradeValue(outcome=graded.outcome, score=graded.score, role=role, attempts=asked.attempts)
+    graded = grade(task.value("target"), task.value("prompt"), result)
+    cheating = arms.cheating(task.i, asked.answers())
+    return GradeValue(outcome=graded.outcome, score=graded.score, role=role, attempts=asked.attempts, cheating=cheating)

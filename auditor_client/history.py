@@ -10,13 +10,15 @@ from dataclasses import dataclass, field
 
 from attestations.documents.agreement import Agreement
 from attestations.documents.engagement import CloseStatement, LogReceipt, Release, RuntimeStatement
+from attestations.documents.exchange import Refusal
+from attestations.elicitation.hooks import HookBook
 from attestations.following import follow
 from attestations.ledger import Breach, Ledger
 from attestations.log_entries import LogEntry, parse_entry
 from attestations.policy.evaluate import Seen
 from auditor_client.mirror import Mirror
 
-_EXCHANGES = tuple(b'"kind":"%s"}' % kind for kind in (b"promise", b"record", b"session", b"refusal"))
+_EXCHANGES = tuple(b'"kind":"%s"}' % kind for kind in (b"promise", b"record", b"session"))
 
 
 @dataclass
@@ -31,6 +33,7 @@ class History:
     registration_index: str = "0"
     manifest_digest: str | None = None
     delivered: bool = False
+    hooks: HookBook = field(default_factory=HookBook)
 
     @property
     def events(self) -> Sequence[Seen]:
@@ -73,5 +76,8 @@ def _read(entry: LogEntry, history: History) -> None:
             history.manifest_digest = first.digest
         case "delivery":
             history.delivered = True
+        case "refusal":
+            refused = entry.documents[-1]
+            history.hooks.refusal(Refusal.parse(refused.payload), refused.digest)
         case _:
             pass

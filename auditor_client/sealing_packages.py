@@ -10,10 +10,13 @@ from sys import intern
 from typing import Any
 
 from attestations.canonical import canonical_bytes, parse_canonical
+from attestations.claim import Claim
 from attestations.commitments import ContentClass, SuiteKey
 from attestations.documents.base import encode, format_time
 from attestations.documents.engagement import AnalysisPlan, DeliveryReceipt, Package, PackageManifest
 from attestations.documents.exchange import Record
+from attestations.elicitation.claims import ElicitationClaim
+from attestations.elicitation.levels import Sandbagging
 from attestations.envelope import Envelope, parse_envelope
 from attestations.errors import FileUnusable, PackageManifestMismatch, PhaseViolation
 from attestations.files import because
@@ -35,10 +38,10 @@ _BLOCK_BYTES = 512 * 1024  # the wire's limit for one block
 
 
 def results_of(
-    plan: AnalysisPlan, rows: Sequence[GradeRow], arms: Sequence[str]
+    plan: AnalysisPlan, rows: Sequence[GradeRow], arms: Sequence[str], sandbagging: Sandbagging = "notAssessed"
 ) -> tuple[tuple[Result, ...], Validity]:
     """Return every planned figure, and what bears on reading them."""
-    validity = Validity(controls=compute_controls(plan, rows), sandbagging="notAssessed", canary=compute_canary(rows))
+    validity = Validity(controls=compute_controls(plan, rows), sandbagging=sandbagging, canary=compute_canary(rows))
     return compute_results(plan, rows, arms), validity
 
 
@@ -53,6 +56,8 @@ async def seal(
     journal: Journal,
     clock: Clock,
     folder: Path,
+    elicitation: ElicitationClaim | None = None,
+    sandbagging: Sandbagging = "notAssessed",
 ) -> Envelope:
     """Write every sealed package into `folder` and return the signed manifest (the same one, after a crash).
 
@@ -65,11 +70,11 @@ async def seal(
         return parse_envelope(kept)
     if journal.recall("grades") is None:
         raise PhaseViolation("packages are sealed after the grades are committed")
-    results, validity = results_of(plan, graded.rows, arms)
+    results, validity = results_of(plan, graded.rows, arms, sandbagging)
     packages = []
     for content_class in ORDER:
         if content_class == "C2":
-            whole = (_aggregate(plan, results, validity),)
+            whole = (_aggregate(plan, results, validity, elicitation),)
             chunks: Callable[[], Iterable[bytes]] = partial(iter, whole)
         elif content_class == "C7":
             chunks = partial(_transcripts, journal, await answered(journal))
@@ -136,17 +141,20 @@ def seal_one(
     )
 
 
-def _aggregate(plan: AnalysisPlan, results: Sequence[Result], validity: Validity) -> bytes:
-    return canonical_bytes(
-        {
-            "plan": plan.json_value(),
-            "results": [claim_json(result) for result in results if result.content_class == "C2"],
-            "validity": claim_json(validity),
-        }
-    )
+def _aggregate(
+    plan: AnalysisPlan, results: Sequence[Result], validity: Validity, elicitation: ElicitationClaim | None
+) -> bytes:
+    value = {
+        "plan": plan.json_value(),
+        "results": [claim_json(result) for result in results if result.content_class == "C2"],
+        "validity": claim_json(validity),
+    }
+    if elicitation is not None:
+        value["elicitation"] = claim_json(elicitation.up_to(("C2",)))
+    return canonical_bytes(value)
 
 
-def claim_json(claim: Result | Validity) -> Any:
+def claim_json(claim: Claim) -> Any:
     """Return a claim as plain JSON types, with its published names."""
     return claim.model_dump(mode="json", by_alias=True)
 

@@ -24,6 +24,8 @@ from attestations.keys import KeyUse
 from attestations.views import MEMBER
 from auditor_client.attesting import Attested, Reported, attest
 from auditor_client.closed_fields import Closing
+from auditor_client.eliciting.arms import PACK
+from auditor_client.eliciting.reporting import elicited
 from auditor_client.evidence import Members, Shown, write_evidence
 from auditor_client.frozen_suite import FrozenSuite
 from auditor_client.grading_run import Graded, grade_all
@@ -88,7 +90,7 @@ class Staging:
             engagement=releaser.engagement,
             registration=self.registration,
             history=history,
-            reported=self._reported(graded, history, () if asked.only else classes),
+            reported=await self._reported(graded, history, () if asked.only else classes),
             stage=asked.stage,
             recipient=asked.recipient,
             supersedes=None if previous is None else previous.decode(),
@@ -103,6 +105,9 @@ class Staging:
             manifest = PackageManifest.parse(parse_envelope(_kept(journal.recall("manifest"))).payload)
             if keys := released_keys(self.key, whole, manifest):
                 sources["keys.json"] = canonical_bytes(keys)
+        pack = journal.recall(PACK)
+        if pack is not None and {"C5", "C7"} <= set(whole):
+            sources["pack.dsse.json"] = pack  # transcripts hold it word for word, and cannot be judged without it
         acknowledged = await self._acknowledgement(attested)
         if acknowledged is not None:
             sources["acknowledgement.dsse.json"] = acknowledged
@@ -111,11 +116,14 @@ class Staging:
         await journal.remember(name, attested.digest.encode())
         return attested
 
-    def _reported(self, graded: Graded, history: History, classes: Sequence[str]) -> Reported:
+    async def _reported(self, graded: Graded, history: History, classes: Sequence[str]) -> Reported:
+        agreement, journal = self.releaser.engagement.agreement, self.releaser.journal
+        found = await elicited(self.suite, history, agreement, graded.rows, journal)
+        claim = None if found.claim is None else found.claim.up_to(tuple(classes))
         if history.manifest_digest is None or "C2" not in classes:
-            return Reported((), None)
-        results, validity = results_of(self.plan, graded.rows, self.registration.arms)
-        return Reported([result for result in results if result.content_class in classes], validity)
+            return Reported((), None, None if claim is None else claim.outline(), found.done)
+        results, validity = results_of(self.plan, graded.rows, found.running, found.sandbagging)
+        return Reported([result for result in results if result.content_class in classes], validity, claim, found.done)
 
     def _sources(self, graded: Graded, history: History) -> dict[str, bytes | Path]:
         journal = self.releaser.journal

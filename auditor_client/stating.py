@@ -9,6 +9,7 @@ from typing import NamedTuple
 from attestations.digests import sha256
 from attestations.documents.base import Document, format_time, validated
 from attestations.documents.disclosing import Abort, Correction, EmergencyNotice
+from attestations.documents.elicitation import DevDisclosure, RunStart, StartedArm
 from attestations.documents.engagement import LogReceipt, PolicyEvent
 from attestations.envelope import Envelope
 from attestations.errors import LogEquivocation
@@ -62,6 +63,26 @@ class Speaker:
         """Correct a signed document by a new one."""
         value = {"agreement": self.engagement.digest, "corrects": corrects, "by": by, "text": text}
         document = validated(Correction, value | {"statedAt": self._now()})
+        return await self._say(document, self.engagement.keys.publication)
+
+    async def disclosed(self, file: bytes, tasks: int) -> LogReceipt:
+        """State that this file opens the DEV tasks to the lab.
+
+        Raises:
+            PhaseViolation: they were disclosed before, or TEST has begun.
+        """
+        document = DevDisclosure(
+            agreement=self.engagement.digest, file=sha256(file), tasks=tasks, disclosed_at=self._now()
+        )
+        return await self._say(document, self.engagement.keys.publication)
+
+    async def begins(self, arms: tuple[StartedArm, ...]) -> LogReceipt:
+        """State that DEV is over and TEST begins.
+
+        Raises:
+            PhaseViolation: it has begun, or the lab still has time to answer the DEV tasks.
+        """
+        document = RunStart(agreement=self.engagement.digest, arms=arms, started_at=self._now())
         return await self._say(document, self.engagement.keys.publication)
 
     async def abort(self, reason: str) -> LogReceipt:

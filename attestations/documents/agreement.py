@@ -201,6 +201,8 @@ class Clauses(Part):
     retention: Retention | None = None
     fine_tuning: Literal["none", "lab_operated"] = "none"
     authorship: Literal["auditor", "joint"] = "auditor"
+    # How many days the lab has to answer disclosed DEV tasks with an elicitation pack before TEST may begin.
+    elicitation_days: int | None = Field(default=None, ge=1, le=365, exclude_if=is_none)
     wording: tuple[Wording, ...] = Field(default=(), max_length=64)
 
 

@@ -15,6 +15,7 @@ from attestations.errors.access import (
     LabUnreachable,
     OfferExpired,
     OfferSuperseded,
+    PackTooLate,
     PhaseViolation,
     PolicyUnsatisfiable,
     PortInUse,
@@ -41,6 +42,7 @@ from attestations.errors.base import (
 )
 from attestations.errors.disclosure import (
     AnalysisDeviationUndeclared,
+    ArmNotFollowed,
     AssuranceOverclaimed,
     AttributionFailed,
     ClaimUninterpretable,
@@ -145,6 +147,7 @@ __all__ = [
     "AgreementDigestMismatch",
     "AmendmentRetroactive",
     "AnalysisDeviationUndeclared",
+    "ArmNotFollowed",
     "AssuranceOverclaimed",
     "AttestationKeyUnbound",
     "AttestationNonceMismatch",
@@ -182,6 +185,7 @@ __all__ = [
     "HoldLimitExceeded",
     "HoldTooLate",
     "HookRefused",
+    "PackTooLate",
     "IdentityTokenRefused",
     "IdentityTokenUnusable",
     "InclusionProofInvalid",

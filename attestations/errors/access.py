@@ -75,6 +75,10 @@ class HookRefused(RefusedError):
     """The lab declined an elicitation hook."""
 
 
+class PackTooLate(RefusedError):
+    """The lab's elicitation pack came after TEST had begun."""
+
+
 class SlaBreached(EvidenceError):
     """The lab did not give the access it had signed for."""
 

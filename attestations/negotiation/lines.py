@@ -62,6 +62,7 @@ NAMES = {
     "clauses.safeHarbor": "no legal action for good-faith research",
     "clauses.funding": "who pays the audit",
     "clauses.contingentPay": "pay depends on the result",
+    "clauses.elicitationDays": "days for the lab to advise once it has seen the DEV tasks",
     "clauses.termination.by": "who may end the agreement alone",
     "clauses.termination.noticeDays": "days of notice before the end",
 }

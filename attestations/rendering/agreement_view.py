@@ -186,6 +186,11 @@ def _clauses(clauses: Clauses) -> tuple[ClauseView, ...]:
             note = "These words differ from the standard ones for this term."
         views.append(ClauseView(TITLES[words.clause], terms[words.clause], text, note))
     views.append(_ending(clauses))
+    if clauses.elicitation_days is not None:
+        days = clauses.elicitation_days
+        text = f"Once the auditor has disclosed its DEV tasks, the lab has {days} days to advise before TEST may begin."
+        note = "Explanation by this program: the signed document holds the term alone."
+        views.append(ClauseView("Advice on elicitation", f"{days} days", text, note))
     views += [ClauseView(name, "words only", text, "") for name, text in signed.items() if name not in terms]
     return tuple(views)
 

@@ -11,6 +11,7 @@ from attestations.documents.agreement import Agreement, Variant
 from attestations.documents.base import Document, decode, parse_time
 from attestations.documents.engagement import LogReceipt, RuntimeStatement, SessionGrant, SessionOpen
 from attestations.documents.exchange import Cancel, Intent, Promise, Record, Refusal
+from attestations.elicitation.hooks import HookBook
 from attestations.envelope import Envelope, open_document
 from attestations.errors import (
     AttestationKeyUnbound,
@@ -79,6 +80,7 @@ class ExchangePass:
         self._last: datetime | None = None
         self.sessions: dict[str, Session] = {}
         self.tally = Tally()
+        self.hooks = HookBook()
         self.last_time: str | None = None
         self.last_intent: str | None = None
 
@@ -139,7 +141,7 @@ class ExchangePass:
         if intent.worker_key != worker.sealed_to:
             raise AttestationKeyUnbound("a request was sealed to a key the runtime evidence lacks", leaf=str(index))
         self.time(promise.promised_at, index)
-        number = self.tally.promised(intent.handle)
+        number = self.tally.promised(intent.handle, intent.variant)
         session.open = OpenPromise(number, entry.documents[1].digest, intent, promise)
         session.next_seq += 1
         self.last_intent = promise.promised_at
@@ -156,6 +158,7 @@ class ExchangePass:
         session.next_seq += 1
         session.prev = entry.documents[1].digest
         self.tally.counts["refusals"] += 1
+        self.hooks.refusal(refusal, entry.documents[1].digest)
         self.last_intent = refusal.refused_at
 
     def record(self, entry: LogEntry, index: int) -> None:
@@ -176,7 +179,7 @@ class ExchangePass:
         self._answer(record, pending, session.number, index)
         self.time(record.finished_at, index)
         session.open, session.prev = None, envelope.digest
-        self.tally.ended(pending.number, record.status)
+        self.tally.ended(pending.number, record.status, record.usage)
         self.tally.meter = record.meter_after
 
     def finish(self) -> None:

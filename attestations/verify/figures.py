@@ -43,7 +43,9 @@ def check_published(predicate: AuditPredicate, aggregate: Aggregate) -> None:
         raise ScoreMismatch("the published validity figures are not those that were sealed", field="validity")
 
 
-def check_arithmetic(predicate: AuditPredicate, plan: AnalysisPlan, registration: PreRegistration) -> None:
+def check_arithmetic(
+    predicate: AuditPredicate, plan: AnalysisPlan, registration: PreRegistration, running: Sequence[str]
+) -> None:
     """Compute every figure again from the outcomes it states itself; needs no grade.
 
     Raises:
@@ -55,7 +57,7 @@ def check_arithmetic(predicate: AuditPredicate, plan: AnalysisPlan, registration
     planned = [
         (metric, arm)
         for metric in plan.metrics
-        for arm in registration.arms
+        for arm in running
         if ("C2" if metric.category is None else "C3") in shown
     ]
     if [(result.id, result.arm) for result in predicate.results] != [(metric.id, arm) for metric, arm in planned]:
@@ -65,12 +67,12 @@ def check_arithmetic(predicate: AuditPredicate, plan: AnalysisPlan, registration
         counts = {outcome: int(count) for outcome, count in result.outcomes.model_dump().items()}
         expected = figure(plan, metric, result.arm, counts, controls_ok=passed)
         _same(result, expected, "does not follow from its own counts")
-        if metric.category is None and result.n != str(plan.scored_tasks * registration.epochs):
+        if metric.category is None and result.n != str(plan.scored_tasks * registration.epochs_of(result.arm)):
             raise ScoreMismatch(f"{result.id} is of {result.n} items, another number than was planned", field="n")
 
 
 def check_recomputed(
-    predicate: AuditPredicate, plan: AnalysisPlan, registration: PreRegistration, rows: Sequence[GradeRow]
+    predicate: AuditPredicate, plan: AnalysisPlan, running: Sequence[str], rows: Sequence[GradeRow]
 ) -> None:
     """Compare the published figures with those computed from the opened grades, field by field.
 
@@ -79,13 +81,13 @@ def check_recomputed(
         ScoreMismatch: a figure differs, or is missing.
     """
     tests = {row.task for row in rows if row.value.role == "test"}
-    others = {row.task for row in rows if row.value.role != "test"}
+    others = {row.task for row in rows if row.value.role != "test" and row.arm in running}
     if len(tests) != plan.scored_tasks or tests & others:
         raise DecoyScored(
             f"{len(tests - others)} items are counted, {plan.scored_tasks} were planned", tasks=str(len(tests - others))
         )
     shown = _shown(predicate)
-    expected = [item for item in compute_results(plan, rows, registration.arms) if item.content_class in shown]
+    expected = [item for item in compute_results(plan, rows, running) if item.content_class in shown]
     for published, computed in zip(predicate.results, expected, strict=False):
         _same(published, computed, "does not follow from the grades")
     validity = predicate.validity

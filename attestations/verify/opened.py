@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from types import MappingProxyType
 
@@ -12,7 +12,10 @@ from attestations.commitments import ClassKey, check_salts, parse_task_leaf
 from attestations.container import Container
 from attestations.digests import sha256
 from attestations.documents.base import decode, validated
+from attestations.documents.elicitation import ElicitationPack
 from attestations.documents.engagement import AnalysisPlan, PackageManifest, PreRegistration
+from attestations.elicitation.claims import ElicitationClaim
+from attestations.elicitation.course import Course
 from attestations.errors import (
     EvidenceMissing,
     MalformedEnvelope,
@@ -24,6 +27,7 @@ from attestations.predicate import Result, Validity
 from attestations.results import GradeRow
 from attestations.verify.keyring import NEVER_SHOWN, check_manifest, check_sealed, read_keys
 from attestations.verify.packages import PackageReader
+from attestations.verify.packs import open_pack
 from attestations.verify.tasks import GRADE_CLASS, GRADES, SUITE, Tasks, leaf_lines, read_tasks
 from attestations.verify.transcript import Transcript
 from attestations.verify.views import Viewed, read_views
@@ -38,6 +42,7 @@ class Aggregate:
     plan: AnalysisPlan
     results: tuple[Result, ...]
     validity: Validity
+    elicitation: ElicitationClaim | None = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -51,6 +56,13 @@ class Content:
     transcripts: PackageReader | None
     views: dict[str, Viewed]
     shown: tuple[str, ...] = ()  # the classes whose keys the file itself holds
+    course: Course = field(default_factory=Course)
+    pack: ElicitationPack | None = None
+
+    @property
+    def running(self) -> tuple[str, ...]:
+        """The arms that TEST was asked in."""
+        return self.course.running(self.registration)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -91,7 +103,8 @@ def open_content(
         if cls not in keys:
             reader.check()
     transcripts = readers.get("C7") if "C7" in keys else None
-    return Content(registration, keys, aggregate, tasks, transcripts, views, tuple(own))
+    pack = open_pack(container, transcript)
+    return Content(registration, keys, aggregate, tasks, transcripts, views, tuple(own), transcript.course, pack)
 
 
 def nothing_open(container: Container, registration: PreRegistration) -> Content:
@@ -147,8 +160,9 @@ def _aggregate(reader: PackageReader, registration: PreRegistration) -> Aggregat
     if len(chunks) != 1:
         raise ReleasedContentMismatch("the C2 package holds more than the plan and the results")
     value = parse_canonical(chunks[0])
-    if not isinstance(value, dict) or value.keys() != {"plan", "results", "validity"}:
-        raise MalformedEnvelope("the C2 package holds exactly plan, results and validity")
+    expected = {"plan", "results", "validity", *(("elicitation",) if registration.conduct is not None else ())}
+    if not isinstance(value, dict) or value.keys() != expected:
+        raise MalformedEnvelope(f"the C2 package holds exactly {', '.join(sorted(expected))}")
     plan = AnalysisPlan.from_json(value["plan"])
     if sha256(plan.to_bytes()) != registration.plan:
         raise PreRegistrationAltered("the analysis plan is not the registered one")
@@ -156,7 +170,8 @@ def _aggregate(reader: PackageReader, registration: PreRegistration) -> Aggregat
     if not isinstance(value["results"], list):
         raise MalformedEnvelope("the C2 package holds a list of results")
     results = tuple(validated(Result, item) for item in value["results"])
-    return Aggregate(plan, results, validated(Validity, value["validity"]))
+    claim = validated(ElicitationClaim, value["elicitation"]) if registration.conduct is not None else None
+    return Aggregate(plan, results, validated(Validity, value["validity"]), claim)
 
 
 def _few(chunks: Iterator[bytes]) -> Iterator[bytes]:

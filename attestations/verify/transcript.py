@@ -10,6 +10,7 @@ from typing import TypeVar
 from attestations.documents.agreement import Agreement, Party
 from attestations.documents.base import Document, parse_time
 from attestations.documents.drawing import Draw
+from attestations.documents.elicitation import RunStart
 from attestations.documents.engagement import (
     CloseStatement,
     DeliveryReceipt,
@@ -20,8 +21,11 @@ from attestations.documents.engagement import (
     Release,
     RuntimeStatement,
 )
+from attestations.elicitation.course import Course, check_start
+from attestations.elicitation.hooks import HookBook
 from attestations.envelope import open_document
 from attestations.errors import (
+    AnalysisDeviationUndeclared,
     AttributionFailed,
     CloseStatementMismatch,
     ExchangeOmitted,
@@ -77,6 +81,7 @@ class Transcript:
     registration_digest: str | None = None
     registration_index: int = 0
     runtimes: dict[str, RuntimeStatement] = field(default_factory=dict)
+    test_begins: int | None = None  # the number of the first Promise of TEST
     close: CloseStatement | None = None
     close_digest: str | None = None
     grades: GradeCommitment | None = None
@@ -96,6 +101,16 @@ class Transcript:
     def events(self) -> list[Seen]:
         """The events that count for the policy, in order."""
         return self.ledger.events
+
+    @property
+    def course(self) -> Course:
+        """What the log says of elicitation."""
+        return self.ledger.elicitation
+
+    @property
+    def hooks(self) -> HookBook:
+        """What the log says of the lab's hooks."""
+        return self.exchanges.hooks
 
     @property
     def last_time(self) -> str | None:
@@ -283,7 +298,20 @@ class _Reader:
             self.transcript.stated[party.role] = receipt.logged_at
             if party.role not in ("lab", "auditor"):
                 self.transcript.parties[party.id] = party
-        self.transcript.ledger.take(stated, self._bounds(receipt), index)
+        if self.transcript.ledger.take(stated, self._bounds(receipt), index) and isinstance(stated.document, RunStart):
+            self._begins(stated.document)
+
+    def _begins(self, start: RunStart) -> None:
+        transcript = self.transcript
+        transcript.test_begins = self._pass.tally.promises
+        registration, course = transcript.registration, transcript.ledger.elicitation
+        if registration is None:
+            raise AnalysisDeviationUndeclared("TEST begins before the suite was registered")
+        refused, agreement = frozenset(self._pass.hooks.refused), transcript.agreement
+        self._noting(
+            Step.REGISTRATION,
+            lambda: check_start(start, registration, course, refused=refused, agreement=agreement),
+        )
 
     def _release(self, entry: LogEntry, index: int, frontier: Frontier) -> None:
         document = self._own(entry, Release, self._parties.auditor_publication)

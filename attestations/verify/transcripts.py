@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from attestations.canonical import parse_canonical
 from attestations.commitments import FreshSalts
@@ -19,14 +18,12 @@ from attestations.documents.base import Part, decode, validated
 from attestations.errors import (
     EvidenceMissing,
     ExchangeOmitted,
-    GraderDigestMismatch,
     MalformedEnvelope,
     ReleasedContentMismatch,
     SafeconductError,
-    ScoreMismatch,
 )
-from attestations.grading import grade, grader_digest
 from attestations.verify.opened import Content
+from attestations.verify.replaying import Answered, Replay
 from attestations.verify.schedule import Schedule
 from attestations.verify.steps import Step
 from attestations.verify.tally import Answer, Tally
@@ -37,17 +34,6 @@ _FIELDS = {"request", "request_salt", "result", "result_salt", "seq", "session"}
 class _Dialogue(Part):
     request: OneRequest
     result: OneResult
-
-
-class Answered(NamedTuple):
-    """An opened transcript: what was signed about it, and its content."""
-
-    signed: Answer
-    request: Any
-    result: Any
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__}>"
 
 
 def read_transcripts(content: Content, tally: Tally) -> Iterator[Answered]:
@@ -75,12 +61,13 @@ def check_transcripts(content: Content, tally: Tally, schedule: Schedule | None)
     Without a schedule (its own check has failed) the transcripts are compared with their commitments only.
     """
     errors: dict[Step, SafeconductError] = {}
+    replay = Replay(content, schedule) if schedule is not None else None
     try:
         for answered in read_transcripts(content, tally):
-            if schedule is None or errors:
+            if replay is None or errors:
                 continue
             try:
-                _regrade(content, schedule, answered)
+                replay.take(answered)
             except SafeconductError as error:
                 errors[Step.FIGURES] = error
     except SafeconductError as error:
@@ -100,38 +87,6 @@ def _transcript(chunk: bytes, signed: Answer, number: int, salts: FreshSalts) ->
     if type(value["seq"]) is not int or (value["session"], value["seq"]) != (signed.session, signed.seq):
         raise ReleasedContentMismatch("a transcript names another exchange than its own", transcript=str(number))
     return Answered(signed, dialogue.request, dialogue.result)
-
-
-def _regrade(content: Content, schedule: Schedule, answered: Answered) -> None:
-    place = schedule.place(answered.signed.promise)
-    if place is None:
-        return  # what belongs to no task feeds no figure
-    task = str(place[0])
-    asked, judged = content.tasks.fields("C5", place[0]), content.tasks.fields("C6", place[0])
-    prompt = asked.get("prompt")
-    if not isinstance(prompt, dict) or prompt.get("request") != answered.request.json_value():
-        raise ReleasedContentMismatch("another request was sent than the one committed to", task=task)
-    if prompt.get("sampling") != answered.signed.sampling.json_value():
-        raise ReleasedContentMismatch("an answer was drawn otherwise than committed to", task=task)
-    target = judged.get("target")
-    name = target.get("grader") if isinstance(target, dict) else None
-    registered = {item.name: item.digest for item in content.registration.graders}
-    if not isinstance(name, str) or name != judged.get("graderRef") or registered.get(name) != _digest(name):
-        raise GraderDigestMismatch("a task's grader is not the registered one", task=task)
-    row = content.tasks.rows.get(place)
-    if row is None:
-        raise EvidenceMissing("a grade is not open", task=task)
-    regraded = grade(target, prompt, answered.result)
-    if (regraded.outcome, regraded.score) != (row.value.outcome, row.value.score):
-        raise ScoreMismatch("a grade does not follow from its transcript", task=task)
-
-
-@lru_cache
-def _digest(name: str) -> str | None:
-    try:
-        return grader_digest(name)
-    except GraderDigestMismatch:
-        return None
 
 
 def _salt(text: Any, number: int, salts: FreshSalts) -> bytes:

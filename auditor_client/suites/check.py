@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 from attestations.documents.dialogue import ScoreRequest
 from attestations.intervals import wilson
+from auditor_client.suites.arms import complaints
 from auditor_client.suites.format import Metric, Plan
 from auditor_client.suites.load import Suite
 from auditor_client.suites.requests import build_request
@@ -27,7 +28,8 @@ class Finding(NamedTuple):
 
 def check_suite(suite: Suite) -> list[Finding]:
     """Return every finding, errors first. Messages name tasks and rules, never content."""
-    found = [*_controls(suite), *_canaries(suite), *_twins(suite), *_metrics(suite), *_texts(suite)]
+    arms = [Finding("error" if bad else "warning", "arms", message) for bad, message in complaints(suite)]
+    found = [*arms, *_controls(suite), *_canaries(suite), *_twins(suite), *_metrics(suite), *_texts(suite)]
     return sorted(found, key=lambda finding: finding.level)
 
 

@@ -16,7 +16,8 @@ from attestations.grading import (
 )
 from auditor_client.committing import Draft
 from auditor_client.frozen_suite import ROLES, FrozenQuestion
-from auditor_client.suites.format import ChoiceTask, ExactTask, PatternTask, Task
+from auditor_client.suites.arms import committed_arms
+from auditor_client.suites.format import AgentTask, ChoiceTask, ExactTask, PatternTask, Task
 from auditor_client.suites.load import Suite
 from auditor_client.suites.requests import build_request
 
@@ -26,7 +27,8 @@ def drafts(suite: Suite) -> list[Draft]:
     found = []
     for task in suite.tasks:
         asked = build_request(task, suite.manifest.prompt)
-        found.append(Draft(fields=fields(task, asked), question=asked if task.kind in ROLES else None))
+        sent = task.kind in ROLES or (task.kind == "dev" and suite.manifest.arms)
+        found.append(Draft(fields=fields(task, asked), question=asked if sent else None))
     return found
 
 
@@ -37,7 +39,7 @@ def fields(task: Task, asked: FrozenQuestion) -> dict[str, tuple[str, Any]]:
     """
     body, target = task.task, _target(task)
     choice = body if isinstance(body, ChoiceTask) else None
-    prompt = {
+    prompt: dict[str, Any] = {
         "type": body.type,
         "question": body.question,
         "options": list(choice.options) if choice else None,
@@ -45,6 +47,8 @@ def fields(task: Task, asked: FrozenQuestion) -> dict[str, tuple[str, Any]]:
         "request": asked.request.json_value(),
         "sampling": asked.sampling.json_value(),
     }
+    if isinstance(body, AgentTask):
+        prompt["workspace"] = body.workspace().json_value()
     return {
         "kind": ("C5", task.kind),
         "prompt": ("C5", prompt),
@@ -76,6 +80,7 @@ def analysis_plan(suite: Suite, *, nonce: bytes, drawn: int | None = None) -> An
         answered_floor=plan.answered_floor,
         positive_control_bound=plan.positive_control_bound,
         exclusion_codes=plan.exclusion_codes,
+        arms=committed_arms(suite),
     )
 
 
@@ -85,8 +90,18 @@ def _target(task: Task) -> Target:
         if body.scoring == "letter":
             return LetterChoiceTarget(answer=body.answer)
         return ScoredChoiceTarget(answer=body.answer, scoring=body.scoring)
+    if isinstance(body, AgentTask):
+        return _handed_in(body)
     if isinstance(body, ExactTask):
         return ExactTarget(answers=body.answers, normalise=body.normalise)
     if isinstance(body, PatternTask):
         return PatternTarget(pattern=body.pattern)
     return NumericTarget(value=body.value, tolerance=body.tolerance, relative_tolerance=body.relative_tolerance)
+
+
+def _handed_in(body: AgentTask) -> Target:
+    if body.answers:
+        return ExactTarget(answers=body.answers)
+    if body.pattern is not None:
+        return PatternTarget(pattern=body.pattern)
+    return NumericTarget(value=body.value or "0", tolerance=body.tolerance)

@@ -81,7 +81,7 @@ def redact(
         value = {"contentClass": content_class, "paths": paths, "reason": reason}
         return validated(Redaction, value | {"agreement": engagement.digest, "statedAt": now})
 
-    _state(home, agreement, make)
+    state(home, agreement, make)
 
 
 def recall(
@@ -96,7 +96,7 @@ def recall(
         value = {"agreement": engagement.digest, "release": release, "reason": reason, "statedAt": now}
         return validated(RecallRequest, value)
 
-    _state(home, agreement, make)
+    state(home, agreement, make)
 
 
 def submit(
@@ -116,22 +116,28 @@ def _event(home: Path, agreement: str | None, event: str, argument: str | None, 
         value = {"agreement": engagement.digest, "event": event, "argument": argument, "statedAt": now}
         return validated(PolicyEvent, value | extra)
 
-    _state(home, agreement, make)
+    state(home, agreement, make)
 
 
-def _state(home: Path, agreement: str | None, make: Callable[[Engagement, str], Document]) -> None:
+def state(home: Path, agreement: str | None, make: Callable[[Engagement, str], Document]) -> None:
+    """Sign what `make` gives at the present instant and have it logged."""
     signer = Home(home).read_keys().agreement
     _log(home, agreement, lambda engagement: sign_document(make(engagement, format_time(_Clock().now())), signer))
 
 
 def _log(home: Path, agreement: str | None, make: Callable[[Engagement], Envelope]) -> None:
-    from lab_server.stating import state  # noqa: PLC0415 - other commands start faster without the store
+    from lab_server.stating import state as log  # noqa: PLC0415 - other commands start faster without the store
 
-    receipt = asyncio.run(state(Home(home), _Clock(), lambda engagements: _find(engagements, agreement), make))
+    receipt = asyncio.run(log(Home(home), _Clock(), lambda engagements: find(engagements, agreement), make))
     typer.echo(f"logged as leaf {receipt.log_index} at {receipt.logged_at}")
 
 
-def _find(engagements: Engagements, wanted: str | None) -> Engagement:
+def find(engagements: Engagements, wanted: str | None) -> Engagement:
+    """Return the engagement of this digest or name, or the only one.
+
+    Raises:
+        EngagementUnknown: there is not exactly one.
+    """
     found = [item for item in engagements.all if wanted in (None, item.digest, item.agreement.engagement)]
     if len(found) != 1:
         names = ", ".join(item.agreement.engagement for item in engagements.all) or "none"

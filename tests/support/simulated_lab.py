@@ -80,6 +80,7 @@ class SimulatedLab(SimulatedLog):
         self._losses: dict[str, list[int]] = {}
         self._seen: Counter[str] = Counter()
         self.boots = 0
+        self.refusal: tuple[str, str | None] = ("BUDGET_EXHAUSTED", None)  # reason and rule of what it refuses
         self.delay = 0.0  # seconds a model call takes
         self._boot()
 
@@ -191,7 +192,8 @@ class SimulatedLab(SimulatedLog):
                 seq=held.intent.seq,
                 intent=held.envelope.digest,
                 log_index=str(index),
-                reason="BUDGET_EXHAUSTED",
+                reason=self.refusal[0],
+                rule=self.refusal[1],
                 refused_at=format_time(at),
             )
         )
