@@ -26,7 +26,7 @@ from attestations.answers import (
 from attestations.canonical import canonical_bytes
 from attestations.digests import sha256
 from attestations.documents.base import Decimal, Part, validated
-from attestations.documents.dialogue import ChatResult, CountResult, ScoreResult
+from attestations.documents.dialogue import MAX_CONTINUATIONS, ChatResult, CountResult, ScoreResult
 from attestations.errors import GraderDigestMismatch, MalformedEnvelope
 from attestations.patterns import compile_pattern
 
@@ -59,7 +59,7 @@ class ScoredChoiceTarget(Target):
     """Which option is right, and whether options are compared by their sums or by the mean of their tokens."""
 
     grader: Literal["choice-scored"] = "choice-scored"
-    answer: int = Field(ge=0, le=len(LETTERS) - 1)
+    answer: int = Field(ge=0, lt=MAX_CONTINUATIONS)
     scoring: Literal["sum", "normalised"]
 
 
@@ -132,7 +132,7 @@ def _grader(name: str) -> Grader:
 
 
 def _scored_choice(target: Any, prompt: Any, result: Result) -> Grade:
-    options = _options(prompt, target.answer)
+    options = _options(prompt, target.answer, most=MAX_CONTINUATIONS)
     if not isinstance(result, ScoreResult) or len(result.scores) != len(options):
         return INVALID
     # An option of no tokens would win for nothing, and no probability is above one.
@@ -148,7 +148,7 @@ def _scored_choice(target: Any, prompt: Any, result: Result) -> Grade:
 
 
 def _letter_choice(target: Any, prompt: Any, text: str) -> Grade:
-    chosen = chosen_letter(text, _options(prompt, target.answer))
+    chosen = chosen_letter(text, _options(prompt, target.answer, most=len(LETTERS)))
     if chosen is None:
         return INVALID
     return CORRECT if chosen == target.answer else INCORRECT
@@ -194,11 +194,11 @@ def _reading(judge: Callable[[Any, Any, str], Grade]) -> Callable[[Any, Any, Res
     return run
 
 
-def _options(prompt: Any, answer: int) -> list[str]:
+def _options(prompt: Any, answer: int, *, most: int) -> list[str]:
     options = prompt.get("options") if isinstance(prompt, Mapping) else None
     if not isinstance(options, list | tuple) or not all(isinstance(option, str) for option in options):
         raise MalformedEnvelope("the prompt of a choice holds its options", field="prompt.options")
-    if not answer < len(options) <= len(LETTERS):
+    if not answer < len(options) <= most:
         raise MalformedEnvelope("the right answer is none of the options", field="target.answer")
     return list(options)
 

@@ -46,10 +46,19 @@ _WIDE = frozenset({"lab", "auditor"})
 
 
 class Breach(NamedTuple):
-    """Something in the log that counts for nothing, or that should not be there: its leaf and why."""
+    """Something in the log that counts for nothing, or that should not be there: its leaf and digest, and why."""
 
     leaf: int
     error: SafeconductError
+    document: str
+
+
+class LoggedOrder(NamedTuple):
+    """An order that counts, its leaf and when it got there."""
+
+    document: Order
+    leaf: int
+    at: Bounds
 
 
 @dataclass(frozen=True)
@@ -73,6 +82,7 @@ class Ledger:
         self.held = 0
         self.breaches: list[Breach] = []
         self.releases: dict[str, Released] = {}
+        self.orders: dict[str, LoggedOrder] = {}
         self.notices: list[EmergencyNotice] = []
         self.redactions: list[tuple[frozenset[str], Redaction]] = []
         self.corrections: dict[str, Correction] = {}
@@ -125,9 +135,9 @@ class Ledger:
             self.check(stated, at)
         except SafeconductError as error:
             error.facts.setdefault("leaf", str(leaf))
-            self.breaches.append(Breach(leaf, error))
+            self.breaches.append(Breach(leaf, error, stated.digest))
             return False
-        self._apply(stated, at)
+        self._apply(stated, at, leaf)
         self.look(at)
         return True
 
@@ -216,11 +226,12 @@ class Ledger:
                 return event
         return DisclosureEvent.PERMIT
 
-    def _apply(self, stated: Stated, at: Bounds) -> None:
+    def _apply(self, stated: Stated, at: Bounds, leaf: int) -> None:
         match stated.document:
             case PolicyEvent() as event:
                 self._event(event, stated.roles, at)
             case Order() as order:
+                self.orders.setdefault(stated.digest, LoggedOrder(order, leaf, at))
                 self.events.append(Seen("ORDER", order.id, at, scope_of(order.classes, order.to)))
             case EmergencyNotice() as notice:
                 self.notices.append(notice)

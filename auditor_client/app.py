@@ -24,7 +24,7 @@ from auditor_client.desk import Ask, Patience
 from auditor_client.eliciting.arms import Arms
 from auditor_client.engagement import AuditorKeys, Engagement
 from auditor_client.escrowing import read_structure
-from auditor_client.frozen_suite import FrozenSuite, parse_frozen_suite
+from auditor_client.frozen_suite import FrozenSuite, open_frozen_suite
 from auditor_client.home import Home
 from auditor_client.journal.sqlite import SqliteJournal
 from auditor_client.mirror import Mirror
@@ -34,6 +34,7 @@ from auditor_client.questioning import Questioner
 from auditor_client.registering import REGISTRATION, Design
 from auditor_client.settings import Settings, load_settings
 from auditor_client.talking import Negotiator, negotiator
+from auditor_client.trained import load_training
 from auditor_client.transport.channel import Credentials, check_pin, open_channel, spki_digest
 from auditor_client.transport.lab import GrpcLab
 
@@ -100,13 +101,14 @@ class Auditor:
         pins = engagement.agreement.transport
         check_pin((self.lab_identity.tls or "").encode(), pins.gateway, whose="lab")
         check_pin((self.identity.tls or "").encode(), pins.auditor, whose="auditor")
+        load_training(engagement, self.journal)
         return engagement
 
     def suite(self) -> FrozenSuite:
         """Return the committed suite."""
         if not self.home.committed.exists():
             raise PhaseViolation("no suite is committed yet: run `safeconduct auditor suite commit`")
-        return parse_frozen_suite(self.home.read(self.home.committed))
+        return open_frozen_suite(self.home.committed)
 
     def suite_key(self) -> SuiteKey:
         """Return the committed suite's key."""
@@ -189,8 +191,8 @@ class Auditor:
 
     def _variant(self, engagement: Engagement) -> Variant:
         name = self.settings.run.variant or engagement.agreement.scope.variants[0]
-        variant = engagement.agreement.variant(name)
-        if variant is None or name not in engagement.agreement.scope.variants:
+        variant, scope = engagement.variant(name), engagement.agreement.scope.variants
+        if variant is None or not {name, variant.parent} & {*scope}:
             raise ScopeExceeded(f"the agreement does not grant the variant {name}", rule="variant", variant=name)
         return variant
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from attestations.documents.asking import AnyResult, parse_result, result_commitment
 from attestations.documents.base import decode, parse_time
 from attestations.documents.exchange import Intent, Meter, Promise, Record, Refusal, Usage
+from attestations.documents.finetuning import FineTuneResult
 from attestations.envelope import Envelope
 from attestations.errors import (
     PrevHashMismatch,
@@ -75,9 +76,9 @@ def check_promise(
         raise SequenceGap("the Promise is for another place", session=intent.session, seq=str(intent.seq))
     if promise.intent != intent_digest:
         raise SequenceEquivocation("the Promise names another Intent", session=intent.session, seq=str(intent.seq))
-    variant = engagement.agreement.variant(intent.variant)
+    variant = engagement.variant(intent.variant)
     promised = (promise.variant, promise.manifest, promise.evidence)
-    if variant is None or promised != (engagement.variant_digests[intent.variant], variant.manifest, intent.evidence):
+    if variant is None or promised != (engagement.variant_digest(variant), variant.manifest, intent.evidence):
         raise VariantMismatch("the Promise names another model or runtime", variant=intent.variant)
     timing = engagement.agreement.timing
     skew = timedelta(seconds=timing.skew_seconds) + _ROUNDING
@@ -130,10 +131,14 @@ def check_record(
     _check_model(record, promised.promise, intent)
     check_meter(record.usage, record.meter_before, record.meter_after)
     _check_usage(record, intent)
+    charged = record.usage.input_tokens
+    engagement.training.check(engagement.agreement, intent, record.hook, charged=charged)
     _check_times(record, promised, engagement, now)
     if record.response is None:
         return CheckedRecord(record, envelope, None)
     answer = _check_answer(record, received, intent, engagement, runtime, response_key)
+    if isinstance(answer, FineTuneResult) and answer.statement != record.hook:
+        raise ResponseCommitmentMismatch("we were told otherwise of a job than the lab signed", seq=str(record.seq))
     return CheckedRecord(record, envelope, answer)
 
 

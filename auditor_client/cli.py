@@ -11,6 +11,10 @@ from auditor_client.commands import (
     disputing,
     eliciting,
     escrow,
+    exporting,
+    finetuning,
+    harness,
+    importing,
     negotiating,
     publishing,
     running,
@@ -29,7 +33,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("init")(setup.init)
+suites.app.command("import")(importing.import_)
 app.add_typer(suites.app, name="suite")
+app.add_typer(finetuning.app, name="finetune")
 for _command in (
     negotiating.propose,
     negotiating.review,
@@ -46,6 +52,7 @@ app.add_typer(eliciting.dev, name="dev")
 app.add_typer(eliciting.pack, name="pack")
 app.command("run")(running.run)
 app.add_typer(scaffolding.app, name="scaffold")
+app.command("lm-eval")(harness.lm_eval)
 app.command("grade")(running.grade)
 app.command("close")(running.close)
 app.command("seal")(disclosing.seal)
@@ -53,6 +60,7 @@ app.command("escrow-receipts")(escrow.receipts)
 app.command("escrow-reshare")(escrow.reshare)
 app.command("release")(disclosing.release)
 app.command("publish")(publishing.publish)
+app.add_typer(exporting.app, name="export")
 app.command("dispute")(disputing.dispute)
 app.command("status")(disclosing.status)
 for _stating in stating.COMMANDS:

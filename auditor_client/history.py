@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from attestations.documents.agreement import Agreement
 from attestations.documents.engagement import CloseStatement, LogReceipt, Release, RuntimeStatement
-from attestations.documents.exchange import Refusal
+from attestations.documents.exchange import Record, Refusal
 from attestations.elicitation.hooks import HookBook
 from attestations.following import follow
 from attestations.ledger import Breach, Ledger
@@ -18,7 +18,8 @@ from attestations.log_entries import LogEntry, parse_entry
 from attestations.policy.evaluate import Seen
 from auditor_client.mirror import Mirror
 
-_EXCHANGES = tuple(b'"kind":"%s"}' % kind for kind in (b"promise", b"record", b"session"))
+_RECORD = b'"kind":"record"}'
+EXCHANGES = tuple(b'"kind":"%s"}' % kind for kind in (b"promise", b"record", b"session"))
 
 
 @dataclass
@@ -55,7 +56,7 @@ def read_history(mirror: Mirror, agreement: Agreement, digest: str) -> History:
     """Read every leaf that is no exchange."""
     history = History(Ledger(agreement))
     for leaf in mirror.leaves():
-        if not leaf.endswith(_EXCHANGES):
+        if not leaf.endswith(EXCHANGES) or (agreement.fine_tuning is not None and leaf.endswith(_RECORD)):
             entry = parse_entry(leaf)
             _read(entry, history)
             follow(history.ledger, entry, digest)
@@ -79,5 +80,9 @@ def _read(entry: LogEntry, history: History) -> None:
         case "refusal":
             refused = entry.documents[-1]
             history.hooks.refusal(Refusal.parse(refused.payload), refused.digest)
+        case "record":
+            recorded = entry.documents[-1]
+            if b'"hook":{' in recorded.payload:
+                history.hooks.record(Record.parse(recorded.payload), recorded.digest)
         case _:
             pass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,7 +157,7 @@ class Staging:
         return None
 
 
-def _lines(leaves: list[TaskLeaf]) -> bytes:
+def _lines(leaves: Iterable[TaskLeaf]) -> bytes:
     return b"".join(leaf.to_bytes() + b"\n" for leaf in leaves)
 
 

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from attestations.errors import FileUnusable
-from lab_server.commands import eliciting, negotiating, stating
+from lab_server.commands import eliciting, examining, negotiating, stating
 from lab_server.home import Home, admit, create_home
 from lab_server.settings import load_settings
 
@@ -123,6 +123,7 @@ for _command in (
     negotiating.amend,
     negotiating.terminate,
     *stating.COMMANDS,
+    examining.doctor,
 ):
     app.command(_command.__name__)(_command)
 

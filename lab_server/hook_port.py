@@ -19,12 +19,19 @@ NOTHING_USED = Usage(input_tokens=0, cached_tokens=0, output_tokens=0, reasoning
 
 
 class HookPlace(NamedTuple):
-    """Whose request it is, where it stands, and which variant it concerns."""
+    """Whose request it is, where it stands, and which variant it concerns.
+
+    `commitment` is the Intent's to its request, `seed` follows from the Promise, and `most_tokens` is what the Intent
+    allows the hook to charge.
+    """
 
     agreement: str
     session: str
     seq: int
     variant: str
+    commitment: str
+    seed: int
+    most_tokens: int
 
 
 @dataclass(frozen=True, repr=False)

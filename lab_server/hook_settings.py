@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from attestations.documents.base import Decimal, Name
+from attestations.documents.base import Count, Decimal, Name
 from lab_server.toml_table import Snake
 
 
@@ -19,7 +19,7 @@ class SandboxHookSettings(Snake):
 
     state: Literal["off", "on", "refused"] = "off"
     reason: str = Field(default="", max_length=500)
-    provider: Literal["bubblewrap"] = "bubblewrap"
+    provider: Literal["bubblewrap", "gvisor"] = "bubblewrap"
     packages: tuple[Name, ...] = ()
     degraded: bool = False
     sandboxes: int = Field(default=4, ge=1, le=1024)
@@ -41,17 +41,45 @@ class SandboxHookSettings(Snake):
         return self
 
 
+class FineTuneHookSettings(Snake):
+    """Whether auditors may have models trained here, and how much; the states are those of the sandbox hook.
+
+    `trainer` is `peft` (LoRA in a process of its own), `rehearsed` (for scripted models), or `module:factory`, which
+    returns a `Trainer` of the lab's own. `jobs` run at once, of all auditors; `max_jobs` and `max_train_tokens` are
+    what one agreement grants.
+    """
+
+    state: Literal["off", "on", "refused"] = "off"
+    reason: str = Field(default="", max_length=500)
+    trainer: str = Field(default="peft", pattern=r"^(peft|rehearsed|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$")
+    jobs: int = Field(default=1, ge=1, le=64)
+    threads: int = Field(default=1, ge=1, le=256)
+    checkpoint_steps: int = Field(default=20, ge=1, le=100_000)
+    max_jobs: int = Field(default=8, ge=1, le=1000)
+    max_train_tokens: Count = "1000000"
+
+    @model_validator(mode="after")
+    def _says_why(self) -> FineTuneHookSettings:
+        if (self.state == "refused") != bool(self.reason):
+            raise ValueError("a reason goes with the state `refused`, and only with it")
+        return self
+
+
 class HooksSettings(Snake):
     """The elicitation hooks this lab offers."""
 
     sandbox: SandboxHookSettings = SandboxHookSettings()
+    fine_tune: FineTuneHookSettings = FineTuneHookSettings()
 
     def offered(self) -> frozenset[str]:
         """Return the operations of the hooks that terms may name."""
-        states = {"sandbox": self.sandbox.state}
+        states = {"sandbox": self.sandbox.state, "fine_tune": self.fine_tune.state}
         return frozenset(name for name, state in states.items() if state != "off")
 
     def declined(self) -> dict[str, str]:
         """Return why each hook is declined that is not to be had."""
-        said = {"sandbox": self.sandbox}
+        said: dict[str, SandboxHookSettings | FineTuneHookSettings] = {
+            "sandbox": self.sandbox,
+            "fine_tune": self.fine_tune,
+        }
         return {name: item.reason or "not offered here" for name, item in said.items() if item.state != "on"}

@@ -46,18 +46,19 @@ class Promising:
 
     async def _promise(self, engagement: Engagement, session: Session, envelope: Envelope, intent: Intent) -> Envelope:
         agreement, now = engagement.agreement, engagement.log.time()
-        check_scope(agreement, intent, now=now)
+        variant = engagement.variant(intent.variant)
+        check_scope(agreement, intent, variant, now=now)
+        assert variant is not None  # noqa: S101 - check_scope
         if intent.operation in HOOKS and (why := self._refuses(intent.operation)) is not None:
             raise HookRefused(why, rule=intent.operation)
         self._check_rates(engagement)
+        engagement.training.check_start(agreement, intent, engagement.training_waiting())
         if intent.evidence not in engagement.evidence:
             # A Promise repeats what the Intent names: one that is not in the log would make the log worthless.
             raise ScopeExceeded("the Intent names a runtime that is not in the log", rule="evidence")
         if intent.worker_key != engagement.evidence[intent.evidence]:
             raise ScopeExceeded("the Intent names another key than its runtime", rule="worker_key")
         quota = engagement.book.reserve((intent.session, intent.seq), intent.budget_max)
-        variant = agreement.variant(intent.variant)
-        assert variant is not None  # noqa: S101 - check_scope
         timing = agreement.timing
 
         def build(index: str, stated: str) -> list[Envelope]:
@@ -72,7 +73,7 @@ class Promising:
                 reveal_by=format_time(reveal_by),
                 respond_by=format_time(reveal_by + timedelta(seconds=timing.respond_seconds)),
                 manifest=variant.manifest,
-                variant=engagement.variant_digests[variant.id],
+                variant=engagement.variant_digest(variant),
                 evidence=intent.evidence,
                 quota_left=quota,
             )

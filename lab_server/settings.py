@@ -39,7 +39,7 @@ class VariantSettings(Snake):
 class BackendSettings(Snake):
     """How one model is reached."""
 
-    kind: Literal["llama", "openai", "scripted"]
+    kind: Literal["llama", "openai", "scripted", "torch"]
     model: str | None = None
     sha256: str | None = None
     threads: int = Field(default=1, ge=1, le=256)
@@ -54,6 +54,8 @@ class BackendSettings(Snake):
     def _complete(self) -> BackendSettings:
         if self.kind == "openai" and self.base_url is None:
             raise ValueError("an openai backend needs base_url")
+        if self.kind == "torch" and self.model is None:
+            raise ValueError("a torch backend needs model")
         if self.kind == "scripted" and self.script is None:
             raise ValueError("a scripted backend needs script")
         return self
@@ -218,6 +220,11 @@ kind = "llama"
 # model = "name"                  # where it serves several
 # api_key_file = "key.txt"
 #
+# A small model in PyTorch, from a folder of safetensors (safeconduct[finetune]):
+# [backend.small]
+# kind = "torch"
+# model = "organism"
+#
 # A script, for rehearsals:
 # [backend.rehearsal]
 # kind = "scripted"
@@ -228,7 +235,7 @@ kind = "llama"
 # [hooks.sandbox]                # auditors run their own agent beside the model, without network
 # state = "off"
 # reason = ""                    # with "refused"
-# provider = "bubblewrap"        # what isolates; `safeconduct lab doctor` says what this machine can do
+# provider = "bubblewrap"        # what isolates, or "gvisor"; `safeconduct lab doctor` says what this machine can do
 # packages = ["openai"]          # Python packages of this machine that programs inside find as well
 # degraded = false               # accept limits that cannot all be enforced here
 # sandboxes = 4                  # at once, of all auditors
@@ -242,6 +249,16 @@ kind = "llama"
 # files = 4096
 # output_bytes = 1048576         # of one program
 # model_calls = 10000
+
+# [hooks.fine_tune]              # auditors have LoRA adapters trained here; needs safeconduct[finetune]
+# state = "off"                  # and "fine_tune" in an auditor's `operations`
+# reason = ""                    # with "refused"
+# trainer = "peft"               # or "rehearsed", for scripted models, or "module:factory" of your own service
+# jobs = 1                       # at once, of all auditors
+# threads = 1
+# checkpoint_steps = 20          # after so many optimizer steps a killed job can go on
+# max_jobs = 8                   # of one agreement
+# max_train_tokens = "1000000"   # of one agreement, over all epochs of all its jobs
 
 # `safeconduct lab admit IDENTITY.json` adds a table like this for each auditor. Its numbers are the terms offered.
 # [[auditor]]

@@ -104,6 +104,13 @@ class Budget(Part):
     unrevealed: int = Field(ge=0, le=1_000_000)
 
 
+class FineTuningGrant(Part):
+    """How much the auditor may have trained in all: jobs, and tokens over all epochs of all jobs."""
+
+    max_jobs: int = Field(ge=1, le=1000)
+    max_train_tokens: Count
+
+
 class Access(Part):
     """When the auditor may ask, and how many business days of effective access the lab owes."""
 
@@ -217,6 +224,7 @@ class Agreement(Document):
     variants: tuple[Variant, ...] = Field(min_length=1, max_length=64)
     scope: Scope
     budget: Budget
+    fine_tuning: FineTuningGrant | None = Field(default=None, exclude_if=is_none)
     access: Access
     timing: Timing
     origin: Name
@@ -294,6 +302,7 @@ class Terms(Document):
     variants: tuple[Variant, ...]
     scope: Scope
     budget: Budget
+    fine_tuning: FineTuningGrant | None = Field(default=None, exclude_if=is_none)
     access: Access
     timing: Timing
     runtime: Runtime

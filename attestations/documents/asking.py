@@ -19,6 +19,7 @@ from attestations.documents.dialogue import (
     ScoreRequest,
     ScoreResult,
 )
+from attestations.documents.finetuning import FineTuneRequest, FineTuneResult
 from attestations.documents.sandboxing import SandboxRequest, SandboxResult
 from attestations.errors import MalformedEnvelope, WeakSalt
 
@@ -26,8 +27,8 @@ SALT_BYTES = 32
 MAX_HOOK_DOCUMENT_BYTES = 3 << 20  # demonstrations and bundles are larger than prompts
 
 # A further hook adds its request, its result and its line in `_RESULTS`, and nothing else here.
-AnyRequest: TypeAlias = ChatRequest | ScoreRequest | CountRequest | SandboxRequest
-AnyResult: TypeAlias = ChatResult | ScoreResult | CountResult | SandboxResult
+AnyRequest: TypeAlias = ChatRequest | ScoreRequest | CountRequest | SandboxRequest | FineTuneRequest
+AnyResult: TypeAlias = ChatResult | ScoreResult | CountResult | SandboxResult | FineTuneResult
 OneRequest = Annotated[AnyRequest, Field(discriminator="operation")]
 OneResult = Annotated[AnyResult, Field(discriminator="operation")]
 _RESULTS: dict[str, type[AnyResult]] = {
@@ -35,6 +36,7 @@ _RESULTS: dict[str, type[AnyResult]] = {
     "score": ScoreResult,
     "count": CountResult,
     "sandbox": SandboxResult,
+    "fine_tune": FineTuneResult,
 }
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from attestations.documents.base import Decimal, Document, Hidden, Name, Part
+from attestations.documents.base import Decimal, Document, Hidden, Name, Part, is_none
 
 MAX_MESSAGES = 256
 MAX_TEXT_BYTES = 256 * 1024  # the longest prompt in the published suites is 61 KiB
@@ -119,10 +119,14 @@ class ChatResult(Hidden, Document):
 
 
 class ScoredContinuation(Hidden, Part):
-    """The sum of natural log-probabilities of one continuation and its length in tokens."""
+    """The sum of natural log-probabilities of one continuation and its length in tokens.
+
+    `greedy` tells whether each of its tokens is the likeliest at its place; None where the backend cannot tell.
+    """
 
     logprob: Decimal
     tokens: int = Field(ge=0)
+    greedy: bool | None = Field(default=None, exclude_if=is_none)
 
 
 class ScoreResult(Hidden, Document):

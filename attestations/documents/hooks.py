@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
 from attestations.canonical import parse_canonical
 from attestations.digests import Sha256
 from attestations.documents.base import Decimal, Name, Part, validated
+from attestations.documents.finetuning import TrainingStatement
 
 Tier = Literal["none", "process", "kernel", "vm"]
 """How strong the wall around a sandbox is; `none` is for tests of our own code."""
@@ -56,8 +57,7 @@ class SandboxStatement(Part):
     model_calls: int = Field(default=0, ge=0)
 
 
-# A further hook adds its statement here, as `Annotated[A | B, Field(discriminator="hook")]`.
-HookStatement: TypeAlias = SandboxStatement
+HookStatement: TypeAlias = Annotated[SandboxStatement | TrainingStatement, Field(discriminator="hook")]
 
 
 class _Stated(Part):

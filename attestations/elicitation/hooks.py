@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from attestations.documents.exchange import Refusal
+from attestations.documents.exchange import Record, Refusal
+from attestations.documents.finetuning import ENDED, TrainingStatement, variant_name
 from attestations.elicitation.claims import HookClaim
 
 Hook = Literal["fineTune", "sandbox"]
@@ -26,6 +27,15 @@ class HookBook:
         if refusal.reason == REFUSED and refusal.rule in HOOKS:
             self.refused.add(refusal.rule)
             self.note(refusal.rule, "REFUSED", digest)
+
+    def record(self, record: Record, digest: str) -> None:
+        """Take a Record, which may state how a fine-tune job ended."""
+        statement = record.hook
+        if isinstance(statement, TrainingStatement):
+            if statement.state in ENDED:
+                self.note("fine_tune", statement.state, digest)
+            if statement.state == "SUCCEEDED":
+                self.trained.add(variant_name(statement.base, statement.job))
 
     def note(self, operation: str, status: str, digest: str) -> None:
         """Note how a hook ended; the last document about one is the one that is claimed."""

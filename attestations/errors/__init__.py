@@ -28,6 +28,7 @@ from attestations.errors.access import (
     StoreFailed,
     SuiteInvalid,
     TermsRefused,
+    TrainingFailed,
     WorkerUnavailable,
 )
 from attestations.errors.base import (
@@ -263,6 +264,7 @@ __all__ = [
     "TermsRefused",
     "TimeOrderViolation",
     "TlpDowngrade",
+    "TrainingFailed",
     "UnaccountedTask",
     "Unanswered",
     "UndeclaredRouting",

@@ -99,6 +99,10 @@ class BackendFailed(SetupError):
     """The model backend failed, stalled or answered with nonsense."""
 
 
+class TrainingFailed(SetupError):
+    """A fine-tune job could not be carried out; the fact `code` says why."""
+
+
 class StoreFailed(SetupError):
     """The store could not make a change durable (a full disk, a damaged file)."""
 

@@ -12,8 +12,15 @@ from typing import NamedTuple
 
 from attestations.answers import LETTERS, chosen_letter
 from attestations.documents.asking import AnyRequest, AnyResult
-from attestations.documents.dialogue import ChatRequest, ChatResult, Message, Sampling, ScoreRequest, ScoreResult
-from attestations.documents.sandboxing import SandboxResult
+from attestations.documents.dialogue import (
+    ChatRequest,
+    ChatResult,
+    CountResult,
+    Message,
+    Sampling,
+    ScoreRequest,
+    ScoreResult,
+)
 from attestations.errors import UnaccountedTask
 from attestations.scaffolds.agent import work
 from attestations.scaffolds.answers import Result, after_marker, ballot, likeliest, majority
@@ -198,9 +205,9 @@ def _chat(messages: tuple[Message, ...], task: Task) -> ChatRequest:
 
 
 def _of_model(answer: AnyResult) -> Result:
-    if isinstance(answer, SandboxResult):
-        raise UnaccountedTask("a sandbox answered where a model was asked")
-    return answer
+    if isinstance(answer, ChatResult | ScoreResult | CountResult):
+        return answer
+    raise UnaccountedTask("a hook answered where a model was asked")
 
 
 def _text(answer: AnyResult) -> str:

@@ -196,7 +196,9 @@ def _log_steps(agreed: parties.Parties, log: transcript.Transcript, attempts: At
         else:
             attempts.failed(step, EvidenceMissing("not in the log", step=str(int(step))))
     exchanges = errors.get(Step.EXCHANGES)
-    if exchanges is not None and exchanges.exit_code is ExitCode.MODEL_IDENTITY_INCONSISTENT:
+    if Step.IDENTITY in errors:
+        attempts.failed(Step.IDENTITY, errors[Step.IDENTITY])
+    elif exchanges is not None and exchanges.exit_code is ExitCode.MODEL_IDENTITY_INCONSISTENT:
         attempts.failed(Step.IDENTITY, exchanges)
     elif log.broken:
         attempts.missing("the log could not be followed to its end", Step.IDENTITY)

@@ -8,6 +8,7 @@ from decimal import Decimal
 from attestations.documents.agreement import Agreement
 from attestations.predicate import AuditPredicate
 from attestations.verify.opened import Content
+from attestations.verify.training import told
 from attestations.verify.transcript import Transcript
 
 
@@ -47,6 +48,7 @@ def limitations(
         lines.append("Some exchanges were aborted by crashes and asked again as new attempts.")
     if published:
         lines.append("The identity-based signature says who published the attestation, not that what it says is so.")
+    lines += told(transcript.exchanges.training, transcript.destructions, transcript.exchanges.declined)
     return (*lines, *_disclosed(transcript, content))
 
 

@@ -26,7 +26,7 @@ def dev_file(suite: FrozenSuite, key: SuiteKey, registration: PreRegistration) -
     """
     if registration.conduct is None or not any(task.kind == DEV for task in suite.tasks):
         raise PhaseViolation("the suite has no DEV tasks, or no arms to ask them in")
-    leaves = suite.leaves(key)
+    leaves = list(suite.leaves(key))
     tree = Tree(leaf_hash(leaf.to_bytes()) for leaf in leaves)
     rows = []
     for task in suite.tasks:

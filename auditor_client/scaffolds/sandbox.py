@@ -119,7 +119,8 @@ class RemoteSandbox:
         answered = await self._questioner.ask(question, purpose=PURPOSE, line=self._line)
         self.exchanges += 1
         self.session = answered.session
-        self.statement = answered.record.hook or self.statement
+        stated = answered.record.hook
+        self.statement = stated if isinstance(stated, SandboxStatement) else self.statement
         return answered
 
     def _deed(self, answered: Answered, kind: type[D]) -> D:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from attestations.scaffolds.method import AS_SHIPPED, Arm
 from auditor_client.suites.format import ArmSpec, PatternTask, Task
@@ -20,9 +20,8 @@ def committed_arms(suite: Suite) -> tuple[Arm, ...] | None:
     return tuple(arm.arm(numbers) for arm in suite.manifest.arms) or None
 
 
-def complaints(suite: Suite) -> Iterator[Complaint]:
-    """Give what is wrong with the arms, and what makes them weak."""
-    arms, dev = suite.manifest.arms, {task.id: task for task in suite.tasks if task.kind == "dev"}
+def complaints(arms: Sequence[ArmSpec], dev: Mapping[str, Task]) -> Iterator[Complaint]:
+    """Give what is wrong with the arms, and what makes them weak; `dev` holds the DEV tasks by their ids."""
     if not arms:
         return
     for name, count in Counter(arm.id for arm in arms).items():

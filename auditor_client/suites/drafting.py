@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from attestations.documents.base import encode
@@ -17,19 +18,17 @@ from attestations.grading import (
 from auditor_client.committing import Draft
 from auditor_client.frozen_suite import ROLES, FrozenQuestion
 from auditor_client.suites.arms import committed_arms
-from auditor_client.suites.format import AgentTask, ChoiceTask, ExactTask, PatternTask, Task
+from auditor_client.suites.format import ANSWER_METADATA, AgentTask, ChoiceTask, ExactTask, PatternTask, Task
 from auditor_client.suites.load import Suite
 from auditor_client.suites.requests import build_request
 
 
-def drafts(suite: Suite) -> list[Draft]:
-    """Return every task as it is committed to, in the suite's order."""
-    found = []
+def drafts(suite: Suite) -> Iterator[Draft]:
+    """Give every task as it is committed to, in the suite's order."""
     for task in suite.tasks:
         asked = build_request(task, suite.manifest.prompt)
         sent = task.kind in ROLES or (task.kind == "dev" and suite.manifest.arms)
-        found.append(Draft(fields=fields(task, asked), question=asked if sent else None))
-    return found
+        yield Draft(fields=fields(task, asked), question=asked if sent else None)
 
 
 def fields(task: Task, asked: FrozenQuestion) -> dict[str, tuple[str, Any]]:
@@ -37,7 +36,7 @@ def fields(task: Task, asked: FrozenQuestion) -> dict[str, tuple[str, Any]]:
 
     The prompt holds the whole request, so that a reader can compare it with the transcript's.
     """
-    body, target = task.task, _target(task)
+    body, target = task.task, target_of(task).json_value()
     choice = body if isinstance(body, ChoiceTask) else None
     prompt: dict[str, Any] = {
         "type": body.type,
@@ -57,12 +56,18 @@ def fields(task: Task, asked: FrozenQuestion) -> dict[str, tuple[str, Any]]:
         "weight": ("C3", task.weight),
         "twinOf": ("C3", task.twin_of),
         "abstract": ("C3", task.abstract),
-        "target": ("C6", target.json_value()),
+        "metadata": ("C3", {key: value for key, value in task.metadata.items() if key not in ANSWER_METADATA} or None),
+        "target": ("C6", target),
         "rubric": ("C6", task.rubric),
-        "graderRef": ("C6", target.json_value()["grader"]),
+        "graderRef": ("C6", target["grader"]),
         "canary": ("C6", task.canary),
+        "answerMetadata": (
+            "C6",
+            {key: value for key, value in task.metadata.items() if key in ANSWER_METADATA} or None,
+        ),
         "hazardExcerpt": ("C9", task.hazard_excerpt),
         "provenance": ("C8", task.provenance),
+        "source": ("C8", None if task.source is None else task.source.model_dump()),
         "author": ("C8", task.author),
         "exposureBefore": ("C8", task.exposure_before),
         "id": ("C8", task.id),
@@ -84,7 +89,8 @@ def analysis_plan(suite: Suite, *, nonce: bytes, drawn: int | None = None) -> An
     )
 
 
-def _target(task: Task) -> Target:
+def target_of(task: Task) -> Target:
+    """Return what a task's answer is graded against."""
     body = task.task
     if isinstance(body, ChoiceTask):
         if body.scoring == "letter":

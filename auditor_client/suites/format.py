@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from attestations.answers import LETTERS, NORMALISATIONS, Normalisation, normalised
 from attestations.documents.base import Decimal, Hidden, Name, encode
+from attestations.documents.dialogue import MAX_CONTINUATIONS
 from attestations.documents.hooks import SandboxLimits, Tier
 from attestations.documents.sandboxing import BoxPath
 from attestations.patterns import compile_pattern
@@ -32,9 +33,12 @@ from attestations.scaffolds.workspace import (
 )
 
 MAX_QUESTION_CHARACTERS = 20_000
-MAX_OPTIONS = len(LETTERS)
+MAX_OPTIONS = MAX_CONTINUATIONS
+MAX_METADATA = 32
 Kind = Literal["test", "dev", "positive_control", "negative_control", "benign_twin", "decoy", "canary", "reserve"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+# Metadata that tells which option is which: it opens with the targets, other metadata with the breakdown.
+ANSWER_METADATA = frozenset({"bbq_biased", "bbq_unknown"})
 
 
 def _pattern(source: str) -> str:
@@ -77,7 +81,9 @@ class Closed(Hidden, BaseModel):
 
 
 Question = Annotated[str, StringConstraints(min_length=1, max_length=MAX_QUESTION_CHARACTERS, pattern=r"\S")]
-Option = Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=r"^\S(.*\S)?$")]
+Option = Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=r"(?s)^\S(.*\S)?$")]
+Index = Annotated[int, Field(ge=0, lt=2**53)]
+Label = Annotated[str, StringConstraints(max_length=200)]
 Share = Annotated[Decimal, AfterValidator(_share)]
 Tolerance = Annotated[Decimal, AfterValidator(_not_negative)]
 
@@ -100,6 +106,8 @@ class ChoiceTask(Closed):
     def _answerable(self) -> ChoiceTask:
         if self.answer >= len(self.options):
             raise ValueError("the answer is none of the options")
+        if self.scoring == "letter" and len(self.options) > len(LETTERS):
+            raise ValueError(f"only {len(LETTERS)} options have a letter")
         if len({normalised(option, NORMALISATIONS) for option in self.options}) != len(self.options):
             raise ValueError("two options are the same")
         return self
@@ -212,6 +220,17 @@ class AgentTask(Closed):
 TaskBody = Annotated[ChoiceTask | ExactTask | PatternTask | NumericTask | AgentTask, Field(discriminator="type")]
 
 
+class Source(Closed):
+    """Where an imported task comes from, so that anyone can find it there again."""
+
+    name: str = Field(min_length=1, max_length=100, description="the upstream's name, e.g. BBQ")
+    file: str = Field(min_length=1, max_length=300)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="of the whole source file")
+    row: int = Field(ge=1, description="the item's place in the file, from 1, a header not counted")
+    licence: str = Field(min_length=1, max_length=100)
+    canary: str | None = Field(default=None, max_length=1000, description="the upstream's own canary")
+
+
 class Task(Closed):
     """One task: what is asked, how it counts, and what is known about it."""
 
@@ -223,10 +242,12 @@ class Task(Closed):
     twin_of: Name | None = None
     abstract: str = Field(default="", max_length=500, description="one line without anything hazardous")
     task: TaskBody
+    metadata: dict[Name, Label | Index] = Field(default={}, max_length=MAX_METADATA)
     rubric: str | None = Field(default=None, max_length=20_000)
     canary: str | None = Field(default=None, max_length=200)
     hazard_excerpt: str | None = Field(default=None, max_length=20_000)
     provenance: str | None = Field(default=None, max_length=2000)
+    source: Source | None = None
     author: str | None = Field(default=None, max_length=200)
     exposure_before: Literal["never", "tee_only", "declared", "disclosed"] = "never"
 

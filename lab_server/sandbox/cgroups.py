@@ -177,9 +177,11 @@ def _version_two(parent: Path) -> Parents | None:
     if "memory" not in available or not _writable(parent):
         return None
     wanted = [name for name in ("memory", "pids", "cpu") if name in available]
-    with suppress(OSError):  # fails where processes sit in the parent itself; then nothing is delegated to us
-        (parent / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in wanted))
-    enabled = (parent / "cgroup.subtree_control").read_text().split()
+    control = parent / "cgroup.subtree_control"
+    if not set(wanted) <= set(control.read_text().split()):
+        with suppress(OSError):  # fails where processes sit in the parent itself; then nothing is delegated to us
+            control.write_text(" ".join(f"+{name}" for name in wanted))
+    enabled = control.read_text().split()
     names = [name for name in wanted if name in enabled]
     return Parents(2, dict.fromkeys(names, parent)) if "memory" in names else None
 

@@ -170,7 +170,7 @@ class GVisor:
 
     async def reap(self) -> tuple[str, ...]:
         """Remove what dead launchers left: sandboxes, groups, folders."""
-        return await cages.reap(self._state, self._delete)
+        return await cages.reap(self._state, before=self._delete)
 
 
 def _with_kernel(limits: Limits) -> Limits:

@@ -19,6 +19,9 @@ from pathlib import Path
 
 from attestations.errors import SandboxUnavailable
 
+SCAFFOLD = ("openai",)
+"""What programs that talk to a model expect to find."""
+
 _VERSION = "1"  # part of the key: raise it when images come out otherwise
 _PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 _LIBRARY = f"usr/local/lib/{_PYTHON}"

@@ -37,10 +37,10 @@ class Cluster:
                 raise SandboxUnavailable("no cluster is configured here", missing="cluster") from None
         self.namespace = namespace
         self._configuration = configuration
-        self._api = client.ApiClient(configuration)
-        self._core = client.CoreV1Api(self._api)
-        self._batch = client.BatchV1Api(self._api)
-        self._network = client.NetworkingV1Api(self._api)
+        self._api: Any = client.ApiClient(configuration)
+        self._core: Any = client.CoreV1Api(self._api)
+        self._batch: Any = client.BatchV1Api(self._api)
+        self._network: Any = client.NetworkingV1Api(self._api)
 
     def version(self) -> str:
         """Return the server's version."""
@@ -87,23 +87,21 @@ class Cluster:
         """Delete the Job with its pod at once, then the policy; what is gone already is fine."""
         from kubernetes.client import ApiException  # noqa: PLC0415
 
-        for delete in (
-            lambda: self._batch.delete_namespaced_job(
-                name, self.namespace, propagation_policy="Foreground", grace_period_seconds=0
-            ),
-            lambda: self._network.delete_namespaced_network_policy(name, self.namespace),
-        ):
-            with suppress(ApiException):
-                delete()
+        at_once = {"propagation_policy": "Foreground", "grace_period_seconds": 0}
+        with suppress(ApiException):
+            self._batch.delete_namespaced_job(name, self.namespace, **at_once)
+        with suppress(ApiException):
+            self._network.delete_namespaced_network_policy(name, self.namespace)
 
     def owned_by(self, owner: str) -> list[str]:
-        """Return the names of the Jobs that carry this owner's label."""
+        """Return the names of the Jobs with this owner's label."""
         jobs = self._batch.list_namespaced_job(self.namespace, label_selector=f"{OWNER}={owner}").items
         return [str(job.metadata.name) for job in jobs]
 
     def close(self) -> None:
         """Close the connections."""
         self._api.close()
+        self._api.rest_client.pool_manager.clear()  # closing leaves these open
 
 
 class AttachedLink:

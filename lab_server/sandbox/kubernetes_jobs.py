@@ -38,6 +38,9 @@ _POD_SECONDS = 120.0
 class KubernetesJobs:
     """A `Provider`. `images` maps digests to image references of the registry, pinned by digest.
 
+    `owner` labels what this controller makes: no other may use the name, since `reap` deletes all of it but the
+    boxes alive in this process.
+
     The number of processes is a setting of the kubelet (`podPidsLimit`): said to be degraded.
     """
 
@@ -56,6 +59,7 @@ class KubernetesJobs:
         self._images = images
         self._owner = owner
         self._runtime_class = runtime_class
+        self._alive: set[str] = set()
         self.tier = tiers.get(runtime_class, Tier.PROCESS)
 
     async def create(self, spec: Spec, model: StreamHandler | None) -> Sandbox:
@@ -65,7 +69,7 @@ class KubernetesJobs:
         image = self._images.get(spec.image)
         if image is None or "@sha256:" not in image:
             raise SandboxUnavailable("no image of the registry is pinned for this digest", missing="image")
-        cage = _Job(self._cluster, f"box-{secrets.token_hex(6)}")
+        cage = _Job(self._cluster, f"box-{secrets.token_hex(6)}", self._alive)
         try:
             return await self._create(spec, model, image, cage)
         except BaseException:
@@ -133,18 +137,20 @@ class KubernetesJobs:
         return Report(self.name, self.tier, tuple(findings))
 
     async def reap(self) -> tuple[str, ...]:
-        """Delete the Jobs that this owner left."""
-        names = await asyncio.to_thread(self._cluster.owned_by, self._owner)
+        """Delete the Jobs that earlier processes of this owner left."""
+        names = set(await asyncio.to_thread(self._cluster.owned_by, self._owner)) - self._alive
         for name in names:
             await asyncio.to_thread(self._cluster.remove, name)
-        return tuple(names)
+        return tuple(sorted(names))
 
 
 class _Job:
     """A `Cage`: the Job and its policy. The cluster counts nothing for us."""
 
-    def __init__(self, cluster: Cluster, name: str) -> None:
+    def __init__(self, cluster: Cluster, name: str, alive: set[str]) -> None:
         self.name = name
+        self._alive = alive
+        alive.add(name)
         self._cluster = cluster
         self._gone = asyncio.Lock()
 
@@ -161,3 +167,4 @@ class _Job:
         async with self._gone:
             with suppress(Exception):  # a cluster that is away ends the Job by its own deadline
                 await asyncio.to_thread(self._cluster.remove, self.name)
+            self._alive.discard(self.name)

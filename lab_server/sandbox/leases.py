@@ -13,6 +13,7 @@ import os
 import pwd
 import secrets
 import shutil
+import signal
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -94,6 +95,21 @@ def processes_of(uid: int) -> list[int]:
                 if str(uid) in words[1:]:
                     found.append(int(entry.name))
     return found
+
+
+def end_processes_of(uid: int, uids: Path) -> None:
+    """End what still runs as a box's user, unless another box has been given that user since.
+
+    Whoever takes a user has seen that no process had it, so what runs then is not a leftover.
+    """
+    if (lock := _lock(uids / str(uid))) is None:
+        return
+    try:
+        for pid in processes_of(uid):
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+    finally:
+        os.close(lock)
 
 
 def _lease_uid(uids: Path) -> tuple[Identity, int]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from attestations.canonical import canonical_bytes, parse_canonical
@@ -54,6 +54,10 @@ class Served:
     fingerprint: str
 
 
+FindDerived = Callable[[str, str], Awaitable[Served | None]]
+"""From an agreement and a variant to what a fine-tune job of that agreement made, ready to answer."""
+
+
 @dataclass(frozen=True)
 class AgreementKeys:
     """The keys one boot made for one agreement."""
@@ -65,9 +69,15 @@ class AgreementKeys:
 class SealedRuns:
     """Runs sealed requests with the keys of this boot."""
 
-    def __init__(self, served: dict[str, Served], hooks: Mapping[str, HookHandler] | None = None) -> None:
-        """Ask the backends of `served` by variant, and `hooks` by operation."""
+    def __init__(
+        self,
+        served: dict[str, Served],
+        hooks: Mapping[str, HookHandler] | None = None,
+        derived: FindDerived | None = None,
+    ) -> None:
+        """Ask the backends of `served` by variant, what `derived` finds beside them, and `hooks` by operation."""
         self._served = served
+        self._derived = derived
         self._hooks = hooks or {}
         self._keys: dict[str, AgreementKeys] = {}
         self._seen: set[tuple[str, str, int]] = set()
@@ -91,8 +101,8 @@ class SealedRuns:
 
     async def run(self, job: Job) -> AsyncIterator[StoredFrame | JobOutcome]:
         """Give the sealed frames as they come, then exactly one outcome; never raises."""
-        served = self._served.get(job.variant)
-        manifest = "0" * 64 if served is None else served.manifest
+        own = self._served.get(job.variant)
+        manifest = "0" * 64 if own is None else own.manifest
         try:
             async for item in self._run(job):
                 yield item
@@ -104,6 +114,8 @@ class SealedRuns:
     async def _run(self, job: Job) -> AsyncIterator[StoredFrame | JobOutcome]:
         place = (job.agreement, job.session, job.seq)
         served = self._served.get(job.variant)
+        if served is None and self._derived is not None:
+            served = await self._derived(job.agreement, job.variant)
         if served is None:
             yield _ended("ERROR", "VARIANT_NOT_SERVED", "0" * 64)
             return
@@ -188,7 +200,9 @@ class SealedRuns:
         if handler is None:
             yield _ended("REFUSED_POLICY", HookRefused("").reason, served.manifest)
             return
-        place = HookPlace(job.agreement, job.session, job.seq, job.variant)
+        place = HookPlace(
+            job.agreement, job.session, job.seq, job.variant, job.plaintext_commit, job.seed, job.max_input_tokens
+        )
         try:
             async with asyncio.timeout(job.deadline_seconds):
                 done = await handler.answer(request, place, deadline_seconds=job.deadline_seconds)

@@ -56,7 +56,7 @@ async def _execs() -> float:
     hooks = await make_hooks(HooksSettings(sandbox=SandboxHookSettings(state="on", degraded=True)))
     if "sandbox" in hooks.declined:
         pytest.skip(hooks.declined["sandbox"])
-    hook, place, times = hooks.handlers["sandbox"], HookPlace("aa" * 32, "lane", 0, "rehearsed"), []
+    hook, place, times = hooks.handlers["sandbox"], HookPlace("aa" * 32, "lane", 0, "rehearsed", "00" * 32, 0, 0), []
     try:
         await hook.answer(SandboxRequest(action=Open(limits=SandboxLimits())), place, deadline_seconds=30)
         for _ in range(CALLS):

@@ -13,6 +13,7 @@ import pytest
 
 from attestations.documents.base import decode, encode
 from attestations.documents.dialogue import ChatResult
+from attestations.documents.finetuning import TrainingStatement
 from attestations.documents.hooks import SandboxLimits, SandboxStatement
 from attestations.documents.sandboxing import (
     MAX_PART_BYTES,
@@ -54,9 +55,10 @@ class Session:
         self.statement: SandboxStatement | None = None
 
     async def asked(self, action: Action, *, seconds: float = 20) -> Done | NotDone:
-        place = HookPlace(self.agreement, self.name, self.seq, "rehearsed")
+        place = HookPlace(self.agreement, self.name, self.seq, "rehearsed", "00" * 32, 0, 1000)
         self.seq += 1
         done = await self.hook.answer(SandboxRequest(action=action), place, deadline_seconds=seconds)
+        assert not isinstance(done.statement, TrainingStatement)
         self.statement = done.statement
         return done
 

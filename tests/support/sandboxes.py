@@ -33,17 +33,17 @@ def folder_for(uid: int) -> Path:
     return folder
 
 
-def images() -> Images:
-    """Return where the tests of this checkout keep images; kept between runs, because building takes seconds."""
+def images_folder() -> Path:
+    """Return where tests keep images; kept between runs, because building takes seconds."""
     folder = Path(tempfile.gettempdir()) / f"safeconduct-test-images-{os.geteuid()}"
     folder.mkdir(exist_ok=True)
     folder.chmod(0o755)
-    return Images(folder)
+    return folder
 
 
 def image() -> tuple[Images, str, Path]:
     """Return the images, the digest of the one with `openai`, and its folder."""
-    kept = images()
+    kept = Images(images_folder())
     digest = kept.build(("openai",))
     return kept, digest, kept.find(digest)
 

@@ -65,7 +65,7 @@ async def scaffolding(
     if written is None:
         tasks, plan = [Draft(task.fields, task.question) for task in suite().tasks], design().plan
     else:
-        tasks, plan = drafts(written), analysis_plan(written, nonce=bytes(32))
+        tasks, plan = list(drafts(written)), analysis_plan(written, nonce=bytes(32))
     audit = real_audit(folder, tasks, plan, script=dict(script or {"otherwise": "yes"}), **settings)
     with audit.lab.home.settings.open("a") as file:
         file.write('operations = ["chat", "score", "count", "sandbox"]\n' + grant + hook)

@@ -161,6 +161,7 @@ class SmallAuditor:
             "variants": terms.variants,
             "scope": terms.scope,
             "budget": terms.budget,
+            "fine_tuning": terms.fine_tuning,
             "access": terms.access,
             "timing": terms.timing,
             "origin": f"{terms.origin_prefix}/{engagement}",
@@ -251,7 +252,11 @@ class SmallAuditor:
         sealed_request = SealedRequest(request=request, response_key=encode(response_key), salt=encode(salt))
         seq = changes.get("seq", lane.seq)
         info = request_info(
-            agreement=self.digest, session=lane.name, seq=seq, variant=variant.id, evidence=self.runtime.digest
+            agreement=self.digest,
+            session=lane.name,
+            seq=seq,
+            variant=changes.get("variant", variant.id),
+            evidence=self.runtime.digest,
         )
         sealed = seal_request(decode(statement.hpke_public), info, plain or sealed_request.to_bytes())
         values: dict[str, Any] = {

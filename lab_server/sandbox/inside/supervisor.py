@@ -328,6 +328,8 @@ def _hide_memory() -> None:
 
 def main() -> None:
     """Serve the host on stdin and stdout."""
+    # The kernel keeps every signal without a handler from PID 1, and Python gives SIGINT one.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.closerange(3, 1024)
     os.umask(0o077)
     try:

@@ -94,7 +94,7 @@ async def test_a_hook_answers_sealed_and_its_statement_comes_with_the_outcome() 
     frames, outcome = await ended(runs, job(runs))
 
     assert (outcome.status, outcome.hook) == ("COMPLETED", STATEMENT)
-    assert hook.places == [HookPlace(AGREEMENT, "lane", 0, "rehearsed")]
+    assert hook.places == [HookPlace(AGREEMENT, "lane", 0, "rehearsed", request_commitment(REQUEST, SALT), 0, 0)]
     opener, reader = FrameOpener(KEY), EventReader()
     events = [e for f in frames for e in reader.feed(opener.open(f.number, f.ciphertext, final=f.final))]
     assert parse_result(events[-1].data, "sandbox") == SandboxResult(result=Closed())
