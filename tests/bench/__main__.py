@@ -20,6 +20,7 @@ from tests.bench import (
     inspect_cost,
     packages,
     policies,
+    sandboxes,
     scaffolds,
     suites,
     training,
@@ -55,6 +56,7 @@ def main() -> None:
     scaffolding()
     beside_inspect(items)
     sealing(quick=quick)
+    boxes(quick=quick)
     for name, seconds in policies.run():
         row(name, f"{seconds * 1000:.2f} ms", "")
     importing(quick=quick)
@@ -117,6 +119,22 @@ def sealing(*, quick: bool) -> None:
     row("escrow of one class", f"deal {took.deal:.1f} ms, anyone's check {took.public_check:.1f} ms", "6 shares")
     row("  a holder", f"check {took.holder_check:.1f} ms, prove {took.prove:.1f} ms", "")
     row("  a quorum", f"open {took.open:.1f} ms", "")
+
+
+def boxes(*, quick: bool) -> None:
+    """Print what a box takes against the bare sandbox tool of the same run."""
+    say("boxes for foreign programs ...")
+    found = sandboxes.run(5 if quick else 20)
+    if found is None:
+        row("box", "not measured: no bubblewrap", "")
+        return
+    row("bare bwrap", f"true {found.bare_true * 1000:.1f} ms, python {found.bare_python * 1000:.1f} ms", "")
+    ratio = f"{found.create / found.bare_python:.1f} x bare python"
+    row("box, tested, ready", f"{found.create * 1000:.1f} ms, closed in {found.close * 1000:.1f} ms", ratio)
+    ratio = f"{found.exec_true / found.bare_true:.2f} x and {found.exec_python / found.bare_python:.2f} x bare"
+    row("  program in it", f"true {found.exec_true * 1000:.1f} ms, python {found.exec_python * 1000:.1f} ms", ratio)
+    row("  file of 10 kB, in", f"{found.file * 1000:.2f} ms", "")
+    row("  2 kB to the model", f"{found.model_call * 1000:.2f} ms there and back", "")
 
 
 def importing(*, quick: bool) -> None:
