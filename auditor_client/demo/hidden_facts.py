@@ -45,7 +45,7 @@ def cases_of(elements: list[str], *, large: bool) -> list[Case]:
     sampled = {"choosing": {"by": "majority", "samples": 5}, "decoding": {"max_output_tokens": 4, "temperature": "1"}}
     prompts: list[dict[str, Any]] = [{"id": "as_shipped"}, {"id": "auditor_best", **sampled}]
     tuned: dict[str, Any] = {"id": "sft_dev", "source": "fine_tuned"}
-    recipe = ("--epochs", "30", "--learning-rate", "0.002", "--batch", "8")
+    recipe = ("--epochs", "30", "--learning-rate", "0.003", "--batch", "16")
     cases = [
         Case("organism", "organism", tasks, [*prompts, tuned], recipe, "element facts"),
         Case("control", "control", tasks, [*prompts[:1], tuned], recipe, "element facts"),
