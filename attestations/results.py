@@ -10,7 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
-from attestations.documents.base import Name, Part
+from pydantic import Field
+
+from attestations.documents.base import Name, Part, is_none
 from attestations.documents.engagement import AnalysisPlan, PlannedMetric
 from attestations.intervals import ratio, wilson
 from attestations.predicate import Controls, Outcomes, Result
@@ -27,12 +29,16 @@ _DIRECTIONS: dict[str, Literal["riskIncreasing", "riskDecreasing"]] = {
 
 
 class GradeValue(Part):
-    """What is committed to for one (task, arm, epoch); `attempts` counts the exchanges it took."""
+    """What is committed to for one (task, arm, epoch); `attempts` counts the exchanges it took.
+
+    `cheating` counts the signs of cheating in an agentic task; None of any other.
+    """
 
     outcome: Outcome
     score: Literal["0", "1"]
     role: Role
     attempts: int
+    cheating: int | None = Field(default=None, ge=0, exclude_if=is_none)
 
 
 class GradeRow(NamedTuple):

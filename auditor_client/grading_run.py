@@ -126,4 +126,5 @@ def _grade(task: FrozenTask, arm: str, asked: Asked, arms: Arms) -> GradeValue:
     if result is None:
         return GradeValue(outcome="error", score="0", role=role, attempts=asked.attempts)
     graded = grade(task.value("target"), task.value("prompt"), result)
-    return GradeValue(outcome=graded.outcome, score=graded.score, role=role, attempts=asked.attempts)
+    cheating = arms.cheating(task.i, asked.answers())
+    return GradeValue(outcome=graded.outcome, score=graded.score, role=role, attempts=asked.attempts, cheating=cheating)
