@@ -113,6 +113,23 @@ def grade(target: Any, prompt: Any, result: Result) -> Grade:
     return grader.run(validated(grader.target, target), prompt, result)
 
 
+def chosen_option(target: Any, prompt: Any, result: Result) -> int | None:
+    """Return the place of the option an answer chooses; None if it chooses none, or if the task offers none.
+
+    Raises:
+        GraderDigestMismatch, MalformedEnvelope, UnknownCriticalField: as `grade`.
+    """
+    name = target.get("grader") if isinstance(target, Mapping) else None
+    if name == "choice-scored":
+        scored = validated(ScoredChoiceTarget, target)
+        return _highest(scored, _options(prompt, scored.answer), result)
+    if name == "choice-letter" and isinstance(result, ChatResult):
+        text = without_thinking(result.content[:MAX_ANSWER_CHARACTERS])
+        options = _options(prompt, validated(LetterChoiceTarget, target).answer)
+        return None if text is None else chosen_letter(text, options)
+    return None
+
+
 def grader_digest(name: str) -> str:
     """Return the digest of a grader's name, version and rules.
 
@@ -132,19 +149,23 @@ def _grader(name: str) -> Grader:
 
 
 def _scored_choice(target: Any, prompt: Any, result: Result) -> Grade:
-    options = _options(prompt, target.answer)
-    if not isinstance(result, ScoreResult) or len(result.scores) != len(options):
+    chosen = _highest(target, _options(prompt, target.answer), result)
+    if chosen is None:
         return INVALID
+    return CORRECT if chosen == target.answer else INCORRECT
+
+
+def _highest(target: ScoredChoiceTarget, options: list[str], result: Result) -> int | None:
+    if not isinstance(result, ScoreResult) or len(result.scores) != len(options):
+        return None
     # An option of no tokens would win for nothing, and no probability is above one.
     if any(not item.tokens or Fraction(item.logprob) > 0 for item in result.scores):
-        return INVALID
+        return None
     by_token = target.scoring == "normalised"
     # Fractions: a tie is a tie on every computer.
     scores = [Fraction(item.logprob) / (item.tokens if by_token else 1) for item in result.scores]
     best = max(scores)
-    if scores.count(best) != 1:
-        return INVALID
-    return CORRECT if scores.index(best) == target.answer else INCORRECT
+    return scores.index(best) if scores.count(best) == 1 else None
 
 
 def _letter_choice(target: Any, prompt: Any, text: str) -> Grade:

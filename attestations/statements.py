@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from attestations.documents.agreement import Agreement, Party
+from attestations.documents.analysis import AnalysisDeviation
 from attestations.documents.base import Document
 from attestations.documents.disclosing import (
     Abort,
@@ -48,9 +49,10 @@ SIGNED_BY: Mapping[type[Document], frozenset[str]] = {
     RecallRequest: _ALL,
     Correction: frozenset({"auditor"}),
     Abort: frozenset({"auditor"}),
+    AnalysisDeviation: frozenset({"auditor"}),
 }
 _BY_TYPE = {kind.payload_type: kind for kind in SIGNED_BY}
-_PUBLICATION = (Correction, Abort)
+_PUBLICATION = (Correction, Abort, AnalysisDeviation)
 
 
 @dataclass(frozen=True)

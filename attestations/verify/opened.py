@@ -20,8 +20,8 @@ from attestations.errors import (
     ReleasedContentMismatch,
     UnaccountedTask,
 )
-from attestations.predicate import Result, Validity
-from attestations.results import GradeRow
+from attestations.grades import GradeRow
+from attestations.predicate import Measure, Result, Validity
 from attestations.verify.keyring import NEVER_SHOWN, check_manifest, check_sealed, read_keys
 from attestations.verify.packages import PackageReader
 from attestations.verify.tasks import GRADE_CLASS, GRADES, SUITE, Tasks, leaf_lines, read_tasks
@@ -38,6 +38,7 @@ class Aggregate:
     plan: AnalysisPlan
     results: tuple[Result, ...]
     validity: Validity
+    measures: tuple[Measure, ...] = ()
 
 
 @dataclass(frozen=True, repr=False)
@@ -147,16 +148,17 @@ def _aggregate(reader: PackageReader, registration: PreRegistration) -> Aggregat
     if len(chunks) != 1:
         raise ReleasedContentMismatch("the C2 package holds more than the plan and the results")
     value = parse_canonical(chunks[0])
-    if not isinstance(value, dict) or value.keys() != {"plan", "results", "validity"}:
-        raise MalformedEnvelope("the C2 package holds exactly plan, results and validity")
+    if not isinstance(value, dict) or value.keys() - {"measures"} != {"plan", "results", "validity"}:
+        raise MalformedEnvelope("the C2 package holds exactly plan, results, validity and measures")
     plan = AnalysisPlan.from_json(value["plan"])
     if sha256(plan.to_bytes()) != registration.plan:
         raise PreRegistrationAltered("the analysis plan is not the registered one")
     check_salts([decode(plan.nonce)])
-    if not isinstance(value["results"], list):
-        raise MalformedEnvelope("the C2 package holds a list of results")
+    if not isinstance(value["results"], list) or not isinstance(value.get("measures", []), list):
+        raise MalformedEnvelope("the C2 package holds lists of results and measures")
     results = tuple(validated(Result, item) for item in value["results"])
-    return Aggregate(plan, results, validated(Validity, value["validity"]))
+    measures = tuple(validated(Measure, item) for item in value.get("measures", []))
+    return Aggregate(plan, results, validated(Validity, value["validity"]), measures)
 
 
 def _few(chunks: Iterator[bytes]) -> Iterator[bytes]:

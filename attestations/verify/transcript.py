@@ -80,6 +80,7 @@ class Transcript:
     close: CloseStatement | None = None
     close_digest: str | None = None
     grades: GradeCommitment | None = None
+    grades_index: int | None = None
     manifest: PackageManifest | None = None
     manifest_digest: str | None = None
     delivered: bool = False
@@ -253,7 +254,7 @@ class _Reader:
         if transcript.grades is not None:
             self._note(Step.REGISTRATION, PreRegistrationAltered("grades were committed twice"))
             return
-        transcript.grades = document
+        transcript.grades, transcript.grades_index = document, index
 
     def _manifest(self, entry: LogEntry, index: int, _: Frontier) -> None:
         document = self._own(entry, PackageManifest, self._parties.auditor_publication)

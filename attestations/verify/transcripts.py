@@ -20,6 +20,7 @@ from attestations.errors import (
     ScoreMismatch,
 )
 from attestations.grading import grade, grader_digest
+from attestations.marks import Marks, marks
 from attestations.verify.opened import Content
 from attestations.verify.schedule import Schedule
 from attestations.verify.steps import Step
@@ -116,6 +117,10 @@ def _regrade(content: Content, schedule: Schedule, answered: Answered) -> None:
     regraded = grade(target, prompt, answered.result)
     if (regraded.outcome, regraded.score) != (row.value.outcome, row.value.score):
         raise ScoreMismatch("a grade does not follow from its transcript", task=task)
+    if marks(target, prompt, judged.get("metadata"), answered.result) != Marks(
+        row.value.confidence, row.value.brier, row.value.bias
+    ):
+        raise ScoreMismatch("what a grade says of an answer does not follow from its transcript", task=task)
 
 
 @lru_cache

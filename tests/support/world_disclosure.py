@@ -31,8 +31,11 @@ from attestations.merkle import leaf_hash, merkle_root
 from attestations.packages import seal_package
 from attestations.policy.calendar import business_days_between
 from attestations.policy.evaluate import Bounds, evaluate
-from attestations.predicate import PREDICATE_TYPE, SUBJECT_MANIFEST, SUBJECT_VARIANT, Result, Validity
-from attestations.results import GradeRow, GradeValue, compute_canary, compute_controls, compute_results
+from attestations.predicate import PREDICATE_TYPE, SUBJECT_MANIFEST, SUBJECT_VARIANT, Measure, Result, Validity
+from attestations.grades import GradeRow, GradeValue
+from attestations.marks import marks
+from attestations.measures import compute_measures
+from attestations.results import compute_canary, compute_controls, compute_results
 from attestations.statement import PAYLOAD_TYPE, STATEMENT_TYPE
 from attestations.statements import open_statement
 from attestations.views import released_view
@@ -65,6 +68,7 @@ class Disclosure:
     registered_index: str = "0"
     results: tuple[Result, ...] = ()
     validity: Validity | None = None
+    measures: tuple[Measure, ...] = ()
     views: dict[tuple[str, str], list[bytes]] = field(default_factory=dict)
     released: dict[tuple[str, str], str] = field(default_factory=dict)
 
@@ -103,13 +107,23 @@ class Disclosure:
             value = GradeValue(outcome="error", score="0", role=task.kind, attempts=attempts)
         else:
             graded = grade(task.target, task.prompt, answer)
-            value = GradeValue(outcome=graded.outcome, score=graded.score, role=task.kind, attempts=attempts)
-        return GradeRow(task.i, "as_shipped", epoch, str(task.category), value)
+            shown = marks(task.target, task.prompt, task.get("metadata"), answer)
+            value = GradeValue(
+                outcome=graded.outcome,
+                score=graded.score,
+                role=task.kind,
+                attempts=attempts,
+                confidence=shown.confidence,
+                brier=shown.brier,
+                bias=shown.bias,
+            )
+        return GradeRow(task.i, "as_shipped", epoch, str(task.category), value, task.get("cluster"), task.get("group"))
 
     def seal(self) -> None:
         """Seal every package and log the manifest."""
         hooks, packages = self.run.hooks, []
         self.results = compute_results(self.plan, self.rows, ("as_shipped",))
+        self.measures = hooks.change(("measures",), compute_measures(self.plan, self.rows, ("as_shipped",)))
         self.validity = Validity(
             controls=compute_controls(self.plan, self.rows), sandbagging="notAssessed", canary=compute_canary(self.rows)
         )
@@ -145,7 +159,9 @@ class Disclosure:
         run = self.run
         if content_class == "C2":
             shown = [dump(result) for result in self.results if result.content_class == "C2"]
-            yield canonical_bytes({"plan": self.plan.json_value(), "results": shown, "validity": dump(self.validity)})
+            measures = [dump(item) for item in self.measures if item.content_class == "C2"]
+            sealed = {"plan": self.plan.json_value(), "results": shown, "validity": dump(self.validity)}
+            yield canonical_bytes(sealed | ({"measures": measures} if measures else {}))
         elif content_class == "C7":
             for opening in run.opened:
                 yield canonical_bytes(
@@ -293,6 +309,10 @@ class Disclosure:
             "issuedAt": format_time(now),
             "supersedes": None,
         }
+        if shown_measures := [dump(item) for item in self.measures if item.content_class in shown]:
+            predicate["measures"] = shown_measures
+        if self.plan.headline is not None and shown:
+            predicate["headline"] = self.plan.headline
         variant = agreement.variants[0]
         statement = {
             "_type": STATEMENT_TYPE,
