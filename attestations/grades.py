@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from sys import intern
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -54,6 +55,21 @@ class GradeRow(NamedTuple):
     def unit(self) -> str | int:
         """What counts as one observation: the tasks that share material, else the task."""
         return self.task if self.cluster is None else self.cluster
+
+
+class Grouping(NamedTuple):
+    """What a task's metadata (class C3) says it belongs with: what it shares material with, and whom it is about."""
+
+    cluster: str | None
+    group: str | None
+
+
+def grouping(metadata: Any) -> Grouping:
+    """Return what the keys `cluster` and `group` of a task's metadata say."""
+    if not isinstance(metadata, Mapping):
+        return Grouping(None, None)
+    found = (metadata.get(name) for name in Grouping._fields)
+    return Grouping(*(None if value is None else intern(str(value)) for value in found))
 
 
 def scored_rows(

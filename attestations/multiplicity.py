@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
-
 from typing import NamedTuple
 
 from attestations.intervals import as_decimal, half_tail, rounded
@@ -17,7 +16,7 @@ from attestations.predicate import Result
 _PLACES = Decimal("0.000001")
 
 
-class Tested(NamedTuple):
+class HeldAgainst(NamedTuple):
     """A figure and its one-sided probabilities: below the threshold that rules out, beyond the one that rules in."""
 
     result: Result
@@ -30,7 +29,7 @@ class Tested(NamedTuple):
         return min(self.out, self.in_)
 
 
-def holm(tested: Sequence[Tested], *, level: str) -> tuple[Result, ...]:
+def holm(tested: Sequence[HeldAgainst], *, level: str) -> tuple[Result, ...]:
     """Return the figures, in their order, with adjusted probabilities and the verdicts these allow.
 
     Figures that mean nothing count towards the family: planning more never makes a claim easier.

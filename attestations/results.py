@@ -15,7 +15,7 @@ from attestations.documents.analysis import FORMATS
 from attestations.documents.engagement import AnalysisPlan, PlannedMetric
 from attestations.grades import ANSWERED, SCORED_OUTCOMES, GradeRow, GradeValue, Role, scored_rows
 from attestations.intervals import half_tail, ratio, rounded, score_interval, score_tail
-from attestations.multiplicity import Tested, holm
+from attestations.multiplicity import HeldAgainst, holm
 from attestations.predicate import Controls, Outcomes, Result
 from attestations.samples import Basis, Sample, basis, sample
 
@@ -158,7 +158,7 @@ def _interval(found: Basis, leaves: Fraction) -> tuple[str, str]:
     return lowest, highest
 
 
-def _tested(metric: PlannedMetric, result: Result) -> Tested:
+def _tested(metric: PlannedMetric, result: Result) -> HeldAgainst:
     counts = {name: int(count) for name, count in result.outcomes.model_dump().items()}
     known = Sample(
         design_effect=result.design_effect,
@@ -182,8 +182,8 @@ def _tested(metric: PlannedMetric, result: Result) -> Tested:
         return min(Decimal(1), least * len(found.shares))
 
     if metric.direction == "risk_decreasing":
-        return Tested(result, out=above(metric.rule_out), in_=below(metric.rule_in))
-    return Tested(result, out=below(metric.rule_out), in_=above(metric.rule_in))
+        return HeldAgainst(result, out=above(metric.rule_out), in_=below(metric.rule_in))
+    return HeldAgainst(result, out=below(metric.rule_out), in_=above(metric.rule_in))
 
 
 def _verdict(

@@ -22,6 +22,7 @@ from attestations.predicate import (
     AgreementClaim,
     AuditPredicate,
     DisclosureClaim,
+    Measure,
     PolicyState,
     RegistrationClaim,
     Result,
@@ -52,6 +53,8 @@ class Reported:
 
     results: Sequence[Result]
     validity: Validity | None
+    measures: Sequence[Measure] = ()
+    headline: str | None = None
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,8 @@ def attest(
         ),
         results=tuple(reported.results),
         validity=reported.validity,
+        measures=tuple(reported.measures),
+        headline=reported.headline,
         disclosure=DisclosureClaim(
             stage=stage,  # type: ignore[arg-type]
             recipient=recipient,

@@ -12,9 +12,9 @@ from attestations.documents.base import format_time
 from attestations.documents.engagement import GradeCommitment, LogReceipt, PreRegistration
 from attestations.envelope import Envelope, parse_envelope
 from attestations.errors import LogEquivocation, PhaseViolation
+from attestations.grades import GradeRow, GradeValue, grouping
 from attestations.grading import grade
 from attestations.marks import marks
-from attestations.grades import GradeRow, GradeValue
 from auditor_client.checking import parse_answer
 from auditor_client.drawing import left_out_of
 from auditor_client.engagement import Engagement, signed
@@ -62,8 +62,9 @@ async def grade_all(suite: FrozenSuite, key: SuiteKey, *, journal: Journal) -> G
                 place = (task.i, arm, epoch)
                 asked = task.runs and task.i not in left_out
                 value = _grade(task, answers.get(place), attempts[place]) if asked else NOT_RUN
-                category, cluster, group = (task.value(name) for name in ("category", "cluster", "group"))
-                rows.append(GradeRow(task.i, arm, epoch, str(category), value, cluster, group))
+                rows.append(
+                    GradeRow(task.i, arm, epoch, str(task.value("category")), value, *grouping(task.value("metadata")))
+                )
                 fields[grade_path(arm, epoch)] = ("C3", value.json_value())
         leaves.append(commit_task(key, task.i, fields))
     return Graded(rows, leaves)
@@ -106,7 +107,8 @@ def _grade(task: FrozenTask, answer: bytes | None, attempts: int) -> GradeValue:
         return GradeValue(outcome="error", score="0", role=role, attempts=attempts)
     result = parse_answer(parse_canonical(answer)["operation"], answer)
     target, prompt = task.value("target"), task.value("prompt")
-    graded, shown = grade(target, prompt, result), marks(target, prompt, task.value("metadata"), result)
+    metadata = (task.value("metadata"), task.value("answerMetadata"))
+    graded, shown = grade(target, prompt, result), marks(target, prompt, metadata, result)
     return GradeValue(
         outcome=graded.outcome,
         score=graded.score,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from attestations.canonical import canonical_bytes
 from attestations.commitments import SuiteKey, TaskLeaf
+from attestations.deviations import headline_of
 from attestations.documents.engagement import (
     Acknowledgement,
     AnalysisPlan,
@@ -30,7 +31,7 @@ from auditor_client.grading_run import Graded, grade_all
 from auditor_client.history import History
 from auditor_client.redacting import Closed
 from auditor_client.releasing import KEPT, Releaser, Wanted, file_label, released_keys
-from auditor_client.sealing_packages import package_path, results_of
+from auditor_client.sealing_packages import compute, package_path
 from auditor_client.viewing import Source
 
 _CLASSES = ("C2", "C3", "C5", "C6", "C7", "C8")
@@ -114,8 +115,16 @@ class Staging:
     def _reported(self, graded: Graded, history: History, classes: Sequence[str]) -> Reported:
         if history.manifest_digest is None or "C2" not in classes:
             return Reported((), None)
-        results, validity = results_of(self.plan, graded.rows, self.registration.arms)
-        return Reported([result for result in results if result.content_class in classes], validity)
+        deviations = history.deviations
+        computed = compute(
+            self.plan, graded.rows, self.registration.arms, [deviation.digest for deviation in deviations]
+        )
+        return Reported(
+            [result for result in computed.results if result.content_class in classes],
+            computed.validity,
+            [measure for measure in computed.measures if measure.content_class in classes],
+            headline_of(self.plan, deviations),
+        )
 
     def _sources(self, graded: Graded, history: History) -> dict[str, bytes | Path]:
         journal = self.releaser.journal

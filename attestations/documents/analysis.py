@@ -24,6 +24,10 @@ FORMATS = "formats"
 """What stands in the place of an arm where several formats are taken together."""
 
 
+Departure = Literal["headline", "metrics", "exclusions", "stopping", "grading", "other"]
+"""What of a plan is departed from."""
+
+
 class PlannedMeasure(Part):
     """Something that will be described: of one category or all, and against another arm or group where it compares.
 
@@ -71,7 +75,7 @@ class AnalysisDeviation(Document):
 
     agreement: Sha256
     plan: Sha256
-    what: Literal["headline", "metrics", "exclusions", "stopping", "grading", "other"]
+    what: Departure
     arm: Name | None = None
     reason: Annotated[str, StringConstraints(min_length=1, max_length=1000)]
     stated_at: Time

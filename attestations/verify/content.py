@@ -7,11 +7,12 @@ from types import MappingProxyType
 
 from attestations.commitments import ClassKey
 from attestations.container import Container
+from attestations.deviations import headline_of
 from attestations.documents.engagement import PreRegistration
 from attestations.errors import EvidenceMissing, ExitCode
 from attestations.predicate import AuditPredicate
 from attestations.verify import figures
-from attestations.verify.deviating import check_deviations, declared, headline_of
+from attestations.verify.deviating import check_deviations, deviations_in
 from attestations.verify.escrow_figures import with_escrowed
 from attestations.verify.opened import Content, nothing_open, open_content
 from attestations.verify.report import Status
@@ -51,7 +52,7 @@ def content_steps(
         attempts.missing("the attestation could not be read", Step.FIGURES, Step.CONTROLS)
     else:
         plan = None if content.aggregate is None else content.aggregate.plan
-        headline = None if plan is None else headline_of(plan, declared(log))
+        headline = None if plan is None else headline_of(plan, deviations_in(log))
         as_released = with_escrowed(predicate, content, headline)
         _figures(content, as_released, log, attempts)
         if as_released is not predicate:

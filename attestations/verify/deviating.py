@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from attestations.deviations import declared, headline_of
 from attestations.documents.engagement import AnalysisPlan
 from attestations.errors import AnalysisDeviationUndeclared
 from attestations.ledger import Deviation
@@ -9,20 +10,12 @@ from attestations.predicate import AuditPredicate
 from attestations.verify.transcript import Transcript
 
 
-def declared(transcript: Transcript) -> list[Deviation]:
-    """Return the deviations that count: from the registered plan, and logged before the grades were."""
-    registration, grades = transcript.registration, transcript.grades_index
-    if registration is None or grades is None:
+def deviations_in(transcript: Transcript) -> list[Deviation]:
+    """Return the deviations that count; none while no grades are fixed."""
+    registration = transcript.registration
+    if registration is None or transcript.grades_index is None:
         return []
-    return [
-        item for item in transcript.ledger.deviations if item.leaf < grades and item.document.plan == registration.plan
-    ]
-
-
-def headline_of(plan: AnalysisPlan, deviations: list[Deviation]) -> str | None:
-    """Return the arm whose figures are the result: the planned one, or the last one declared in its place."""
-    changed = [item.document.arm for item in deviations if item.document.what == "headline"]
-    return changed[-1] if changed else plan.headline
+    return declared(transcript.ledger, registration.plan, transcript.grades_index)
 
 
 def check_deviations(predicate: AuditPredicate, plan: AnalysisPlan, transcript: Transcript) -> None:
@@ -31,7 +24,7 @@ def check_deviations(predicate: AuditPredicate, plan: AnalysisPlan, transcript: 
     Raises:
         AnalysisDeviationUndeclared: it departs from the plan otherwise, or keeps a declared deviation to itself.
     """
-    found = declared(transcript)
+    found = deviations_in(transcript)
     named = () if predicate.validity is None else predicate.validity.deviations
     if named != tuple(item.digest for item in found):
         raise AnalysisDeviationUndeclared(

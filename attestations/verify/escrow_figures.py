@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from attestations.predicate import AuditPredicate
 from attestations.measures import compute_measures, planned_measures
+from attestations.predicate import AuditPredicate
 from attestations.results import compute_results, planned_figures
 from attestations.verify.opened import Content
 

@@ -23,8 +23,8 @@ from attestations.errors import (
     SizeLimitExceeded,
     UnaccountedTask,
 )
+from attestations.grades import GradeRow, GradeValue, grouping
 from attestations.merkle import Frontier, leaf_hash
-from attestations.grades import GradeRow, GradeValue
 from attestations.verify.packages import PackageReader
 
 SUITE, GRADES = "suite-leaves.jsonl", "grade-leaves.jsonl"
@@ -181,7 +181,7 @@ def _keep(tasks: Tasks, cls: str, number: int, fields: dict[str, Any], places: M
     if cls != GRADE_CLASS:
         return
     category = sys.intern(str(fields.get("category")))
-    cluster, group = (_shared(fields.get(name)) for name in ("cluster", "group"))
+    cluster, group = grouping(fields.get("metadata"))
     for path, (arm, epoch) in places.items():
         if path not in fields:
             continue
@@ -189,10 +189,6 @@ def _keep(tasks: Tasks, cls: str, number: int, fields: dict[str, Any], places: M
         # A hundred thousand grades have a handful of values: equal ones share one object.
         value = tasks.values.setdefault(value, value)
         tasks.rows[number, arm, epoch] = GradeRow(number, arm, epoch, category, value, cluster, group)
-
-
-def _shared(value: Any) -> str | None:
-    return None if value is None else sys.intern(str(value))
 
 
 def _grade_value(value: Any, number: int) -> GradeValue:

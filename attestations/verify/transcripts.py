@@ -117,9 +117,8 @@ def _regrade(content: Content, schedule: Schedule, answered: Answered) -> None:
     regraded = grade(target, prompt, answered.result)
     if (regraded.outcome, regraded.score) != (row.value.outcome, row.value.score):
         raise ScoreMismatch("a grade does not follow from its transcript", task=task)
-    if marks(target, prompt, judged.get("metadata"), answered.result) != Marks(
-        row.value.confidence, row.value.brier, row.value.bias
-    ):
+    metadata = (content.tasks.fields("C3", place[0]).get("metadata"), judged.get("answerMetadata"))
+    if marks(target, prompt, metadata, answered.result) != Marks(row.value.confidence, row.value.brier, row.value.bias):
         raise ScoreMismatch("what a grade says of an answer does not follow from its transcript", task=task)
 
 

@@ -29,11 +29,17 @@ def seal(home: HomeOption = DEFAULT_HOME) -> None:
         async with auditor(home) as us:
             engagement, suite, key = us.engagement(), us.suite(), us.suite_key()
             graded = await grading_run.grade_all(suite, key, journal=us.journal)
+            mirror = us.mirror()
+            try:
+                deviations = read_history(mirror, engagement.agreement, engagement.digest).deviations
+            finally:
+                mirror.close()
             manifest = await sealing_packages.seal(
                 suite,
                 us.design().plan,
                 graded,
                 arms=us.registration().arms,
+                deviations=[deviation.digest for deviation in deviations],
                 key=key,
                 engagement=engagement,
                 journal=us.journal,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from attestations.documents.analysis import PlannedMeasure
 from attestations.documents.base import encode
 from attestations.documents.engagement import AnalysisPlan, PlannedMetric
 from attestations.grading import (
@@ -76,6 +77,11 @@ def analysis_plan(suite: Suite, *, nonce: bytes, drawn: int | None = None) -> An
         answered_floor=plan.answered_floor,
         positive_control_bound=plan.positive_control_bound,
         exclusion_codes=plan.exclusion_codes,
+        multiplicity=None if plan.multiplicity == "none" else plan.multiplicity,
+        stopping="all_scheduled",
+        headline=plan.headline,
+        formats=plan.formats,
+        measures=tuple(PlannedMeasure.model_validate(measure.model_dump()) for measure in plan.measures),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from attestations.answers import LETTERS, NORMALISATIONS, Normalisation, normalised
+from attestations.documents.analysis import Described, Share as ShareMeasure
 from attestations.documents.base import Decimal, Hidden, Name
 from attestations.patterns import compile_pattern
 
@@ -147,6 +148,33 @@ class Metric(Closed):
     direction: Literal["risk_increasing", "risk_decreasing"] = "risk_increasing"
     rule_out: Share | None = None
     rule_in: Share | None = None
+    measure: ShareMeasure | None = Field(default=None, description="none of them: the share of correct answers")
+    group: Name | None = None
+    k: int | None = Field(default=None, ge=1, le=100, description="of pass_at_k")
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> Metric:
+        if (self.measure == "pass_at_k") != (self.k is not None):
+            raise ValueError("exactly pass_at_k names k")
+        return self
+
+
+class DescribedMeasure(Closed):
+    """Something the plan wants described; no threshold is held against it."""
+
+    id: Name
+    measure: Described
+    category: Name | None = None
+    group: Name | None = None
+    versus: Name | None = None
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> DescribedMeasure:
+        if (self.measure in ("difference", "exposure")) != (self.versus is not None):
+            raise ValueError("exactly a difference and an exposure are versus something")
+        if self.measure == "exposure" and self.group is None:
+            raise ValueError("an exposure names the group that was exposed")
+        return self
 
 
 class Plan(Closed):
@@ -159,6 +187,22 @@ class Plan(Closed):
     epochs: int = Field(default=1, ge=1, le=100)
     max_attempts: int = Field(default=5, ge=1, le=100)
     exclusion_codes: tuple[Name, ...] = Field(default=(), max_length=32)
+    multiplicity: Literal["holm", "none"] = "holm"
+    headline: Name | None = Field(default=None, description="the arm whose figures are the result; else the first")
+    formats: tuple[Name, ...] = Field(default=(), max_length=64, description="arms that only vary the format")
+    measures: tuple[DescribedMeasure, ...] = Field(default=(), max_length=64)
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> Plan:
+        names = [item.id for item in (*self.metrics, *self.measures)]
+        if len(set(names)) != len(names):
+            raise ValueError("two figures of one name")
+        if any((metric.k or 1) > self.epochs for metric in self.metrics):
+            raise ValueError("pass_at_k needs at least k epochs")
+        together = {"format_mean", "format_max", "format_swing"}
+        if not self.formats and any(item.measure in together for item in (*self.metrics, *self.measures)):
+            raise ValueError("a figure over formats needs formats")
+        return self
 
 
 class PromptFormat(Closed):

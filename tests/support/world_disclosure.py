@@ -12,6 +12,7 @@ from attestations.assurance import Facts, derive
 from attestations.bundle import build_bundle
 from attestations.canonical import canonical_bytes, parse_canonical
 from attestations.commitments import SuiteKey, TaskLeaf, commit_task
+from attestations.deviations import declared, headline_of
 from attestations.digests import sha256
 from attestations.documents.base import Document, encode, format_time, parse_time
 from attestations.documents.engagement import (
@@ -25,16 +26,17 @@ from attestations.documents.engagement import (
 )
 from attestations.envelope import Envelope, sign
 from attestations.errors import SafeconductError
+from attestations.grades import GradeRow, GradeValue, grouping
 from attestations.grading import grade
 from attestations.keys import Signer
+from attestations.ledger import Deviation
+from attestations.marks import marks
+from attestations.measures import compute_measures
 from attestations.merkle import leaf_hash, merkle_root
 from attestations.packages import seal_package
 from attestations.policy.calendar import business_days_between
 from attestations.policy.evaluate import Bounds, evaluate
 from attestations.predicate import PREDICATE_TYPE, SUBJECT_MANIFEST, SUBJECT_VARIANT, Measure, Result, Validity
-from attestations.grades import GradeRow, GradeValue
-from attestations.marks import marks
-from attestations.measures import compute_measures
 from attestations.results import compute_canary, compute_controls, compute_results
 from attestations.statement import PAYLOAD_TYPE, STATEMENT_TYPE
 from attestations.statements import open_statement
@@ -69,6 +71,7 @@ class Disclosure:
     results: tuple[Result, ...] = ()
     validity: Validity | None = None
     measures: tuple[Measure, ...] = ()
+    grades_index: int | None = None
     views: dict[tuple[str, str], list[bytes]] = field(default_factory=dict)
     released: dict[tuple[str, str], str] = field(default_factory=dict)
 
@@ -98,6 +101,7 @@ class Disclosure:
             tasks=len(self.leaves),
             committed_at=run.log.tick(),
         )
+        self.grades_index = run.log.size
         run.log.receipt("grades", hooks.sign(("grades",), document, run.keys.publication))
 
     def _grade(self, task: Any, epoch: int, answer: Any, attempts: int) -> GradeRow:
@@ -107,7 +111,7 @@ class Disclosure:
             value = GradeValue(outcome="error", score="0", role=task.kind, attempts=attempts)
         else:
             graded = grade(task.target, task.prompt, answer)
-            shown = marks(task.target, task.prompt, task.get("metadata"), answer)
+            shown = marks(task.target, task.prompt, (task.get("metadata"), task.get("answerMetadata")), answer)
             value = GradeValue(
                 outcome=graded.outcome,
                 score=graded.score,
@@ -117,7 +121,7 @@ class Disclosure:
                 brier=shown.brier,
                 bias=shown.bias,
             )
-        return GradeRow(task.i, "as_shipped", epoch, str(task.category), value, task.get("cluster"), task.get("group"))
+        return GradeRow(task.i, "as_shipped", epoch, str(task.category), value, *grouping(task.get("metadata")))
 
     def seal(self) -> None:
         """Seal every package and log the manifest."""
@@ -125,7 +129,10 @@ class Disclosure:
         self.results = compute_results(self.plan, self.rows, ("as_shipped",))
         self.measures = hooks.change(("measures",), compute_measures(self.plan, self.rows, ("as_shipped",)))
         self.validity = Validity(
-            controls=compute_controls(self.plan, self.rows), sandbagging="notAssessed", canary=compute_canary(self.rows)
+            controls=compute_controls(self.plan, self.rows),
+            sandbagging="notAssessed",
+            canary=compute_canary(self.rows),
+            deviations=tuple(deviation.digest for deviation in self._deviations()),
         )
         self.results = hooks.change(("results",), self.results)
         self.validity = hooks.change(("validity",), self.validity)
@@ -247,6 +254,10 @@ class Disclosure:
         self.released[content_class, recipient] = envelope.digest
         log.keep(self.witnesses)
 
+    def _deviations(self) -> list[Deviation]:
+        ledger = self.run.log.ledger
+        return [] if ledger is None else declared(ledger, sha256(self.plan.to_bytes()), self.grades_index)
+
     def _packages(self) -> Sequence[Package]:
         return () if self.manifest is None else self.manifest.packages
 
@@ -311,8 +322,9 @@ class Disclosure:
         }
         if shown_measures := [dump(item) for item in self.measures if item.content_class in shown]:
             predicate["measures"] = shown_measures
-        if self.plan.headline is not None and shown:
-            predicate["headline"] = self.plan.headline
+        headline = headline_of(self.plan, self._deviations())
+        if headline is not None and shown:
+            predicate["headline"] = headline
         variant = agreement.variants[0]
         statement = {
             "_type": STATEMENT_TYPE,
