@@ -217,6 +217,25 @@ def render(
     typer.echo(render_file(file, trust, html, _time(at)))
 
 
+@app.command()
+def report(
+    file: Annotated[Path, typer.Argument(help="An evidence file.")],
+    trust: Annotated[Path, typer.Option(help="Your trust file.")],
+    into: Annotated[Path, typer.Option(help="Where to write the page.")] = Path("report.html"),
+    json_: Annotated[Path | None, typer.Option("--json", help="Also write it as JSON.")] = None,
+    at: Annotated[str | None, typer.Option(help="Judge at this time, e.g. 2027-01-31T12:00:00Z.")] = None,
+) -> None:
+    """Verify an evidence file and write one readable page about it; its exit code is the verifier's."""
+    from attestations.commands.reporting import write_report  # noqa: PLC0415 - other commands start faster without it
+    from attestations.trust import MAX_TRUST_BYTES, parse_trust  # noqa: PLC0415
+
+    trusted = parse_trust(read_file(trust, MAX_TRUST_BYTES))
+    written = write_report(file, trusted, into, data=json_, at=_time(at))
+    said = "the evidence holds" if written.view.good else "THE EVIDENCE DOES NOT HOLD; the page says so"
+    typer.echo(f"{into}: {said}")
+    raise typer.Exit(int(written.report.exit_code))
+
+
 @app.command("version")
 def version_() -> None:
     """Print the version."""

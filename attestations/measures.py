@@ -92,10 +92,10 @@ def _brier(plan: AnalysisPlan, planned: PlannedMeasure, arm: str, rows: Sequence
     chosen = _of(planned, arm, rows)
     known = spread((row.unit, Fraction(row.value.brier)) for row in chosen if row.value.brier is not None)
     interval = mean_interval(known.mean, known.variance, level=plan.level) if known.units > 1 else None
-    return Found(known.n, known.mean, interval, {}, usable=_enough(plan, known.n, len(chosen)))
+    return Found(known.n, known.mean, interval, {})
 
 
-def _ece(plan: AnalysisPlan, planned: PlannedMeasure, arm: str, rows: Sequence[GradeRow]) -> Found:
+def _ece(_: AnalysisPlan, planned: PlannedMeasure, arm: str, rows: Sequence[GradeRow]) -> Found:
     chosen = _of(planned, arm, rows)
     counts, right = Counter[int](), Counter[int]()
     sure: dict[int, Fraction] = defaultdict(Fraction)
@@ -115,7 +115,7 @@ def _ece(plan: AnalysisPlan, planned: PlannedMeasure, arm: str, rows: Sequence[G
         parts[f"bin{place}/n"] = count
         parts[f"bin{place}/confidence"] = sure[place] / count
         parts[f"bin{place}/correct"] = Fraction(right[place], count)
-    return Found(n, gaps / n if n else Fraction(0), None, parts, usable=_enough(plan, n, len(chosen)))
+    return Found(n, gaps / n if n else Fraction(0), None, parts)
 
 
 def _bias(plan: AnalysisPlan, planned: PlannedMeasure, arm: str, rows: Sequence[GradeRow]) -> Found:

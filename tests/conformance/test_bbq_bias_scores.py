@@ -25,7 +25,9 @@ UNRESOLVED = {"Physical_appearance"}
 def published() -> list[Any]:
     path = BBQ / "golden_bias_scores.json"
     if not path.exists():
-        return [pytest.param(None, None, None, marks=pytest.mark.skip(reason="needs ../shared/data beside the checkout"))]
+        return [
+            pytest.param(None, None, None, marks=pytest.mark.skip(reason="needs ../shared/data beside the checkout"))
+        ]
     scores = json.loads(path.read_text())["published"]
     return [
         pytest.param(category, place, value["published_bias_score"], id=f"{category}-{place}")

@@ -31,7 +31,11 @@ def grouped() -> list[Task]:
     def about(task: Task) -> Task:
         if task.kind == "decoy":
             return Task(task.i, {**task.fields, "metadata": ("C3", None), "answerMetadata": ("C6", None)})
-        metadata = {"cluster": f"text-{task.i // 8}-{task.i % 5 < 3}", "group": "ab"[task.i % 2], "bbq_condition": "ambig"}
+        metadata = {
+            "cluster": f"text-{task.i // 8}-{task.i % 5 < 3}",
+            "group": "ab"[task.i % 2],
+            "bbq_condition": "ambig",
+        }
         sides = {"bbq_biased": 0, "bbq_unknown": 2} if task.i % 2 else None
         return Task(task.i, {**task.fields, "metadata": ("C3", metadata), "answerMetadata": ("C6", sides)})
 
