@@ -25,6 +25,8 @@ CONTENT_CLASSES: frozenset[str] = frozenset(get_args(ContentClass))
 KEY_BYTES = 32
 SALT_BYTES = 32
 MAX_FIELDS = 4096
+# Why an exchange may belong to no task; such exchanges are counted and never feed a figure.
+AUX_PURPOSES = ("fine_tune", "inspect", "lm-eval", "probe", "sandbox")
 SMALLEST_SUITE = 256
 
 Json: TypeAlias = Any
@@ -262,9 +264,21 @@ def check_salts(salts: Iterable[bytes]) -> None:
         fresh.take(salt, salt=str(number))
 
 
-def handle(link_key: bytes, *, task: int, arm: str, epoch: int, attempt: int) -> str:
-    """Return the name, as hex, under which the lab sees one attempt at one task; opaque without the link key."""
+def handle(link_key: bytes, *, task: int, arm: str, epoch: int, attempt: int, step: int = 0) -> str:
+    """Return the name, as hex, under which the lab sees one step of one attempt at one task.
+
+    It is opaque without the link key. Step 0 is the only one of a task that takes one exchange.
+    """
     place = task.to_bytes(8, "big") + lp(arm.encode()) + epoch.to_bytes(8, "big") + attempt.to_bytes(8, "big")
+    if step:
+        place += step.to_bytes(8, "big")
+    return hmac.digest(link_key, place, "sha256").hex()
+
+
+def aux_handle(link_key: bytes, *, purpose: str, number: int) -> str:
+    """Return the name, as hex, of an exchange that belongs to no task: the `number`-th of its purpose, from 0."""
+    # No task is of this number: its first eight bytes are those of the label.
+    place = b"safeconduct/v1 aux" + lp(purpose.encode()) + number.to_bytes(8, "big")
     return hmac.digest(link_key, place, "sha256").hex()
 
 

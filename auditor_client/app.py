@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ from auditor_client.campaign import Campaign, Plan
 from auditor_client.campaign_state import Item
 from auditor_client.committing import read_rounds
 from auditor_client.cosigning import Cosigner
-from auditor_client.desk import Patience
+from auditor_client.desk import Ask, Patience
 from auditor_client.engagement import AuditorKeys, Engagement
 from auditor_client.escrowing import read_structure
 from auditor_client.frozen_suite import FrozenSuite, parse_frozen_suite
@@ -31,6 +31,7 @@ from auditor_client.journal.sqlite import SqliteJournal
 from auditor_client.mirror import Mirror
 from auditor_client.observing import open_log
 from auditor_client.proposing import Proposal, open_current
+from auditor_client.questioning import Questioner
 from auditor_client.registering import REGISTRATION, Design
 from auditor_client.settings import Settings, load_settings
 from auditor_client.talking import Negotiator, negotiator
@@ -135,20 +136,11 @@ class Auditor:
 
     def campaign(self, engagement: Engagement, mirror: Mirror) -> Campaign:
         """Return the campaign, ready to run or to continue."""
-        suite, settings = self.suite(), self.settings.run
-        variant = self._variant(engagement)
-        tasks = suite.tasks
-
-        def question(item: Item) -> Question:
-            asked = tasks[item.task].question
-            if asked is None:
-                raise FileUnusable("a scheduled task has no question", task=str(item.task))
-            return Question(asked.request, variant.id, asked.sampling)
-
+        settings = self.settings.run
         return Campaign(
             engagement=engagement,
             plan=Plan(
-                question=question,
+                question=self._ask(engagement),
                 link_key=self.suite_key().class_key("C5").link_key(),
                 max_attempts=self.registration().max_attempts,
             ),
@@ -160,6 +152,39 @@ class Auditor:
             tls=engagement.agreement.transport.auditor,
             patience=Patience(answer=settings.answer_seconds, give_up=settings.give_up_seconds),
         )
+
+    def questioner(self, engagement: Engagement, mirror: Mirror, purpose: str) -> Questioner:
+        """Return what asks questions of no scheduled task, for one purpose."""
+        settings = self.settings.run
+        return Questioner(
+            engagement=engagement,
+            link_key=self.suite_key().class_key("C5").link_key(),
+            max_attempts=self.registration().max_attempts,
+            lab=self.lab,
+            journal=self.journal,
+            cosigner=self.cosigner(engagement, mirror),
+            clock=self.clock,
+            randomness=os.urandom,
+            tls=engagement.agreement.transport.auditor,
+            patience=Patience(answer=settings.answer_seconds, give_up=settings.give_up_seconds),
+            purpose=purpose,
+            scheduled=self._ask(engagement),
+            lanes=min(settings.lanes, engagement.agreement.scope.max_sessions),
+        )
+
+    def _ask(self, engagement: Engagement) -> Ask:
+        variant = self._variant(engagement)
+        tasks = self.suite().tasks
+
+        def question(item: Item, answers: Sequence[bytes]) -> Question | None:
+            if answers:
+                return None
+            asked = tasks[item.task].question
+            if asked is None:
+                raise FileUnusable("a scheduled task has no question", task=str(item.task))
+            return Question(asked.request, variant.id, asked.sampling)
+
+        return question
 
     def _variant(self, engagement: Engagement) -> Variant:
         name = self.settings.run.variant or engagement.agreement.scope.variants[0]

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
-from attestations.errors import SafeconductError, SetupError
+from attestations.errors import SafeconductError
 from auditor_client.access import check_open, is_open
 from auditor_client.answering import OnText
-from auditor_client.campaign_state import Ending, Item, Progress
+from auditor_client.campaign_state import Ending, Progress
 from auditor_client.cosigning import Cosigner
-from auditor_client.desk import Desk, Patience
+from auditor_client.cosigning_in_time import cosign_in_time
+from auditor_client.desk import Ask, Desk, Patience
 from auditor_client.engagement import Engagement
-from auditor_client.intending import Question, Randomness
+from auditor_client.intending import Randomness
 from auditor_client.lane import Lane
 from auditor_client.ports import Clock, Journal, Lab
 
@@ -26,7 +26,7 @@ OnProgress = Callable[[Progress], None]
 class Plan:
     """What a campaign asks, and how often it may try."""
 
-    question: Callable[[Item], Question]
+    question: Ask
     link_key: bytes
     max_attempts: int
 
@@ -82,6 +82,7 @@ class Campaign:
             max_attempts=self.plan.max_attempts,
             tls=self.tls,
             patience=self.patience,
+            may_begin=lambda: is_open(access, self.clock.now()),
             next_item=lambda: queue.popleft() if queue and is_open(access, self.clock.now()) else None,
             return_item=queue.append,
             on_ended=state.ended,
@@ -107,34 +108,12 @@ class Campaign:
         running = [Lane(desk, session) for session in sessions] + [Lane(desk, None) for _ in range(max(0, spare))]
         try:
             async with asyncio.TaskGroup() as group:
-                follower = group.create_task(self._follow(desk))
+                follower = group.create_task(cosign_in_time(desk))
                 tasks = [group.create_task(lane.run()) for lane in running]
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
                 follower.cancel()
         except BaseExceptionGroup as several:
             raise _first(several) from None
-
-    async def _follow(self, desk: Desk) -> None:
-        timing = self.engagement.agreement.timing
-        ended = 0
-        original = desk.on_ended
-        enough = asyncio.Event()
-
-        def count(ending: Ending) -> None:
-            nonlocal ended
-            ended += 2  # a Promise and a Record
-            if ended >= timing.cosign_leaves:
-                enough.set()
-            original(ending)
-
-        desk.on_ended = count
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(timing.cosign_seconds):
-                    await enough.wait()
-            enough.clear()
-            ended = 0
-            await _patiently(self.cosigner)
 
 
 class _Counter:
@@ -146,16 +125,12 @@ class _Counter:
         report(progress)
 
     def ended(self, ending: Ending) -> None:
+        if ending.item.purpose is not None:
+            return  # it is on no schedule; the lane that had begun it ended it
         total, done, failed = self._progress
         state = ending.item.state
         self._progress = Progress(total, done + (state == "DONE"), failed + (state == "FAILED"))
         self._report(self._progress)
-
-
-async def _patiently(cosigner: Cosigner) -> None:
-    # Only a lab that is away is waited for, by the lanes; what a leaf shows to be wrong stops the campaign.
-    with suppress(SetupError):
-        await cosigner.cosign()
 
 
 def _first(several: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -6,13 +6,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
+from attestations.commitments import aux_handle, handle
+
+AUXILIARY = -1  # the task of an item that belongs to none
+
 
 @dataclass(frozen=True)
 class Item:
     """One thing the plan asks of the model: a task in an arm, in one of its epochs.
 
-    `attempt` is the number of the present attempt, or of the last one; `state` is WAITING, DONE (answered),
-    or FAILED (every attempt ended without an answer).
+    `attempt` is the number of the present attempt, or of the last one, and `step` that of its next exchange, or
+    of its last one; `state` is WAITING, DONE (answered), or FAILED (every attempt ended without an answer).
+    An auxiliary item has a purpose for its arm and a number for its epoch; one that fails is not tried again.
     """
 
     task: int
@@ -20,6 +25,28 @@ class Item:
     epoch: int
     attempt: int = 0
     state: str = "WAITING"
+    step: int = 0
+
+    @property
+    def auxiliary(self) -> bool:
+        """Whether the item belongs to no task."""
+        return self.task == AUXILIARY
+
+    def handle(self, link_key: bytes) -> str:
+        """Return the name under which the lab sees the item's next exchange."""
+        if self.auxiliary:
+            return aux_handle(link_key, purpose=self.arm, number=self.epoch)
+        return handle(link_key, task=self.task, arm=self.arm, epoch=self.epoch, attempt=self.attempt, step=self.step)
+
+    @property
+    def purpose(self) -> str | None:
+        """Why this exchange belongs to no scheduled task, or None if it does."""
+        return self.arm if self.auxiliary else None
+
+
+def auxiliary(purpose: str, number: int) -> Item:
+    """Return the item of an exchange that belongs to no scheduled task: the `number`-th of its purpose."""
+    return Item(AUXILIARY, purpose, number)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from auditor_client.answering import OnText
@@ -23,6 +23,15 @@ class Patience:
     give_up: float = 900.0  # without any progress at all
 
 
+Ask = Callable[[Item, Sequence[bytes]], Question | None]
+"""What an item asks next, after these answers of its present attempt; None once it needs no more."""
+
+
+async def nothing_comes() -> bool:
+    """Tell that what is not waiting now will not come: a schedule is all there from the beginning."""
+    return False
+
+
 @dataclass(repr=False)
 class Desk:
     """What all lanes of one campaign share."""
@@ -33,12 +42,14 @@ class Desk:
     clock: Clock
     cosigner: Cosigner
     randomness: Randomness
-    question: Callable[[Item], Question]
+    question: Ask
     link_key: bytes
     max_attempts: int
     tls: str
     patience: Patience
+    may_begin: Callable[[], bool]
     next_item: Callable[[], Item | None]
     return_item: Callable[[Item], None]
     on_ended: Callable[[Ending], None]
     on_text: OnText | None = None
+    wait: Callable[[], Awaitable[bool]] = nothing_comes  # until `next_item` is worth another try; False ends a lane

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from attestations.canonical import parse_canonical
@@ -15,6 +15,7 @@ from attestations.errors import LogEquivocation, PhaseViolation
 from attestations.grades import GradeRow, GradeValue, grouping
 from attestations.grading import grade
 from attestations.marks import marks
+from auditor_client.campaign_state import Exchange
 from auditor_client.checking import parse_answer
 from auditor_client.drawing import left_out_of
 from auditor_client.engagement import Engagement, signed
@@ -35,6 +36,29 @@ class Graded:
     leaves: list[TaskLeaf]
 
 
+@dataclass
+class Asked:
+    """What was asked for one item: how many attempts, and how each step of the last one ended."""
+
+    attempts: int = 0
+    _steps: dict[int, bytes | None] = field(default_factory=dict)
+
+    def take(self, exchange: Exchange) -> None:
+        """Take one finished exchange of the item, in any order."""
+        item = exchange.item
+        if exchange.promise is None or item.attempt + 1 < self.attempts:
+            return  # a refused Intent, which counts for nothing, or an earlier attempt
+        if item.attempt + 1 > self.attempts:
+            self.attempts = item.attempt + 1
+            self._steps.clear()
+        self._steps[item.step] = exchange.result
+
+    def answers(self) -> Sequence[bytes]:
+        """Return the answers of the last attempt by step; none if it broke."""
+        found = [answer for _, answer in sorted(self._steps.items())]
+        return [answer for answer in found if answer is not None] if None not in found else []
+
+
 async def grade_all(suite: FrozenSuite, key: SuiteKey, *, journal: Journal) -> Graded:
     """Return the grade of every task in every arm and epoch; tasks never sent, or not drawn, are `not_run`.
 
@@ -46,13 +70,11 @@ async def grade_all(suite: FrozenSuite, key: SuiteKey, *, journal: Journal) -> G
         raise PhaseViolation("there is nothing to grade before the suite is registered")
     registration = PreRegistration.parse(parse_envelope(kept).payload)
     left_out = left_out_of(suite, journal)
-    answers: dict[Place, bytes] = {}
-    attempts: Counter[Place] = Counter()
+    asked: dict[Place, Asked] = {}
     async for exchange in journal.exchanges():
-        place = (exchange.item.task, exchange.item.arm, exchange.item.epoch)
-        attempts[place] += exchange.promise is not None
-        if exchange.result is not None:
-            answers[place] = exchange.result
+        item = exchange.item
+        if not item.auxiliary:
+            asked.setdefault((item.task, item.arm, item.epoch), Asked()).take(exchange)
     rows: list[GradeRow] = []
     leaves: list[TaskLeaf] = []
     for task in suite.tasks:
@@ -60,8 +82,8 @@ async def grade_all(suite: FrozenSuite, key: SuiteKey, *, journal: Journal) -> G
         for arm in registration.arms:
             for epoch in range(registration.epochs):
                 place = (task.i, arm, epoch)
-                asked = task.runs and task.i not in left_out
-                value = _grade(task, answers.get(place), attempts[place]) if asked else NOT_RUN
+                runs = task.runs and task.i not in left_out
+                value = _grade(task, asked.get(place) or Asked()) if runs else NOT_RUN
                 rows.append(
                     GradeRow(task.i, arm, epoch, str(task.value("category")), value, *grouping(task.value("metadata")))
                 )
@@ -101,11 +123,11 @@ def grade_path(arm: str, epoch: int) -> str:
     return f"grade/{arm}/{epoch}"
 
 
-def _grade(task: FrozenTask, answer: bytes | None, attempts: int) -> GradeValue:
-    role = ROLES[task.kind]
-    if answer is None:
-        return GradeValue(outcome="error", score="0", role=role, attempts=attempts)
-    result = parse_answer(parse_canonical(answer)["operation"], answer)
+def _grade(task: FrozenTask, asked: Asked) -> GradeValue:
+    role, answers = ROLES[task.kind], asked.answers()
+    if not answers:
+        return GradeValue(outcome="error", score="0", role=role, attempts=asked.attempts)
+    result = parse_answer(parse_canonical(answers[-1])["operation"], answers[-1])
     target, prompt = task.value("target"), task.value("prompt")
     metadata = (task.value("metadata"), task.value("answerMetadata"))
     graded, shown = grade(target, prompt, result), marks(target, prompt, metadata, result)
@@ -113,7 +135,7 @@ def _grade(task: FrozenTask, answer: bytes | None, attempts: int) -> GradeValue:
         outcome=graded.outcome,
         score=graded.score,
         role=role,
-        attempts=attempts,
+        attempts=asked.attempts,
         confidence=shown.confidence,
         brier=shown.brier,
         bias=shown.bias,

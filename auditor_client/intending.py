@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from attestations.commitments import handle
 from attestations.digests import sha256
 from attestations.documents.base import encode, format_time
 from attestations.documents.dialogue import (
@@ -66,7 +65,7 @@ def intend(
 
     Args:
         question: what the item asks.
-        item: the item, whose attempt number makes the handle.
+        item: the item, whose attempt and step make the handle.
         engagement: the agreement and our signers.
         runtime: what the request is sealed to.
         session: the session's name.
@@ -98,7 +97,7 @@ def intend(
         sealed_digest=sha256(sealed),
         sealed_bytes=len(sealed),
         plaintext_commit=request_commitment(request, salt),
-        handle=handle(link_key, task=item.task, arm=item.arm, epoch=item.epoch, attempt=item.attempt),
+        handle=item.handle(link_key),
         variant=variant.id,
         template=variant.template,
         operation=request.operation,

@@ -29,11 +29,11 @@ from attestations.errors import (
 )
 from attestations.reasons import BY_REASON
 from auditor_client.answering import ReceivedAnswer
-from auditor_client.campaign_state import Ending, Pending, Session
+from auditor_client.campaign_state import Ending, Item, Pending, Session
 from auditor_client.checking import CheckedPromise, CheckedRecord, check_promise, check_record, check_refusal
 from auditor_client.desk import Desk
 from auditor_client.disputing import keep_documents
-from auditor_client.intending import Prepared, intend, restored
+from auditor_client.intending import Prepared, Question, intend, restored
 from auditor_client.opening import SessionKeeper
 from auditor_client.ports import Promised, Recorded, Refused, SealedFrame, Stream
 from auditor_client.runtime_evidence import Runtime
@@ -50,6 +50,7 @@ class Lane:
         self._resent = self._prepared is not None
         self._promised_unanswered = False
         self._said: list[Envelope] = []  # what the lab has signed in this exchange
+        self._following: tuple[Item, Question] | None = None  # the next step of the item just asked
         self._moved = False
 
     async def run(self) -> None:
@@ -86,19 +87,27 @@ class Lane:
     async def _connected(self) -> bool:
         """Carry items over one stream; False if another stream is to go on."""
         await self._keeper.ready()
-        if self._prepared is None and not await self._begin(None):
+        if self._prepared is None and not await self._next():
             return True
         async with self._desk.lab.exchange() as stream:
             while self._prepared is not None:
                 again = self._resent
                 ending = await self._carry(stream, self._prepared)
-                await self._begin(ending)
+                going_on = await self._begin(ending)
                 self._moved, self._resent = True, False
                 self._desk.on_ended(ending)
                 self._stop_if_refused(ending)
+                going_on = going_on or await self._next()
                 if again:
                     # The lab may still read a Reveal it had no use for, and end this stream over it.
-                    return self._prepared is None
+                    return not going_on
+        return True
+
+    async def _next(self) -> bool:
+        """Begin the next exchange once there is something to ask; False when nothing is left to do."""
+        while not await self._begin(None):
+            if not await self._desk.wait():
+                return False
         return True
 
     async def _begin(self, ending: Ending | None) -> bool:
@@ -109,12 +118,12 @@ class Lane:
         if ending is not None:
             session = replace(session, prev=ending.digest, next_seq=ending.seq + 1)
         refused = ending is not None and ending.status == "REFUSED"
-        item = None if refused else desk.next_item()
+        item, question = (None, None) if refused else self._next_question()
         intended: Prepared | None = None
-        if item is not None and session.prev is not None:
+        if item is not None and question is not None and session.prev is not None:
             try:
                 intended = intend(
-                    desk.question(item),
+                    question,
                     item,
                     engagement=desk.engagement,
                     runtime=runtime,
@@ -133,6 +142,28 @@ class Lane:
         self._keeper.session, self._prepared = session, intended
         self._promised_unanswered, self._said = False, []
         return intended is not None
+
+    def _next_question(self) -> tuple[Item, Question] | tuple[None, None]:
+        """Return what to ask next: the item at hand if it needs more, else the next on the schedule."""
+        desk = self._desk
+        if self._following is not None:
+            item, question = self._following
+            self._following = None
+            if desk.may_begin():
+                return item, question
+            desk.return_item(item)
+            return None, None
+        waiting = desk.next_item()
+        if waiting is None:
+            return None, None
+        try:
+            asked = desk.question(waiting, desk.journal.answers(waiting) if waiting.step else ())
+            if asked is None:
+                raise PhaseViolation("an item waits that asks nothing more", task=str(waiting.task))
+        except SafeconductError:
+            desk.return_item(waiting)
+            raise
+        return waiting, asked
 
     async def _carry(self, stream: Stream, prepared: Prepared) -> Ending:
         desk = self._desk
@@ -219,17 +250,12 @@ class Lane:
         record = checked.record
         document = checked.envelope.to_bytes()
         await self._desk.cosigner.expect_record(document, record)
-        if record.status == "COMPLETED":
-            item = replace(pending.item, state="DONE")
-        elif pending.item.attempt + 1 < self._desk.max_attempts:
-            item = replace(pending.item, attempt=pending.item.attempt + 1)
+        if checked.answer is not None:
+            item = self._after(pending.item, checked.answer.to_bytes())
         else:
-            item = replace(pending.item, state="FAILED")
-        if record.status != "COMPLETED":
             # The worker may have been started anew; the next Intent must name what runs now.
             await self._keeper.refresh_runtime()
-        if item.state == "WAITING":
-            self._desk.return_item(item)
+            item = self._again(pending.item)
         return Ending(
             session=pending.session,
             seq=pending.seq,
@@ -241,6 +267,25 @@ class Lane:
             result=None if checked.answer is None else checked.answer.to_bytes(),
             item=item,
         )
+
+    def _after(self, item: Item, answer: bytes) -> Item:
+        """Return an item after its answer: done, or about to ask more, which this lane then does next."""
+        if item.auxiliary:
+            return replace(item, state="DONE")  # whichever desk carried it: it never takes more than one exchange
+        question = self._desk.question(item, [*self._desk.journal.answers(item), answer])
+        if question is None:
+            return replace(item, state="DONE")
+        following = replace(item, step=item.step + 1)
+        self._following = (following, question)
+        return following
+
+    def _again(self, item: Item) -> Item:
+        """Return an item whose attempt broke: tried again from its first step, as often as was planned."""
+        if item.auxiliary or item.attempt + 1 >= self._desk.max_attempts:
+            return replace(item, state="FAILED")
+        item = replace(item, attempt=item.attempt + 1, step=0)
+        self._desk.return_item(item)
+        return item
 
     def _refused(self, pending: Pending, envelope: Envelope, refusal: Refusal) -> Ending:
         # Attempts count Promises; this one was never promised, so the next try has the same handle.
@@ -257,14 +302,21 @@ class Lane:
         )
 
     def _stop_if_refused(self, ending: Ending) -> None:
-        if ending.status != "REFUSED":
-            return
-        refusal = Refusal.parse(parse_envelope(ending.document).payload)
-        kind = BY_REASON.get(refusal.reason, RefusedError)
-        if not issubclass(kind, RefusedError):
-            kind = RefusedError
-        facts = {"rule": refusal.rule} if refusal.rule else {}
-        raise kind(f"the lab refused: {refusal.reason}" + (f" ({refusal.rule})" if refusal.rule else ""), **facts)
+        error = refusal_of(ending)
+        if error is not None:
+            raise error
+
+
+def refusal_of(ending: Ending) -> RefusedError | None:
+    """Return the lab's signed reason for not promising as an error, or None where it promised."""
+    if ending.status != "REFUSED":
+        return None
+    refusal = Refusal.parse(parse_envelope(ending.document).payload)
+    kind = BY_REASON.get(refusal.reason, RefusedError)
+    if not issubclass(kind, RefusedError):
+        kind = RefusedError
+    facts = {"rule": refusal.rule} if refusal.rule else {}
+    return kind(f"the lab refused: {refusal.reason}" + (f" ({refusal.rule})" if refusal.rule else ""), **facts)
 
 
 async def reveal(stream: Stream, prepared: Prepared, promised: CheckedPromise | None) -> None:

@@ -255,6 +255,10 @@ class Journal(Protocol):
         """Return every item in the order of the schedule."""
         ...
 
+    def auxiliary(self, purpose: str) -> Sequence[Item]:
+        """Return the items of a purpose whose Intents were ever durable, by number; they are on no schedule."""
+        ...
+
     async def begin_session(self, session: Session) -> None:
         """Keep a session; granting it replaces it."""
         ...
@@ -281,6 +285,10 @@ class Journal(Protocol):
 
     def finished(self, session: str, seq: int) -> Exchange | None:
         """Return the finished exchange at a place."""
+        ...
+
+    def answers(self, item: Item) -> Sequence[bytes]:
+        """Return the answers of the item's present attempt, in the order of its steps."""
         ...
 
     def progress(self) -> Progress:

@@ -81,11 +81,21 @@ def _schedule(content: Content, log: Transcript, attempts: Attempts) -> Schedule
     if Step.EXCHANGES in log.errors:
         attempts.missing("the exchanges themselves do not hold", Step.SCHEDULE)
         return None
-    return attempts.attempt(
-        Step.SCHEDULE,
-        lambda: check_schedule(content, log.exchanges.tally, log.drawing),
-        f"{len(content.tasks.kinds)} tasks, every exchange belongs to one of them" + _drawn(log),
-    )
+    schedule = attempts.attempt(Step.SCHEDULE, lambda: check_schedule(content, log.exchanges.tally, log.drawing))
+    if schedule is not None:
+        attempts.passed(
+            Step.SCHEDULE,
+            f"{len(content.tasks.kinds)} tasks, every exchange belongs to one of them" + _apart(schedule) + _drawn(log),
+        )
+        attempts.report.exploratory = dict(schedule.auxiliary)
+    return schedule
+
+
+def _apart(schedule: Schedule) -> str:
+    if not schedule.auxiliary:
+        return ""
+    counted = ", ".join(f"{count} {purpose}" for purpose, count in schedule.auxiliary.items())
+    return f" or is exploratory and feeds no figure ({counted})"
 
 
 def _drawn(log: Transcript) -> str:

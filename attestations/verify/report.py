@@ -57,6 +57,7 @@ class Report:
     attestation: str | None = None  # the digest of the signed statement, once its signature holds
     lab_acknowledged: bool = False
     counted: dict[str, str] = field(default_factory=dict)
+    exploratory: dict[str, int] = field(default_factory=dict)  # exchanges that belong to no task, by purpose
     limitations: tuple[str, ...] = ()
     redactions: dict[str, Any] = field(default_factory=dict)
     escrow: tuple[dict[str, Any], ...] = ()  # what holders released in the auditor's stead
@@ -105,6 +106,7 @@ class Report:
             "derivedAssurance": _claim(self.assurance),
             "labAcknowledged": self.lab_acknowledged,
             "counts": self.counted,
+            "exploratory": self.exploratory,
             "redactions": self.redactions,
             "claims": _claim(self.predicate) if self.holds else None,
             "escrow": list(self.escrow),

@@ -5,9 +5,11 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import count
 
 from attestations.commitments import handle
 from attestations.errors import DecoyScored, ExchangeOmitted, ScoreMismatch, SelectionNotReproducible, UnaccountedTask
+from attestations.verify.auxiliary import take_auxiliary
 from attestations.verify.drawing import Drawing
 from attestations.verify.opened import Content
 from attestations.verify.tally import Tally
@@ -21,21 +23,33 @@ RUN_KINDS = {
     "canary": "canary",
 }
 SCORED = "test"
-_NOBODY = 0xFFFFFFFF
+_NOBODY, _NO_TASK = 0xFFFFFFFF, 0xFFFFFFFE
 
 
 @dataclass
 class Schedule:
-    """To which place of the schedule each Promise belongs, and how each place came out."""
+    """To which place of the schedule each Promise belongs, and how each place came out.
+
+    `steps` holds the step of each Promise; `last` the Promise with which each place ended; `auxiliary` counts the
+    exchanges that belong to no task, by purpose.
+    """
 
     places: list[Place] = field(default_factory=list)
     attempts: array[int] = field(default_factory=lambda: array("I"))
+    last: array[int] = field(default_factory=lambda: array("I"))
     answered: bytearray = field(default_factory=bytearray)
     of_promise: array[int] = field(default_factory=lambda: array("I"))
+    steps: array[int] = field(default_factory=lambda: array("I"))
+    auxiliary: dict[str, int] = field(default_factory=dict)  # {purpose: exchanges} of no scheduled task
 
-    def place(self, promise: int) -> Place:
-        """Return the place of a Promise."""
-        return self.places[self.of_promise[promise]]
+    def place(self, promise: int) -> Place | None:
+        """Return the place of a Promise, or None where it belongs to no task."""
+        number = self.of_promise[promise]
+        return None if number == _NO_TASK else self.places[number]
+
+    def ends(self, promise: int) -> bool:
+        """Tell whether a Promise is the last of its place."""
+        return self.last[self.of_promise[promise]] == promise
 
 
 def check_schedule(content: Content, tally: Tally, drawing: Drawing) -> Schedule:
@@ -43,14 +57,15 @@ def check_schedule(content: Content, tally: Tally, drawing: Drawing) -> Schedule
 
     Raises:
         SelectionNotReproducible: an item was asked that was not drawn, or the draw does not hold.
-        UnaccountedTask: an exchange of no task, a task that was never asked, or attempts out of order.
+        UnaccountedTask: an exchange of no task and no known purpose, a task that was never asked, or attempts or
+            steps out of order.
         DecoyScored: a grade counts an item as something its registered kind is not.
         ScoreMismatch: a grade counts other attempts than the log.
         ExchangeOmitted: an answered exchange is graded as if it had not been.
     """
     link_key, registration = content.keys["C5"].link_key(), content.registration
     promises = {tally.handle(number): number for number in range(tally.promises)}
-    schedule = Schedule(of_promise=array("I", [_NOBODY]) * tally.promises)
+    schedule = Schedule(of_promise=array("I", [_NOBODY]) * tally.promises, steps=array("I", [0]) * tally.promises)
     left_out = _left_out(content, drawing)
     for task, arm, epoch in _places(content):
         if task in left_out:
@@ -59,16 +74,27 @@ def check_schedule(content: Content, tally: Tally, drawing: Drawing) -> Schedule
             continue
         made = []
         for attempt in range(registration.max_attempts):
-            name = handle(link_key, task=task, arm=arm, epoch=epoch, attempt=attempt)
-            number = promises.pop(bytes.fromhex(name), None)
-            if number is None:
+            steps = []
+            for step in count():
+                name = handle(link_key, task=task, arm=arm, epoch=epoch, attempt=attempt, step=step)
+                number = promises.pop(bytes.fromhex(name), None)
+                if number is None:
+                    break
+                schedule.of_promise[number], schedule.steps[number] = len(schedule.places), step
+                steps.append(number)
+            if not steps:
                 break
-            schedule.of_promise[number] = len(schedule.places)
-            made.append(number)
-        _check_attempts(task, [tally.status(number) for number in made], made)
+            made.append(steps)
+        _check_attempts(task, made, tally)
         schedule.attempts.append(len(made))
-        schedule.answered.append(tally.status(made[-1]) == "COMPLETED")
+        schedule.last.append(made[-1][-1])
+        schedule.answered.append(tally.status(made[-1][-1]) == "COMPLETED")
         schedule.places.append((task, arm, epoch))
+    intents = tally.promises + tally.counts["refusals"]
+    for purpose, numbers in take_auxiliary(link_key, promises, intents=intents).items():
+        schedule.auxiliary[purpose] = len(numbers)
+        for number in numbers:
+            schedule.of_promise[number] = _NO_TASK
     if _NOBODY in schedule.of_promise:
         raise UnaccountedTask("an exchange belongs to no scheduled task, or to none that was still to be asked")
     _check_roles(content, left_out)
@@ -91,12 +117,16 @@ def _left_out(content: Content, drawing: Drawing) -> frozenset[int]:
     return frozenset() if chosen is None else frozenset(bank) - chosen
 
 
-def _check_attempts(task: int, statuses: list[str], made: list[int]) -> None:
+def _check_attempts(task: int, made: list[list[int]], tally: Tally) -> None:
     if not made:
         raise UnaccountedTask("a scheduled task was never asked", task=str(task))
-    if made != sorted(made):
+    order = [number for steps in made for number in steps]
+    if order != sorted(order):
         raise UnaccountedTask("a task's attempts are not in their order", task=str(task))
-    if "COMPLETED" in statuses[:-1]:
+    for steps in made:
+        if any(tally.status(number) != "COMPLETED" for number in steps[:-1]):
+            raise UnaccountedTask("an attempt went on after one of its exchanges had failed", task=str(task))
+    if any(tally.status(steps[-1]) == "COMPLETED" for steps in made[:-1]):
         raise UnaccountedTask("a task was asked again after it had been answered", task=str(task))
 
 

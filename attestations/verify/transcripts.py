@@ -99,6 +99,8 @@ def _transcript(chunk: bytes, signed: Answer, number: int, salts: FreshSalts) ->
 
 def _regrade(content: Content, schedule: Schedule, answered: Answered) -> None:
     place = schedule.place(answered.signed.promise)
+    if place is None:
+        return  # what belongs to no task feeds no figure
     task = str(place[0])
     asked, judged = content.tasks.fields("C5", place[0]), content.tasks.fields("C6", place[0])
     prompt = asked.get("prompt")

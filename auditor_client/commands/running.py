@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from auditor_client import closing, drawing, grading_run, registering
+from auditor_client import closing, grading_run
 from auditor_client.app import auditor
+from auditor_client.beginning import begin
 from auditor_client.campaign_state import Progress
 from auditor_client.commands.options import DEFAULT_HOME, HomeOption
 from auditor_client.commands.progress import shown
@@ -29,28 +30,9 @@ def run(
 async def _run(home: Path, lanes: int | None) -> Progress:
     async with auditor(home) as us:
         engagement = us.engagement()
-        await registering.register(
-            us.suite(),
-            us.design(),
-            key=us.suite_key(),
-            engagement=engagement,
-            lab=us.lab,
-            journal=us.journal,
-            clock=us.clock,
-        )
         mirror = us.mirror()
         try:
-            await drawing.draw_items(
-                us.suite(),
-                us.design(),
-                key=us.suite_key(),
-                engagement=engagement,
-                lab=us.lab,
-                journal=us.journal,
-                mirror=mirror,
-                cosigner=us.cosigner(engagement, mirror),
-                clock=us.clock,
-            )
+            await begin(us, engagement, mirror)
             with shown("exchanges") as on_progress:
                 progress = await us.campaign(engagement, mirror).run(
                     lanes=lanes or us.settings.run.lanes, on_progress=on_progress

@@ -11,9 +11,12 @@ CREATE TABLE items (
     arm     TEXT    NOT NULL,
     epoch   INTEGER NOT NULL,
     attempt INTEGER NOT NULL,
+    step    INTEGER NOT NULL DEFAULT 0,
     state   TEXT    NOT NULL CHECK (state IN ('WAITING', 'DONE', 'FAILED')),
     UNIQUE (task, arm, epoch)
 ) STRICT;
+-- Exchanges of no task have the task -1, their purpose for an arm and their number for an epoch.
+CREATE VIEW scheduled AS SELECT * FROM items WHERE task >= 0;
 
 CREATE TABLE sessions (
     place    INTEGER PRIMARY KEY,
@@ -30,6 +33,7 @@ CREATE TABLE exchanges (
     arm          TEXT    NOT NULL,
     epoch        INTEGER NOT NULL,
     attempt      INTEGER NOT NULL,
+    step         INTEGER NOT NULL DEFAULT 0,
     intended_at  TEXT    NOT NULL,
     intent       BLOB    NOT NULL,
     request      BLOB    NOT NULL,
@@ -44,9 +48,9 @@ CREATE TABLE exchanges (
     result       BLOB,
     PRIMARY KEY (session, seq)
 ) STRICT, WITHOUT ROWID;
--- Nothing is asked twice: only a refused Intent, which was never promised, may be tried again under its attempt.
-CREATE UNIQUE INDEX one_promise_an_attempt ON exchanges (task, arm, epoch, attempt)
+-- Nothing is asked twice: only a refused Intent, which was never promised, may be tried again under its step.
+CREATE UNIQUE INDEX one_promise_a_step ON exchanges (task, arm, epoch, attempt, step)
     WHERE status IS NULL OR status != 'REFUSED';
 CREATE UNIQUE INDEX one_open_exchange ON exchanges (session) WHERE document IS NULL;
 
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;

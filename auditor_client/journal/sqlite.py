@@ -16,12 +16,13 @@ from typing import Any, Self
 from attestations.documents.base import format_time, parse_time
 from attestations.errors import FileUnusable, StoreFailed
 from attestations.files import because
-from auditor_client.campaign_state import Ending, Exchange, Held, Item, Pending, Progress, Session
+from auditor_client.campaign_state import AUXILIARY, Ending, Exchange, Held, Item, Pending, Progress, Session
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+_SCRIPTS = {0: "schema.sql", 1: "steps.sql"}  # from which version, by which file
 _FINISHED = (
-    "SELECT session, seq, task, arm, epoch, exchanges.attempt, state, intent, promise, document, status,"
-    " code, request, request_salt, response_key, result FROM exchanges JOIN items USING (task, arm, epoch)"
+    "SELECT session, seq, task, arm, epoch, exchanges.attempt, state, exchanges.step, intent, promise, document,"
+    " status, code, request, request_salt, response_key, result FROM exchanges JOIN items USING (task, arm, epoch)"
     " WHERE document IS NOT NULL"
 )
 _PAGE = 500  # finished exchanges read at a time: a prompt is at most 256 KiB
@@ -91,15 +92,25 @@ class SqliteJournal:
 
         def change(db: sqlite3.Connection) -> None:
             db.executemany(
-                "INSERT INTO items (task, arm, epoch, attempt, state) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                [(item.task, item.arm, item.epoch, item.attempt, item.state) for item in items],
+                "INSERT INTO items (task, arm, epoch, attempt, state, step) VALUES (?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT DO NOTHING",
+                [(item.task, item.arm, item.epoch, item.attempt, item.state, item.step) for item in items],
             )
 
         await self._commit(change)
 
     def items(self) -> Sequence[Item]:
         """Return every item in the order of the schedule."""
-        rows = self._read("SELECT task, arm, epoch, attempt, state FROM items ORDER BY place")
+        rows = self._read("SELECT task, arm, epoch, attempt, state, step FROM scheduled ORDER BY place")
+        return [Item(*row) for row in rows]
+
+    def auxiliary(self, purpose: str) -> Sequence[Item]:
+        """Return every item of a purpose, by number."""
+        rows = self._read(
+            "SELECT task, arm, epoch, attempt, state, step FROM items WHERE task = ? AND arm = ? ORDER BY epoch",
+            AUXILIARY,
+            purpose,
+        )
         return [Item(*row) for row in rows]
 
     async def begin_session(self, session: Session) -> None:
@@ -135,7 +146,7 @@ class SqliteJournal:
     def pending(self, session: str) -> Pending | None:
         """Return the session's open exchange."""
         rows = self._read(
-            "SELECT seq, task, arm, epoch, exchanges.attempt, state, intended_at, intent,"
+            "SELECT seq, task, arm, epoch, exchanges.attempt, state, exchanges.step, intended_at, intent,"
             " request, sealed, seed_share, response_key, request_salt"
             " FROM exchanges JOIN items USING (task, arm, epoch) WHERE session = ? AND document IS NULL",
             session,
@@ -143,7 +154,7 @@ class SqliteJournal:
         if not rows:
             return None
         row = rows[0]
-        return Pending(session, row[0], Item(*row[1:6]), parse_time(row[6]), *row[7:])
+        return Pending(session, row[0], Item(*row[1:7]), parse_time(row[7]), *row[8:])
 
     def held(self, session: str, seq: int) -> Held | None:
         """Return what was signed at a place."""
@@ -171,9 +182,21 @@ class SqliteJournal:
         rows = self._read(f"{_FINISHED} AND session = ? AND seq = ?", session, seq)
         return _exchange(rows[0]) if rows else None
 
+    def answers(self, item: Item) -> Sequence[bytes]:
+        """Return the answers of the item's present attempt, in the order of its steps."""
+        rows = self._read(
+            "SELECT result FROM exchanges WHERE task = ? AND arm = ? AND epoch = ? AND attempt = ?"
+            " AND (status IS NULL OR status != 'REFUSED') AND result IS NOT NULL ORDER BY step",  # as its index says
+            item.task,
+            item.arm,
+            item.epoch,
+            item.attempt,
+        )
+        return [bytes(row[0]) for row in rows]
+
     def progress(self) -> Progress:
         """Return how far the schedule is."""
-        counts = dict(self._read("SELECT state, count(*) FROM items GROUP BY state"))
+        counts = dict(self._read("SELECT state, count(*) FROM scheduled GROUP BY state"))
         return Progress(sum(counts.values()), counts.get("DONE", 0), counts.get("FAILED", 0))
 
     def _read(self, statement: str, *values: object) -> list[Any]:
@@ -218,7 +241,7 @@ class SqliteJournal:
 
 
 def _exchange(row: Sequence[Any]) -> Exchange:
-    return Exchange(row[0], row[1], Item(*row[2:7]), *row[7:])
+    return Exchange(row[0], row[1], Item(*row[2:8]), *row[8:])
 
 
 def _settle(waiting: Sequence[asyncio.Future[None]], failure: StoreFailed | None) -> None:
@@ -247,9 +270,10 @@ def _end(db: sqlite3.Connection, ended: Ending) -> None:
     )
     _run(
         db,
-        "UPDATE items SET attempt = ?, state = ? WHERE task = ? AND arm = ? AND epoch = ?",
+        "UPDATE items SET attempt = ?, state = ?, step = ? WHERE task = ? AND arm = ? AND epoch = ?",
         item.attempt,
         item.state,
+        item.step,
         item.task,
         item.arm,
         item.epoch,
@@ -260,16 +284,20 @@ def _end(db: sqlite3.Connection, ended: Ending) -> None:
 
 def _begin(db: sqlite3.Connection, intended: Pending) -> None:
     item = intended.item
+    if item.purpose is not None:  # its number is taken once its Intent is durable
+        new = "INSERT INTO items (task, arm, epoch, attempt, state) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+        _run(db, new, item.task, item.arm, item.epoch, item.attempt, item.state)
     _run(
         db,
-        "INSERT INTO exchanges (session, seq, task, arm, epoch, attempt, intended_at, intent, request, request_salt,"
-        " sealed, seed_share, response_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO exchanges (session, seq, task, arm, epoch, attempt, step, intended_at, intent, request,"
+        " request_salt, sealed, seed_share, response_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         intended.session,
         intended.seq,
         item.task,
         item.arm,
         item.epoch,
         item.attempt,
+        item.step,
         format_time(intended.intended_at),
         intended.intent,
         intended.request,
@@ -293,8 +321,8 @@ def _connect(path: Path) -> sqlite3.Connection:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
         version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            db.executescript(files("auditor_client.journal").joinpath("schema.sql").read_text())
+        if version in _SCRIPTS:
+            db.executescript(files("auditor_client.journal").joinpath(_SCRIPTS[version]).read_text())
         elif version != SCHEMA_VERSION:
             raise FileUnusable("the journal was written by another version", file=path.name, version=str(version))
     except (sqlite3.Error, OSError) as error:

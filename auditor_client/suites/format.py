@@ -194,13 +194,13 @@ class Plan(Closed):
 
     @model_validator(mode="after")
     def _holds_together(self) -> Plan:
-        names = [item.id for item in (*self.metrics, *self.measures)]
+        names = [*(metric.id for metric in self.metrics), *(measure.id for measure in self.measures)]
         if len(set(names)) != len(names):
             raise ValueError("two figures of one name")
         if any((metric.k or 1) > self.epochs for metric in self.metrics):
             raise ValueError("pass_at_k needs at least k epochs")
-        together = {"format_mean", "format_max", "format_swing"}
-        if not self.formats and any(item.measure in together for item in (*self.metrics, *self.measures)):
+        planned = {*(metric.measure for metric in self.metrics), *(measure.measure for measure in self.measures)}
+        if not self.formats and planned & {"format_mean", "format_max", "format_swing"}:
             raise ValueError("a figure over formats needs formats")
         return self
 

@@ -81,10 +81,11 @@ class Disclosure:
         answers = {}
         attempts: Counter[tuple[int, int]] = Counter()
         for exchange in run.exchanges:
-            attempts[exchange.task, exchange.epoch] += 1
+            attempts[exchange.task, exchange.epoch] += exchange.purpose is None and exchange.step == 0
         for opening in run.opened:
             exchange = run.exchanges[opening.number]
-            answers[exchange.task, exchange.epoch] = opening.result
+            if exchange.purpose is None:
+                answers[exchange.task, exchange.epoch] = opening.result
         rows = [
             self._grade(task, epoch, answers.get((task.i, epoch)), attempts[task.i, epoch])
             for task in self.tasks

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from attestations.commitments import handle
+from attestations.commitments import aux_handle, handle
 from attestations.digests import sha256
 from attestations.documents.agreement import Agreement
 from attestations.documents.base import Part, encode, format_time, validated
@@ -49,13 +49,19 @@ class _Asked(Part):
 
 
 class Exchange(NamedTuple):
-    """One exchange of the schedule: which task, which attempt, in which session, and how it ends."""
+    """One exchange of the schedule: which task, which attempt, in which session, and how it ends.
+
+    With a `purpose` it belongs to no task, and `epoch` is its number.
+    """
 
     task: int
     session: int
     epoch: int = 0
     attempt: int = 0
     status: str = "COMPLETED"
+    step: int = 0
+    arm: str = "as_shipped"
+    purpose: str | None = None
 
 
 @dataclass
@@ -156,9 +162,7 @@ class Run:
                 sealed_digest=sha256(sealed),
                 sealed_bytes=1024,
                 plaintext_commit=request_commitment(request, self._salt(number)),
-                handle=handle(
-                    self._link, task=task.i, arm="as_shipped", epoch=exchange.epoch, attempt=exchange.attempt
-                ),
+                handle=self._handle(exchange),
                 variant=variant.id,
                 template=variant.template,
                 operation=request.operation,
@@ -171,6 +175,18 @@ class Run:
             ),
             lane,
         )
+
+    def _handle(self, exchange: Exchange) -> str:
+        if exchange.purpose is not None:
+            return aux_handle(self._link, purpose=exchange.purpose, number=exchange.epoch)
+        task, arm, epoch, attempt, step = (
+            exchange.task,
+            exchange.arm,
+            exchange.epoch,
+            exchange.attempt,
+            exchange.step,
+        )
+        return handle(self._link, task=task, arm=arm, epoch=epoch, attempt=attempt, step=step)
 
     def promise(self, number: int) -> None:
         """Log an Intent with its Promise."""

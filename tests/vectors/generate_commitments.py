@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from attestations.commitments import commit_task, handle, padded_size, suite_root
+from attestations.commitments import aux_handle, commit_task, handle, padded_size, suite_root
 from tests.support.fixed_keys import suite_key
 from tests.vectors.families import write
 
@@ -51,6 +51,21 @@ def generate() -> Any:
                 "handle": handle(link, task=task, arm=arm, epoch=1, attempt=0),
             }
             for task, arm in [(0, "base"), (1, "base"), (0, "tuned")]
+        ],
+        "stepHandles": [
+            {
+                "task": 1,
+                "arm": "base",
+                "epoch": 0,
+                "attempt": 2,
+                "step": step,
+                "handle": handle(link, task=1, arm="base", epoch=0, attempt=2, step=step),
+            }
+            for step in (0, 1, 2)
+        ],
+        "auxHandles": [
+            {"purpose": purpose, "number": number, "handle": aux_handle(link, purpose=purpose, number=number)}
+            for purpose, number in [("fine_tune", 0), ("probe", 0), ("probe", 1), ("sandbox", 0)]
         ],
         "paddedSizes": [[tasks, padded_size(tasks)] for tasks in (1, 200, 256, 257, 1000)],
     }

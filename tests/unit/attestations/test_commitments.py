@@ -14,6 +14,7 @@ from attestations.commitments import (
     ClassKey,
     SuiteKey,
     TaskLeaf,
+    aux_handle,
     check_field,
     check_salts,
     commit_field,
@@ -177,6 +178,24 @@ def test_a_handle_binds_task_arm_epoch_and_attempt() -> None:
     assert expected == handle(link, task=1, arm="base", epoch=2, attempt=3)
     for change in ({"task": 2}, {"arm": "basf"}, {"epoch": 3}, {"attempt": 2}):
         assert expected != handle(link, **{**place, **change})  # type: ignore[arg-type]
+
+
+def test_only_steps_after_the_first_change_a_handle() -> None:
+    link = suite_key().class_key("C5").link_key()
+    place = {"task": 1, "arm": "base", "epoch": 2, "attempt": 3}
+    message = (1).to_bytes(8, "big") + framed(b"base") + (2).to_bytes(8, "big") + (3).to_bytes(8, "big")
+    second = hmac.new(link, message + (1).to_bytes(8, "big"), hashlib.sha256).hexdigest()
+    assert handle(link, **place) == handle(link, **place, step=0)  # type: ignore[arg-type]
+    assert second == handle(link, **place, step=1)  # type: ignore[arg-type]
+
+
+def test_an_auxiliary_handle_binds_purpose_and_number() -> None:
+    link = suite_key().class_key("C5").link_key()
+    message = b"safeconduct/v1 aux" + framed(b"probe") + (7).to_bytes(8, "big")
+    expected = hmac.new(link, message, hashlib.sha256).hexdigest()
+    assert expected == aux_handle(link, purpose="probe", number=7)
+    assert expected != aux_handle(link, purpose="probe", number=8)
+    assert expected != aux_handle(link, purpose="sandbox", number=7)
 
 
 def test_a_leaf_is_read_back_as_it_was_written() -> None:

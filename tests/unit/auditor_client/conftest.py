@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,6 +39,7 @@ class Audit:
     plan: Design = field(default_factory=design)
     closed: bool = False
     client: Lab | None = None
+    steps: int = 1  # how many exchanges an item takes
 
     @classmethod
     async def at(
@@ -72,10 +73,11 @@ class Audit:
         )
 
     async def run(self, *, lanes: int = 2, on_text: list[str] | None = None) -> Progress:
-        def question(item: Item) -> Question:
-            asked = self.suite.tasks[item.task].question
+        def question(item: Item, answers: Sequence[bytes]) -> Question | None:
+            asked = self.suite.tasks[max(item.task, 0)].question
             assert asked is not None
-            return Question(asked.request, "deployed", asked.sampling)
+            done = len(answers) >= self.steps
+            return None if done else Question(asked.request, "deployed", asked.sampling)
 
         campaign = Campaign(
             engagement=self.world.engagement(),

@@ -1,0 +1,36 @@
+"""What Inspect finds through its entry point: the provider and the hooks around a run, imported when they are used."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+
+from inspect_ai.hooks import BeforeModelGenerate, Hooks, RunEnd, hooks
+from inspect_ai.model import ModelAPI, modelapi
+
+from auditor_client.integrations.open_folder import OpenFolders
+
+PURPOSE = "inspect"
+FOLDERS = OpenFolders(PURPOSE)
+# Whether the present call's output would be put into Inspect's cache: `generate` itself is not told.
+CACHING: ContextVar[bool] = ContextVar("safeconduct-inspect-caching", default=False)
+
+
+@modelapi(name="safeconduct")
+def safeconduct() -> type[ModelAPI]:
+    """Return the provider behind `--model safeconduct/VARIANT`."""
+    from auditor_client.integrations.inspect.provider import SafeconductAPI  # noqa: PLC0415
+
+    return SafeconductAPI
+
+
+@hooks(name="safeconduct", description="Ends a run's exchanges and cosigns the lab's log.")
+class SafeconductHooks(Hooks):
+    """Closes the auditor's folder when a run ends, as Inspect never closes a model."""
+
+    async def on_before_model_generate(self, data: BeforeModelGenerate) -> None:
+        """Note whether the call's output would be cached."""
+        CACHING.set(data.cache is not None)
+
+    async def on_run_end(self, data: RunEnd) -> None:  # noqa: ARG002 - the library's signature
+        """End what was begun."""
+        await FOLDERS.close()
