@@ -12,6 +12,7 @@ from auditor_client.commands import (
     escrow,
     negotiating,
     publishing,
+    reporting,
     running,
     setup,
     stating,
@@ -47,6 +48,7 @@ app.command("seal")(disclosing.seal)
 app.command("escrow-receipts")(escrow.receipts)
 app.command("escrow-reshare")(escrow.reshare)
 app.command("release")(disclosing.release)
+app.command("report")(reporting.report)
 app.command("publish")(publishing.publish)
 app.command("dispute")(disputing.dispute)
 app.command("status")(disclosing.status)

@@ -31,6 +31,7 @@ ORDER = (
     "auditor release",
     "trust",
     "verify",
+    "report",
     "open",
     "lab status",
     "lab fsck",
