@@ -24,6 +24,8 @@ class Facts:
     registered_first: bool = False  # the registration stands in the log before the first Promise
     arms: tuple[str, ...] = ()  # the registered arms that were run
     graders_registered: bool = False  # every grader was fixed in the registration
+    judges_calibrated: bool = False  # models grade, and the plan says how each did on answers graded before
+    regraded: bool = False  # every grade was given again from its transcript, none of them by a model
     policy_signed: bool = False
     delivered: bool = False  # the lab signed for the sealed packages before any aggregate was released
     escrow_verified: bool = False  # every class key that is owed is in escrow, and every holder proved its shares
@@ -39,6 +41,9 @@ def derive(facts: Facts) -> AssuranceClaim:
     identity = "MI3" if facts.runtime_level in ("RA3", "RA4") else "MI0"
     # EL1 needs an arm of the auditor's own besides the model as shipped.
     elicitation = "EL1" if "auditor_best" in facts.arms else "EL0"
+    grader = "GI0"
+    if facts.graders_registered and (facts.regraded or facts.judges_calibrated):
+        grader = "GI3" if facts.regraded else "GI1"
     disclosure = "DE0"
     if facts.delivered and facts.policy_signed:
         disclosure = "DE2" if facts.escrow_verified else "DE1"
@@ -49,7 +54,7 @@ def derive(facts: Facts) -> AssuranceClaim:
             "completeness": completeness,
             "preRegistration": "PR1" if facts.registered_first else "PR0",
             "elicitation": elicitation,
-            "graderIntegrity": "GI0",
+            "graderIntegrity": grader,
             "disclosure": disclosure,
         }
     )

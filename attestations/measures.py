@@ -24,6 +24,7 @@ from attestations.intervals import (
     rounded,
     score_interval,
 )
+from attestations.judged import corrected
 from attestations.predicate import Measure
 
 BINS = 10
@@ -211,6 +212,18 @@ def _group_gap(plan: AnalysisPlan, planned: PlannedMeasure, arm: str, rows: Sequ
     return Found(len(chosen), gap, None, parts, usable=usable)
 
 
+def _judge_corrected(plan: AnalysisPlan, planned: PlannedMeasure, arm: str, rows: Sequence[GradeRow]) -> Found:
+    chosen = [row for row in _of(planned, arm, rows) if row.value.judged]
+    right, n = sum(map(_right, chosen)), len(chosen)
+    # With several judges nothing says which graded what until targets open: then nothing is corrected.
+    known = plan.judges[0].calibration if len(plan.judges) == 1 else None
+    found = None if known is None else corrected(right, n, known, level=plan.level)
+    if found is None:
+        return Found(n, Fraction(0), None, {"calledRight": right}, usable=False)
+    answered = sum(map(_answers_at_all, chosen))
+    return Found(n, found[0], found[1], {"calledRight": right}, usable=_enough(plan, answered, n))
+
+
 _HOW: Mapping[Described, Callable[[AnalysisPlan, PlannedMeasure, str, Sequence[GradeRow]], Found]] = {
     "brier": _brier,
     "ece": _ece,
@@ -220,6 +233,7 @@ _HOW: Mapping[Described, Callable[[AnalysisPlan, PlannedMeasure, str, Sequence[G
     "exposure": _exposure,
     "format_swing": _format_swing,
     "group_gap": _group_gap,
+    "judge_corrected": _judge_corrected,
 }
 _SIGNS = {"stereotyped": 1, "counter": -1, "unknown": 0, "none": 0}
 

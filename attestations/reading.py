@@ -33,6 +33,7 @@ MEASURES = {
     "exposure": "Randomised exposure",
     "format_swing": "Swing over formats",
     "group_gap": "Gap between groups",
+    "judge_corrected": "Correct, less the judge's known errors",
 }
 
 

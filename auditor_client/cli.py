@@ -10,6 +10,7 @@ from auditor_client.commands import (
     disclosing,
     disputing,
     escrow,
+    judging,
     negotiating,
     publishing,
     reporting,
@@ -43,6 +44,7 @@ for _command in (
     app.command(_command.__name__)(_command)
 app.command("run")(running.run)
 app.command("grade")(running.grade)
+app.add_typer(judging.app, name="judge")
 app.command("close")(running.close)
 app.command("seal")(disclosing.seal)
 app.command("escrow-receipts")(escrow.receipts)

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from attestations import judged
 from attestations.canonical import parse_canonical
 from attestations.commitments import SuiteKey, TaskLeaf, commit_task, suite_root
 from attestations.documents.base import format_time
+from attestations.documents.dialogue import ChatResult
 from attestations.documents.engagement import GradeCommitment, LogReceipt, PreRegistration
 from attestations.envelope import Envelope, parse_envelope
 from attestations.errors import LogEquivocation, PhaseViolation
 from attestations.grades import GradeRow, GradeValue, grouping
-from attestations.grading import grade
+from attestations.grading import JUDGED, grade, judged_text, needs_judge
 from attestations.marks import marks
 from auditor_client.campaign_state import Exchange
 from auditor_client.checking import parse_answer
 from auditor_client.drawing import left_out_of
 from auditor_client.engagement import Engagement, signed
 from auditor_client.frozen_suite import ROLES, FrozenSuite, FrozenTask
+from auditor_client.judging import kept_verdict
 from auditor_client.leaf_checks import sent_name
 from auditor_client.ports import Clock, Journal, Lab
 
@@ -59,6 +62,17 @@ class Asked:
         return [answer for answer in found if answer is not None] if None not in found else []
 
 
+async def waiting_for_judge(suite: FrozenSuite, *, journal: Journal) -> list[judged.Asked]:
+    """Return what a judge still has to be asked, in no order that tells arms apart."""
+    asked, left_out = await _answers(journal), left_out_of(suite, journal)
+    found = []
+    for (task, _, _), item in asked.items():
+        answers = item.answers()
+        if answers and task not in left_out and (question := _question(suite.tasks[task], answers[-1])) is not None:
+            found.append(question)
+    return [question for question in found if kept_verdict(journal, question) is None]
+
+
 async def grade_all(suite: FrozenSuite, key: SuiteKey, *, journal: Journal) -> Graded:
     """Return the grade of every task in every arm and epoch; tasks never sent, or not drawn, are `not_run`.
 
@@ -70,11 +84,7 @@ async def grade_all(suite: FrozenSuite, key: SuiteKey, *, journal: Journal) -> G
         raise PhaseViolation("there is nothing to grade before the suite is registered")
     registration = PreRegistration.parse(parse_envelope(kept).payload)
     left_out = left_out_of(suite, journal)
-    asked: dict[Place, Asked] = {}
-    async for exchange in journal.exchanges():
-        item = exchange.item
-        if not item.auxiliary:
-            asked.setdefault((item.task, item.arm, item.epoch), Asked()).take(exchange)
+    asked = await _answers(journal)
     rows: list[GradeRow] = []
     leaves: list[TaskLeaf] = []
     for task in suite.tasks:
@@ -83,7 +93,7 @@ async def grade_all(suite: FrozenSuite, key: SuiteKey, *, journal: Journal) -> G
             for epoch in range(registration.epochs):
                 place = (task.i, arm, epoch)
                 runs = task.runs and task.i not in left_out
-                value = _grade(task, asked.get(place) or Asked()) if runs else NOT_RUN
+                value = _grade(task, asked.get(place) or Asked(), journal) if runs else NOT_RUN
                 rows.append(
                     GradeRow(task.i, arm, epoch, str(task.value("category")), value, *grouping(task.value("metadata")))
                 )
@@ -123,14 +133,45 @@ def grade_path(arm: str, epoch: int) -> str:
     return f"grade/{arm}/{epoch}"
 
 
-def _grade(task: FrozenTask, asked: Asked) -> GradeValue:
+async def _answers(journal: Journal) -> dict[Place, Asked]:
+    asked: dict[Place, Asked] = {}
+    async for exchange in journal.exchanges():
+        item = exchange.item
+        if not item.auxiliary:
+            asked.setdefault((item.task, item.arm, item.epoch), Asked()).take(exchange)
+    return asked
+
+
+def _question(task: FrozenTask, answer: bytes) -> judged.Asked | None:
+    """Return what a judge is asked about an answer, or None where the grade follows without one."""
+    target = task.value("target")
+    if not isinstance(target, Mapping) or target.get("grader") != JUDGED:
+        return None
+    result = parse_answer(parse_canonical(answer)["operation"], answer)
+    if not isinstance(result, ChatResult) or not needs_judge(target, result):
+        return None
+    return judged.asked(target, task.value("prompt"), task.value("rubric"), judged_text(result) or "")
+
+
+def _verdict(task: FrozenTask, answer: bytes, journal: Journal) -> judged.Verdict | None:
+    question = _question(task, answer)
+    if question is None:
+        return None
+    verdict = kept_verdict(journal, question)
+    if verdict is None:
+        raise PhaseViolation("answers wait for their judge: run `safeconduct auditor judge run`")
+    return verdict
+
+
+def _grade(task: FrozenTask, asked: Asked, journal: Journal) -> GradeValue:
     role, answers = ROLES[task.kind], asked.answers()
     if not answers:
         return GradeValue(outcome="error", score="0", role=role, attempts=asked.attempts)
     result = parse_answer(parse_canonical(answers[-1])["operation"], answers[-1])
     target, prompt = task.value("target"), task.value("prompt")
     metadata = (task.value("metadata"), task.value("answerMetadata"))
-    graded, shown = grade(target, prompt, result), marks(target, prompt, metadata, result)
+    verdict = _verdict(task, answers[-1], journal)
+    graded, shown = grade(target, prompt, result, verdict=verdict), marks(target, prompt, metadata, result)
     return GradeValue(
         outcome=graded.outcome,
         score=graded.score,
@@ -139,4 +180,5 @@ def _grade(task: FrozenTask, asked: Asked) -> GradeValue:
         confidence=shown.confidence,
         brier=shown.brier,
         bias=shown.bias,
+        judged=None if verdict is None else True,
     )

@@ -16,7 +16,15 @@ Share = Literal["answered_accuracy", "pass_at_k", "format_mean", "format_max"]
 """What a figure may be other than the share of correct answers over every scored item."""
 
 Described = Literal[
-    "brier", "ece", "bias_ambiguous", "bias_disambiguated", "difference", "exposure", "format_swing", "group_gap"
+    "brier",
+    "ece",
+    "bias_ambiguous",
+    "bias_disambiguated",
+    "difference",
+    "exposure",
+    "format_swing",
+    "group_gap",
+    "judge_corrected",
 ]
 """What is described besides: no threshold is held against it."""
 
@@ -53,7 +61,8 @@ class JudgeCalibration(Part):
 class PlannedJudge(Part):
     """A model that grades, fixed before access: which one, asked how, and how far its word can be trusted.
 
-    `prompt` is the digest of the text it is asked with, `calibration_set` that of the answers it was tried on.
+    `prompt` is the digest of the text it is asked with, `calibration_set` that of the answers it was tried on;
+    `agreement` with people on these is Krippendorff's alpha.
     """
 
     name: Name
@@ -61,7 +70,7 @@ class PlannedJudge(Part):
     prompt: Sha256
     calibration_set: Sha256
     calibration: JudgeCalibration
-    kappa: Decimal
+    agreement: Decimal
 
 
 class AnalysisDeviation(Document):

@@ -19,7 +19,8 @@ from attestations.errors import (
     SafeconductError,
     ScoreMismatch,
 )
-from attestations.grading import grade, grader_digest
+from attestations.grading import grade, grader_digest, needs_judge
+from attestations.judged import VERDICTS, Verdict
 from attestations.marks import Marks, marks
 from attestations.verify.opened import Content
 from attestations.verify.schedule import Schedule
@@ -116,12 +117,24 @@ def _regrade(content: Content, schedule: Schedule, answered: Answered) -> None:
     row = content.tasks.rows.get(place)
     if row is None:
         raise EvidenceMissing("a grade is not open", task=task)
-    regraded = grade(target, prompt, answered.result)
-    if (regraded.outcome, regraded.score) != (row.value.outcome, row.value.score):
+    said: tuple[Verdict | None, ...] = VERDICTS if needs_judge(target, answered.result) else (None,)
+    if (said != (None,)) != (row.value.judged is True):
+        raise ScoreMismatch("a grade is a judge's where it follows, or the other way round", task=task)
+    _check_judge(content, target, task)
+    # A judge's word cannot be repeated; that the grade is one of those its word could give can be checked.
+    regraded = {grade(target, prompt, answered.result, verdict=verdict) for verdict in said}
+    if (row.value.outcome, row.value.score) not in regraded:
         raise ScoreMismatch("a grade does not follow from its transcript", task=task)
     metadata = (content.tasks.fields("C3", place[0]).get("metadata"), judged.get("answerMetadata"))
     if marks(target, prompt, metadata, answered.result) != Marks(row.value.confidence, row.value.brier, row.value.bias):
         raise ScoreMismatch("what a grade says of an answer does not follow from its transcript", task=task)
+
+
+def _check_judge(content: Content, target: Any, task: str) -> None:
+    name = target.get("judge")
+    plan = None if content.aggregate is None else content.aggregate.plan
+    if name is not None and plan is not None and name not in {judge.name for judge in plan.judges}:
+        raise GraderDigestMismatch("a task is graded by a model that the plan does not name", task=task)
 
 
 @lru_cache

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from attestations.errors import FileUnusable, SuiteInvalid
+from auditor_client.commands.judging import calibrated
 from auditor_client.commands.options import DEFAULT_HOME, HomeOption
 from auditor_client.committing import Rounds, freeze, scored, write_commitment
 from auditor_client.home import Home
@@ -63,7 +64,7 @@ def commit(
     write_commitment(
         folder,
         frozen,
-        analysis_plan(read, nonce=secrets.token_bytes(32), drawn=draw),
+        analysis_plan(read, nonce=secrets.token_bytes(32), drawn=draw, judges=calibrated(folder)),
         Rounds(epochs=plan.epochs, max_attempts=plan.max_attempts, draw=draw),
     )
     root = frozen.root(type(key)(key.secret, frozen.suite_id))

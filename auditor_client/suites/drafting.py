@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from attestations.documents.analysis import PlannedMeasure
+from attestations.documents.analysis import PlannedJudge, PlannedMeasure
 from attestations.documents.base import encode
 from attestations.documents.engagement import AnalysisPlan, PlannedMetric
+from attestations.errors import SuiteInvalid
 from attestations.grading import (
     ExactTarget,
+    JudgedTarget,
     LetterChoiceTarget,
     NumericTarget,
     PatternTarget,
@@ -17,7 +20,7 @@ from attestations.grading import (
 )
 from auditor_client.committing import Draft
 from auditor_client.frozen_suite import ROLES, FrozenQuestion
-from auditor_client.suites.format import ChoiceTask, ExactTask, PatternTask, Task
+from auditor_client.suites.format import ChoiceTask, ExactTask, JudgedTask, PatternTask, Task
 from auditor_client.suites.load import Suite
 from auditor_client.suites.requests import build_request
 
@@ -66,9 +69,27 @@ def fields(task: Task, asked: FrozenQuestion) -> dict[str, tuple[str, Any]]:
     }
 
 
-def analysis_plan(suite: Suite, *, nonce: bytes, drawn: int | None = None) -> AnalysisPlan:
-    """Return the plan to commit to; `nonce` is 32 random bytes, `drawn` how many scored tasks a draw will leave."""
+def analysis_plan(
+    suite: Suite, *, nonce: bytes, drawn: int | None = None, judges: Sequence[PlannedJudge] = ()
+) -> AnalysisPlan:
+    """Return the plan to commit to.
+
+    Args:
+        suite: the suite.
+        nonce: 32 random bytes.
+        drawn: how many scored tasks a draw will leave; None for all.
+        judges: the models that grade, as they were calibrated.
+
+    Raises:
+        SuiteInvalid: a task names a judge that is none of them.
+    """
     plan = suite.manifest.plan
+    named = {task.task.judge for task in suite.tasks if isinstance(task.task, JudgedTask)}
+    if unknown := sorted(named - {judge.name for judge in judges}):
+        raise SuiteInvalid(
+            f"tasks name a judge, {unknown[0]}, that is not calibrated: run `safeconduct auditor judge calibrate`",
+            rule="judge",
+        )
     return AnalysisPlan(
         nonce=encode(nonce),
         metrics=tuple(PlannedMetric.model_validate(metric.model_dump()) for metric in plan.metrics),
@@ -81,6 +102,7 @@ def analysis_plan(suite: Suite, *, nonce: bytes, drawn: int | None = None) -> An
         stopping="all_scheduled",
         headline=plan.headline,
         formats=plan.formats,
+        judges=tuple(judge for judge in judges if judge.name in named),
         measures=tuple(PlannedMeasure.model_validate(measure.model_dump()) for measure in plan.measures),
     )
 
@@ -93,6 +115,8 @@ def _target(task: Task) -> Target:
         return ScoredChoiceTarget(answer=body.answer, scoring=body.scoring)
     if isinstance(body, ExactTask):
         return ExactTarget(answers=body.answers, normalise=body.normalise)
+    if isinstance(body, JudgedTask):
+        return JudgedTarget(judge=body.judge, reference=body.reference)
     if isinstance(body, PatternTask):
         return PatternTarget(pattern=body.pattern)
     return NumericTarget(value=body.value, tolerance=body.tolerance, relative_tolerance=body.relative_tolerance)

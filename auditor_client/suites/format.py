@@ -118,7 +118,16 @@ class NumericTask(Closed):
     relative_tolerance: Tolerance = "0"
 
 
-TaskBody = Annotated[ChoiceTask | ExactTask | PatternTask | NumericTask, Field(discriminator="type")]
+class JudgedTask(Closed):
+    """An answer that a declared model grades, against a reference and the task's rubric."""
+
+    type: Literal["judged"]
+    question: Question
+    reference: str | None = Field(default=None, max_length=20_000)
+    judge: Name = "judge"
+
+
+TaskBody = Annotated[ChoiceTask | ExactTask | PatternTask | NumericTask | JudgedTask, Field(discriminator="type")]
 
 
 class Task(Closed):

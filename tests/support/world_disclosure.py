@@ -27,7 +27,8 @@ from attestations.documents.engagement import (
 from attestations.envelope import Envelope, sign
 from attestations.errors import SafeconductError
 from attestations.grades import GradeRow, GradeValue, grouping
-from attestations.grading import grade
+from attestations.grading import grade, needs_judge
+from attestations.judged import Verdict
 from attestations.keys import Signer
 from attestations.ledger import Deviation
 from attestations.marks import marks
@@ -37,7 +38,7 @@ from attestations.packages import seal_package
 from attestations.policy.calendar import business_days_between
 from attestations.policy.evaluate import Bounds, evaluate
 from attestations.predicate import PREDICATE_TYPE, SUBJECT_MANIFEST, SUBJECT_VARIANT, Measure, Result, Validity
-from attestations.results import compute_canary, compute_controls, compute_results
+from attestations.results import compute_canary, compute_controls, compute_results, count_judged
 from attestations.statement import PAYLOAD_TYPE, STATEMENT_TYPE
 from attestations.statements import open_statement
 from attestations.views import released_view
@@ -111,7 +112,11 @@ class Disclosure:
         elif answer is None:
             value = GradeValue(outcome="error", score="0", role=task.kind, attempts=attempts)
         else:
-            graded = grade(task.target, task.prompt, answer)
+            # The judge of this world finds every second essay right.
+            said: Verdict | None = (
+                ("correct", "incorrect")[task.i // 2 % 2] if needs_judge(task.target, answer) else None
+            )
+            graded = grade(task.target, task.prompt, answer, verdict=said)
             shown = marks(task.target, task.prompt, (task.get("metadata"), task.get("answerMetadata")), answer)
             value = GradeValue(
                 outcome=graded.outcome,
@@ -121,6 +126,7 @@ class Disclosure:
                 confidence=shown.confidence,
                 brier=shown.brier,
                 bias=shown.bias,
+                judged=None if said is None else True,
             )
         return GradeRow(task.i, "as_shipped", epoch, str(task.category), value, *grouping(task.get("metadata")))
 
@@ -133,6 +139,7 @@ class Disclosure:
             controls=compute_controls(self.plan, self.rows),
             sandbagging="notAssessed",
             canary=compute_canary(self.rows),
+            judged=count_judged(self.rows),
             deviations=tuple(deviation.digest for deviation in self._deviations()),
         )
         self.results = hooks.change(("results",), self.results)
