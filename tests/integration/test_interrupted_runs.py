@@ -22,9 +22,9 @@ ITEMS = 60  # so many that an interruption half-way never meets a run that has j
 
 
 @asynccontextmanager
-async def an_audit(folder: Path) -> AsyncIterator[tuple[RealAudit, BadNetwork]]:
+async def an_audit(folder: Path, *, stall: float = 0.15) -> AsyncIterator[tuple[RealAudit, BadNetwork]]:
     drafts = [Draft(task.fields, task.question) for task in suite(ITEMS, size=ITEMS + 1).tasks]
-    script = {"otherwise": "yes", "stall_seconds": 0.15, "record_calls": str(folder / "calls.txt")}
+    script = {"otherwise": "yes", "stall_seconds": stall, "record_calls": str(folder / "calls.txt")}
     async with bad_network(free_port()) as network:
         audit = real_audit(folder, drafts, design().plan, script=script, lanes=4, max_attempts=20, proxy=network.port)
         audit.auditor.settings.write_text(audit.auditor.settings.read_text() + "answer_seconds = 2\n")
@@ -90,7 +90,10 @@ async def test_a_broken_network_and_a_restarted_lab_are_ridden_out(tmp_path: Pat
 
 @pytest.mark.slow
 async def test_ctrl_c_is_one_sentence_and_the_next_run_goes_on(tmp_path: Path) -> None:
-    async with an_audit(tmp_path) as (audit, _):
+    async with an_audit(tmp_path, stall=0.4) as (
+        audit,
+        _,
+    ):  # slow, or on a busy machine it ends before it is interrupted
         for count in (4, 12):
             process = await start(audit)
             await until(audit, count)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
 import os
 import signal
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,6 +36,12 @@ backend = "script"
 kind = "scripted"
 script = "script.json"
 """
+
+
+def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
 
 
 @dataclass
@@ -72,6 +80,7 @@ class LabProcess:
             stderr=asyncio.subprocess.PIPE,
             env={**os.environ, **self.environment},
         )
+        atexit.register(_end, self.process)  # a test that fails leaves nothing behind
         async with asyncio.timeout(START_SECONDS):
             while not ready.exists():
                 if self.process.returncode is not None:

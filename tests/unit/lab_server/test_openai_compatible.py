@@ -83,7 +83,9 @@ async def test_each_misbehaviour_has_its_code_and_quotes_nothing(told: str | Non
     async with server(lambda _path, _body: told) as address:
         backend = await OpenAICompatibleBackend.connect(address)
         with pytest.raises(BackendFailed) as failed:
-            _ = [s async for s in backend.answer(REQUEST, SAMPLING, seed=1, deadline_seconds=0.5)]
+            _ = [
+                s async for s in backend.answer(REQUEST, SAMPLING, seed=1, deadline_seconds=0.5 if told is None else 30)
+            ]
         await backend.close()
 
     assert failed.value.facts["code"] == code
