@@ -33,6 +33,7 @@ def test_quantiles_of_the_normal_distribution(upper: Fraction) -> None:
 COUNTS = st.integers(1, 60).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 
 
+@settings(max_examples=40)
 @given(COUNTS, COUNTS)
 def test_exposure_is_fishers_exact_test(exposed: tuple[int, int], kept: tuple[int, int]) -> None:
     table = [[exposed[0], exposed[1] - exposed[0]], [kept[0], kept[1] - kept[0]]]
@@ -48,6 +49,7 @@ def test_exposure_is_the_permutation_test_over_every_split() -> None:
     assert float(exposure_p(5, 6, 2, 6)) == pytest.approx(found.pvalue, abs=1e-12)  # 924 splits: all of them
 
 
+@settings(max_examples=40)
 @given(COUNTS, st.integers(1, 99))
 def test_the_score_test_is_statsmodels(counts: tuple[int, int], percent: int) -> None:
     from statsmodels.stats.proportion import proportions_ztest
@@ -66,19 +68,21 @@ def _result(name: str, content_class: str = "C2", verdict: str = "inconclusive")
     return Result(**(values | more | rest))  # type: ignore[arg-type]
 
 
+@settings(max_examples=25)
 @given(st.lists(st.decimals(0, 1, places=5), min_size=1, max_size=12))
 def test_holms_probabilities_are_statsmodels(ps: list[Decimal]) -> None:
     tested = [HeldAgainst(_result(f"m{n}"), out=p, in_=Decimal(1)) for n, p in enumerate(ps)]
-    found = [float(item.adjusted_p or 0) for item in holm(tested, level="0.95")]
+    judged = holm(tested, level="0.95")
+    found = [float(item.adjusted_p or 0) for item in judged]
     rejected, expected, *_ = multitest.multipletests([float(p) for p in ps], alpha=0.025, method="holm")
     assert found == pytest.approx(list(expected), abs=1e-6)
-    ruled = [item.verdict == "ruledOut" for item in holm(tested, level="0.95")]
+    ruled = [item.verdict == "ruledOut" for item in judged]
     # Holm rejects at equality too; a probability that is not smaller rules nothing out here.
     assert all(one <= bool(other) for one, other in zip(ruled, rejected, strict=True))
     assert [p < 0.025 for p in expected] == ruled
 
 
-@settings(max_examples=50)
+@settings(max_examples=20)
 @given(st.lists(st.lists(st.integers(0, 1), min_size=1, max_size=5), min_size=2, max_size=20))
 def test_the_variance_of_a_clustered_mean_is_statsmodels(clusters: list[list[int]]) -> None:
     import numpy as np
