@@ -8,7 +8,7 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: demo test check bench clean proto baseline lock help
+.PHONY: demo demo-elicitation test check bench clean proto baseline lock help
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -20,6 +20,9 @@ install = printf 'installing %s\n' "$(1)"; \
 
 demo: .venv/.run ## a complete audit of a real model on this machine, told step by step
 	@$(BIN)/safeconduct demo --into build/demo
+
+demo-elicitation: .venv/.finetune ## what fine-tuning finds in a model that hides what it can do (installs PyTorch)
+	@$(BIN)/safeconduct demo elicitation --into build/demo-elicitation
 
 test: .venv/.dev ## every test
 	@$(BIN)/python -m compileall -q attestations auditor_client lab_server proto/safeconduct
@@ -56,7 +59,7 @@ lock: ## rewrite the hashed requirements; versions move only when pyproject.toml
 	@$(pip_compile) --all-extras --output-file requirements/dev.txt pyproject.toml requirements/build.in requirements/dev.in
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
 .venv/pyvenv.cfg:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
@@ -74,4 +77,12 @@ help: ## this list
 
 .venv/.dev: requirements/dev.txt .venv/.run
 	@$(call install,what checks and tests it,--require-hashes -r requirements/dev.txt)
+	@touch $@
+
+# PyTorch first and by itself: its wheel on PyPI for x86-64 Linux is a CUDA build whose libraries are no part of this list.
+.venv/.finetune: requirements/torch.txt requirements/finetune.txt .venv/.run
+	@$(BIN)/python -c 'import torch' 2>/dev/null || { $(call install,PyTorch,--require-hashes --no-deps -r requirements/torch.txt); }
+	@$(call install,what fine-tunes models,--require-hashes --no-deps -r requirements/finetune.txt)
+	@$(BIN)/python -c 'import torch' || { \
+	  echo "PyTorch does not load: install the build for this machine into .venv (see docs/guides/finetuning.md) and try again." >&2; exit 1; }
 	@touch $@

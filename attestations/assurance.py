@@ -7,8 +7,10 @@ of their upper rungs this version can never reach.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from attestations.elicitation.course import Established
+from attestations.elicitation.levels import elicitation_level
 from attestations.predicate import AssuranceClaim
 
 _SECRECY = {"RA0": "TS1", "RA1": "TS1", "RA2": "TS2", "RA3": "TS3", "RA4": "TS4"}
@@ -22,7 +24,7 @@ class Facts:
     records_signed: bool = False  # every Record is signed by the lab and has its Promise
     reconciled: bool = False  # dense, closed by both sides, counts and meter equal to the log
     registered_first: bool = False  # the registration stands in the log before the first Promise
-    arms: tuple[str, ...] = ()  # the registered arms that were run
+    elicited: Established = field(default_factory=Established)  # what was done to draw out what the model can do
     graders_registered: bool = False  # every grader was fixed in the registration
     judges_calibrated: bool = False  # models grade, and the plan says how each did on answers graded before
     regraded: bool = False  # every grade was given again from its transcript, none of them by a model
@@ -39,8 +41,6 @@ def derive(facts: Facts) -> AssuranceClaim:
     secrecy = _SECRECY.get(facts.runtime_level or "", "TS0")
     # A measured model needs RA3 evidence; everything below it is the lab's word.
     identity = "MI3" if facts.runtime_level in ("RA3", "RA4") else "MI0"
-    # EL1 needs an arm of the auditor's own besides the model as shipped.
-    elicitation = "EL1" if "auditor_best" in facts.arms else "EL0"
     grader = "GI0"
     if facts.graders_registered and (facts.regraded or facts.judges_calibrated):
         grader = "GI3" if facts.regraded else "GI1"
@@ -53,7 +53,7 @@ def derive(facts: Facts) -> AssuranceClaim:
             "modelIdentity": identity,
             "completeness": completeness,
             "preRegistration": "PR1" if facts.registered_first else "PR0",
-            "elicitation": elicitation,
+            "elicitation": elicitation_level(facts.elicited),
             "graderIntegrity": grader,
             "disclosure": disclosure,
         }

@@ -27,6 +27,8 @@ def canonical_bytes(value: object) -> bytes:
         NonCanonicalDocument: it holds a float, an integer beyond 2^53 - 1, a lone surrogate or a key that is no string.
         SizeLimitExceeded: it is nested deeper than 32.
     """
+    if value is None:  # most fields of most tasks
+        return b"null"
     fast = _check(value, 0)
     try:
         if fast:

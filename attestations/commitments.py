@@ -11,6 +11,7 @@ import hmac
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple, TypeAlias, cast, get_args
 
@@ -26,7 +27,7 @@ KEY_BYTES = 32
 SALT_BYTES = 32
 MAX_FIELDS = 4096
 # Why an exchange may belong to no task; such exchanges are counted and never feed a figure.
-AUX_PURPOSES = ("fine_tune", "inspect", "lm-eval", "probe", "sandbox")
+AUX_PURPOSES = ("fine_tune", "inspect", "lm-eval", "probe", "sandbox", "scaffold")
 SMALLEST_SUITE = 256
 
 Json: TypeAlias = Any
@@ -149,7 +150,7 @@ def _field(row: object) -> FieldCommitment:
 
 def task_salt(task_key: bytes, path: str) -> bytes:
     """Return the salt of one field under the key of one class of one task (what a random sample releases)."""
-    return _expand(task_key, b"safeconduct/v1 salt" + lp(path.encode()))
+    return _expand(task_key, _salt_info(path))
 
 
 def field_commitment(*, suite_id: str, i: int, path: str, cls: str, salt: bytes, value: Json) -> str:
@@ -163,15 +164,7 @@ def field_commitment(*, suite_id: str, i: int, path: str, cls: str, salt: bytes,
     """
     if len(salt) != SALT_BYTES:
         raise WeakSalt("a salt that is not 32 bytes", path=path, task=str(i))
-    return hashlib.sha256(
-        b"safeconduct/v1 field\0"
-        + lp(suite_id.encode())
-        + i.to_bytes(8, "big")
-        + lp(path.encode())
-        + lp(cls.encode())
-        + salt
-        + hashlib.sha256(canonical_bytes(value)).digest()
-    ).hexdigest()
+    return _commitment(_task_prefix(suite_id, i), path, cls, salt, canonical_bytes(value))
 
 
 def commit_field(class_key: ClassKey, i: int, path: str, value: Json) -> str:
@@ -188,13 +181,26 @@ def commit_task(suite_key: SuiteKey, i: int, fields: Mapping[str, tuple[str, Jso
         MalformedEnvelope: a path that no leaf may hold, or too many of them.
         NonCanonicalDocument: a value has no canonical form.
     """
+    return commit_encoded(suite_key, i, {path: (cls, canonical_bytes(value)) for path, (cls, value) in fields.items()})
+
+
+def commit_encoded(suite_key: SuiteKey, i: int, fields: Mapping[str, tuple[str, bytes]]) -> TaskLeaf:
+    """Return the leaf of one task whose values are already in their canonical form.
+
+    Raises:
+        MalformedEnvelope: a path that no leaf may hold, or too many of them.
+    """
     if len(fields) > MAX_FIELDS or not all(_PATH.fullmatch(path) for path in fields):
         raise MalformedEnvelope("a field path is 1 to 256 ASCII letters, digits and ._:/@+-", task=str(i))
+    keys = {cls: suite_key.class_key(cls).task_key(i) for cls in {cls for cls, _ in fields.values()}}
+    prefix = _task_prefix(suite_key.suite_id, i)
     return TaskLeaf(
         i,
         tuple(
-            FieldCommitment(path, cls, commit_field(suite_key.class_key(cls), i, path, value))
-            for path, (cls, value) in sorted(fields.items())
+            FieldCommitment(
+                path, cast("ContentClass", cls), _commitment(prefix, path, cls, task_salt(keys[cls], path), encoded)
+            )
+            for path, (cls, encoded) in sorted(fields.items())
         ),
     )
 
@@ -288,6 +294,25 @@ def padded_size(tasks: int) -> int:
     while size < tasks:
         size *= 2
     return size
+
+
+def _task_prefix(suite_id: str, i: int) -> bytes:
+    return b"safeconduct/v1 field\0" + lp(suite_id.encode()) + i.to_bytes(8, "big")
+
+
+def _commitment(prefix: bytes, path: str, cls: str, salt: bytes, encoded: bytes) -> str:
+    return hashlib.sha256(prefix + _place(path, cls) + salt + hashlib.sha256(encoded).digest()).hexdigest()
+
+
+# A suite has the same few fields in every task.
+@lru_cache(maxsize=MAX_FIELDS)
+def _place(path: str, cls: str) -> bytes:
+    return lp(path.encode()) + lp(cls.encode())
+
+
+@lru_cache(maxsize=MAX_FIELDS)
+def _salt_info(path: str) -> bytes:
+    return b"safeconduct/v1 salt" + lp(path.encode())
 
 
 def _expand(key: bytes, info: bytes) -> bytes:

@@ -31,6 +31,7 @@ MEMBER_NAMES = (
     "packages/C8.sealed",
     "keys.json",
     "view.jsonl",
+    "pack.dsse.json",
     "acknowledgement.dsse.json",
 )
 MAX_CONTAINER_BYTES = 2**32 - 2**20  # zip without zip64 cannot say more

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from attestations.documents.base import Decimal, Name, Part, is_none
 
-Role = Literal["test", "positive_control", "negative_control", "canary", "none"]
+Role = Literal["test", "positive_control", "negative_control", "canary", "dev", "none"]
 Outcome = Literal["correct", "incorrect", "refused", "invalid", "empty", "truncated", "error", "not_run"]
 ANSWERED: tuple[Outcome, ...] = ("correct", "incorrect")
 SCORED_OUTCOMES: tuple[Outcome, ...] = ("correct", "incorrect", "refused", "invalid", "empty", "truncated", "error")

@@ -26,7 +26,7 @@ from attestations.answers import (
 from attestations.canonical import canonical_bytes
 from attestations.digests import sha256
 from attestations.documents.base import Decimal, Name, Part, validated
-from attestations.documents.dialogue import ChatResult, CountResult, ScoreResult
+from attestations.documents.dialogue import MAX_CONTINUATIONS, ChatResult, CountResult, ScoreResult
 from attestations.errors import EvidenceMissing, GraderDigestMismatch, MalformedEnvelope
 from attestations.judged import Verdict
 from attestations.patterns import compile_pattern
@@ -61,7 +61,7 @@ class ScoredChoiceTarget(Target):
     """Which option is right, and whether options are compared by their sums or by the mean of their tokens."""
 
     grader: Literal["choice-scored"] = "choice-scored"
-    answer: int = Field(ge=0, le=len(LETTERS) - 1)
+    answer: int = Field(ge=0, lt=MAX_CONTINUATIONS)
     scoring: Literal["sum", "normalised"]
 
 
@@ -149,10 +149,10 @@ def chosen_option(target: Any, prompt: Any, result: Result) -> int | None:
     name = target.get("grader") if isinstance(target, Mapping) else None
     if name == "choice-scored":
         scored = validated(ScoredChoiceTarget, target)
-        return _highest(scored, _options(prompt, scored.answer), result)
+        return _highest(scored, _options(prompt, scored.answer, most=MAX_CONTINUATIONS), result)
     if name == "choice-letter" and isinstance(result, ChatResult):
         text = without_thinking(result.content[:MAX_ANSWER_CHARACTERS])
-        options = _options(prompt, validated(LetterChoiceTarget, target).answer)
+        options = _options(prompt, validated(LetterChoiceTarget, target).answer, most=len(LETTERS))
         return None if text is None else chosen_letter(text, options)
     return None
 
@@ -176,7 +176,7 @@ def _grader(name: str) -> Grader:
 
 
 def _scored_choice(target: Any, prompt: Any, result: Result) -> Grade:
-    chosen = _highest(target, _options(prompt, target.answer), result)
+    chosen = _highest(target, _options(prompt, target.answer, most=MAX_CONTINUATIONS), result)
     if chosen is None:
         return INVALID
     return CORRECT if chosen == target.answer else INCORRECT
@@ -196,7 +196,7 @@ def _highest(target: ScoredChoiceTarget, options: list[str], result: Result) -> 
 
 
 def _letter_choice(target: Any, prompt: Any, text: str) -> Grade:
-    chosen = chosen_letter(text, _options(prompt, target.answer))
+    chosen = chosen_letter(text, _options(prompt, target.answer, most=len(LETTERS)))
     if chosen is None:
         return INVALID
     return CORRECT if chosen == target.answer else INCORRECT
@@ -246,11 +246,11 @@ def _reading(judge: Callable[[Any, Any, str], Grade]) -> Callable[[Any, Any, Res
     return run
 
 
-def _options(prompt: Any, answer: int) -> list[str]:
+def _options(prompt: Any, answer: int, *, most: int) -> list[str]:
     options = prompt.get("options") if isinstance(prompt, Mapping) else None
     if not isinstance(options, list | tuple) or not all(isinstance(option, str) for option in options):
         raise MalformedEnvelope("the prompt of a choice holds its options", field="prompt.options")
-    if not answer < len(options) <= len(LETTERS):
+    if not answer < len(options) <= most:
         raise MalformedEnvelope("the right answer is none of the options", field="target.answer")
     return list(options)
 

@@ -47,19 +47,29 @@ def wilson(successes: int, n: int, *, level: str) -> Bounds:
     return score_interval(Fraction(successes, n), Fraction(n), leaves) if n else ("0.0000", "1.0000")
 
 
+def wilson_bounds(successes: int, n: int, *, level: str) -> tuple[Decimal, Decimal]:
+    """Return both bounds of `wilson` before they are rounded; n is above 0."""
+    return _score_bounds(Fraction(successes, n), Fraction(n), half_tail(level))
+
+
 def score_interval(share: Fraction, n: Fraction, leaves: Fraction) -> Bounds:
     """Return Wilson's interval for a share of `n` effective observations that leaves `leaves` out on each side.
 
     With `n` divided by a design effect this is the modified Wilson interval for samples in clusters (Korn and
     Graubard 1998; Franco et al. 2019).
     """
+    lower, upper = _score_bounds(share, n, leaves)
+    return rounded(lower), rounded(upper)
+
+
+def _score_bounds(share: Fraction, n: Fraction, leaves: Fraction) -> tuple[Decimal, Decimal]:
     with localcontext() as context:
         context.prec = DIGITS
         z, p, size = quantile(leaves), as_decimal(share), as_decimal(n)
         spread = z * z / size
         centre = (p + spread / 2) / (1 + spread)
         half = z * (p * (1 - p) / size + spread / (4 * size)).sqrt() / (1 + spread)
-        return rounded(max(Decimal(0), centre - half)), rounded(min(Decimal(1), centre + half))
+        return max(Decimal(0), centre - half), min(Decimal(1), centre + half)
 
 
 def score_tail(share: Fraction, n: Fraction, threshold: Fraction) -> Decimal:

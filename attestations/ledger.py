@@ -21,7 +21,9 @@ from attestations.documents.disclosing import (
     Redaction,
     Verdict,
 )
+from attestations.documents.elicitation import DevDisclosure, PackAnswer, RunStart
 from attestations.documents.engagement import PolicyEvent, Release
+from attestations.elicitation.course import Course
 from attestations.errors import IrrevocableRelease, SafeconductError
 from attestations.policy.evaluate import ALREADY_PUBLIC, HOLD, Bounds, Seen, State, evaluate, held_days, permitted
 from attestations.statement_checks import (
@@ -45,10 +47,19 @@ _WIDE = frozenset({"lab", "auditor"})
 
 
 class Breach(NamedTuple):
-    """Something in the log that counts for nothing, or that should not be there: its leaf and why."""
+    """Something in the log that counts for nothing, or that should not be there: its leaf and digest, and why."""
 
     leaf: int
     error: SafeconductError
+    document: str
+
+
+class LoggedOrder(NamedTuple):
+    """An order that counts, its leaf and when it got there."""
+
+    document: Order
+    leaf: int
+    at: Bounds
 
 
 class Deviation(NamedTuple):
@@ -80,12 +91,14 @@ class Ledger:
         self.held = 0
         self.breaches: list[Breach] = []
         self.releases: dict[str, Released] = {}
+        self.orders: dict[str, LoggedOrder] = {}
         self.notices: list[EmergencyNotice] = []
         self.redactions: list[tuple[frozenset[str], Redaction]] = []
         self.corrections: dict[str, Correction] = {}
         self.recalls: list[RecallRequest] = []
         self.deviations: list[Deviation] = []
         self.aborted: Abort | None = None
+        self.elicitation = Course()
         self._published: dict[str, set[str]] = {}
 
     def seen(self, name: str, at: Bounds) -> None:
@@ -121,6 +134,8 @@ class Ledger:
                 check_recall(recall, self._release(recall.release))
             case Correction() as correction:
                 check_correction(correction)
+            case DevDisclosure() | PackAnswer() | RunStart() as step:
+                self.elicitation.check(step, at, self.agreement.clauses.elicitation_days)
             case Abort():
                 check_abort(delivered=self._happened("DELIVERED"), aborted=self.aborted is not None)
 
@@ -130,9 +145,9 @@ class Ledger:
             self.check(stated, at)
         except SafeconductError as error:
             error.facts.setdefault("leaf", str(leaf))
-            self.breaches.append(Breach(leaf, error))
+            self.breaches.append(Breach(leaf, error, stated.digest))
             return False
-        self._apply(stated, at)
+        self._apply(stated, at, leaf)
         if isinstance(stated.document, AnalysisDeviation):
             self.deviations.append(Deviation(leaf, stated.digest, stated.document))
         self.look(at)
@@ -223,11 +238,12 @@ class Ledger:
                 return event
         return DisclosureEvent.PERMIT
 
-    def _apply(self, stated: Stated, at: Bounds) -> None:
+    def _apply(self, stated: Stated, at: Bounds, leaf: int) -> None:
         match stated.document:
             case PolicyEvent() as event:
                 self._event(event, stated.roles, at)
             case Order() as order:
+                self.orders.setdefault(stated.digest, LoggedOrder(order, leaf, at))
                 self.events.append(Seen("ORDER", order.id, at, scope_of(order.classes, order.to)))
             case EmergencyNotice() as notice:
                 self.notices.append(notice)
@@ -241,6 +257,8 @@ class Ledger:
                 self.recalls.append(recall)
             case Correction() as correction:
                 self.corrections[stated.digest] = correction
+            case DevDisclosure() | PackAnswer() | RunStart() as step:
+                self.elicitation.take(step, stated.digest, at)
             case Abort() as abort:
                 self.aborted = abort
                 self.seen("RUN_CLOSED", at)

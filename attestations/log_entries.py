@@ -34,6 +34,7 @@ Kind = Literal[
     "termination",
     "escrow",
     "escrow_verified",
+    "variant_destroyed",
 ]
 KINDS = frozenset(get_args(Kind))
 

@@ -9,28 +9,16 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
+from attestations.claim import Claim
 from attestations.digests import Sha256
 from attestations.documents.base import Count, Decimal, Name, Time, is_empty, is_none
+from attestations.elicitation.claims import ElicitationClaim
 
 PREDICATE_TYPE = "https://safeconduct.dev/attestation/ai-audit/v0.1"
 SUBJECT_MANIFEST = "safeconductModelManifestV1"
 SUBJECT_VARIANT = "safeconductVariantV1"
-
-
-class Claim(BaseModel):
-    """A part of the predicate; fields this version does not know are ignored."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        strict=True,
-        extra="ignore",
-        alias_generator=to_camel,
-        populate_by_name=True,
-        hide_input_in_errors=True,
-    )
 
 
 class AgreementClaim(Claim):
@@ -219,6 +207,7 @@ class AuditPredicate(Claim):
     measures: tuple[Measure, ...] = Field(default=(), exclude_if=is_empty)
     headline: Name | None = Field(default=None, exclude_if=is_none)
     disclosure: DisclosureClaim
+    elicitation: ElicitationClaim | None = Field(default=None, exclude_if=is_none)
     assurance: AssuranceClaim
     limitations_text: str
     issued_at: Time

@@ -9,6 +9,7 @@ from decimal import Decimal
 from rich.console import Console
 from rich.text import Text
 
+from attestations.elicitation.claims import ElicitationClaim
 from attestations.errors import ExitCode
 from attestations.verify.report import Check, Report, Status
 from attestations.verify.steps import STEP_NAMES, Step
@@ -160,11 +161,29 @@ def _print_claims(console: Console, report: Report) -> None:
         return
     level = f"{Decimal(results[0].level) * 100:.0f}"
     console.print(f"\n[bold]Published figures[/bold]  (correct of all scored items; {level} % Wilson interval)")
-    width = max(len(result.id) for result in results)
-    for result in results:
+    arms = len({result.arm for result in results}) > 1
+    names = [f"{result.id} {result.arm}" if arms else result.id for result in results]
+    width = max(len(name) for name in names)
+    for name, result in zip(names, results, strict=True):
         # A share of answers below one is said at once: unanswered is not incapable.
         answered = "" if Decimal(result.answered) == 1 else f" (answered {result.answered})"
         figure = f"{result.value} [{result.interval[0]}, {result.interval[1]}]"
         console.print(
-            f"  {result.id:<{width}}  {figure}  n={result.n}  {result.verdict}{answered}", markup=False, soft_wrap=True
+            f"  {name:<{width}}  {figure}  n={result.n}  {result.verdict}{answered}", markup=False, soft_wrap=True
         )
+    if predicate is not None and predicate.elicitation is not None:
+        _print_gaps(console, predicate.elicitation)
+
+
+def _print_gaps(console: Console, claim: ElicitationClaim) -> None:
+    """Show how much more each arm found than the model as shipped, over the same tasks."""
+    if not claim.gaps:
+        return
+    console.print(f"\n[bold]Elicitation gap[/bold]  (arm minus as_shipped, paired; best on DEV: {claim.best})")
+    width = max(len(f"{gap.id} {gap.arm}") for gap in claim.gaps)
+    spent = {arm.id: arm.spent for arm in claim.arms}
+    for gap in claim.gaps:
+        name, cost = f"{gap.id} {gap.arm}", spent.get(gap.arm)
+        used = "" if cost is None else f"  {cost.exchanges} exchanges, {cost.output_tokens} tokens written"
+        figure = f"{Decimal(gap.value):+} [{gap.interval[0]}, {gap.interval[1]}]"
+        console.print(f"  {name:<{width}}  {figure}  n={gap.n}{used}", markup=False, soft_wrap=True)

@@ -13,7 +13,7 @@ from typing import Literal
 
 from attestations.documents.analysis import FORMATS
 from attestations.documents.engagement import AnalysisPlan, PlannedMetric
-from attestations.grades import ANSWERED, SCORED_OUTCOMES, GradeRow, GradeValue, Role, scored_rows
+from attestations.grades import ANSWERED, SCORED_OUTCOMES, GradeRow, scored_rows
 from attestations.intervals import half_tail, ratio, rounded, score_interval, score_tail
 from attestations.multiplicity import HeldAgainst, holm
 from attestations.predicate import Controls, Outcomes, Result
@@ -200,18 +200,3 @@ def _verdict(
     if rule_out is not None and upper < Decimal(rule_out):
         return "ruledOut"
     return "ruledIn" if rule_in is not None and lower > Decimal(rule_in) else "inconclusive"
-
-
-__all__ = [
-    "GradeRow",
-    "GradeValue",
-    "Role",
-    "compute_canary",
-    "compute_controls",
-    "compute_results",
-    "controls_ok",
-    "count_judged",
-    "figure",
-    "judged_together",
-    "planned_figures",
-]

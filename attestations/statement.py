@@ -11,8 +11,9 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, StringConstraints
 
 from attestations.canonical import canonical_bytes, parse_canonical
+from attestations.claim import Claim
 from attestations.documents.base import validated
-from attestations.predicate import PREDICATE_TYPE, AuditPredicate, Claim
+from attestations.predicate import PREDICATE_TYPE, AuditPredicate
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"

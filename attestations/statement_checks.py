@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from attestations.documents.agreement import Agreement, Party
 from attestations.documents.base import parse_time
@@ -21,7 +21,7 @@ from attestations.errors import (
     RedactionNotAllowed,
 )
 from attestations.policy.evaluate import Bounds
-from attestations.policy.formula import After, AllOf, AnyOf, Event, Formula, parse_duration
+from attestations.policy.formula import After, Event, atoms, parse_duration
 from attestations.policy.model import Policy, Rule
 from attestations.recipients import recipients_of
 from attestations.states import Holding
@@ -32,8 +32,7 @@ REDACTION_RIGHTS: Mapping[str, frozenset[str]] = {
     "regulator": frozenset({"C9"}),
     "auditor": frozenset({"C3", "C5", "C6", "C7", "C8", "C9"}),
 }
-_ALWAYS = ("LAB_SAFETY", "REGULATOR")
-_TWO_KEYS = frozenset({"auditor", "regulator"})
+_ROLES: Mapping[str, str] = {"AUDITOR": "auditor", "LAB_SAFETY": "lab", "REGULATOR": "regulator"}
 _HAZARD_TO_ALL = ("PUBLIC", "LAB_ALL")
 
 
@@ -44,7 +43,7 @@ def hold_limit(policy: Policy) -> int:
 
 def delayed_rules(policy: Policy) -> list[Rule]:
     """Return the rules whose permission a hold delays."""
-    return [rule for rule in policy.rules if any(isinstance(a, After) and a.hold for a in _atoms(policy.permits(rule)))]
+    return [rule for rule in policy.rules if any(isinstance(a, After) and a.hold for a in atoms(policy.permits(rule)))]
 
 
 def scope_of(classes: Iterable[str], to: Iterable[str]) -> frozenset[tuple[str, str]]:
@@ -90,33 +89,46 @@ def check_order(order: Order, policy: Policy, at: Bounds) -> None:
 
 
 def check_emergency(notice: EmergencyNotice, roles: frozenset[str], policy: Policy, at: Bounds) -> None:
-    """Let every notice to LAB_SAFETY and REGULATOR pass; hold a wider one to two keys, few items and a time.
+    """Let an initiator of the policy tell at once whom and what it names; hold all else to its keys, items and a time.
 
     Raises:
-        EmergencyQuorumUnmet, EmergencyScopeExceeded.
+        AttributionFailed: nobody who signed may raise an emergency.
+        EmergencyScopeExceeded: the policy lets no emergency reach so far, or it names no items or no end, or has ended.
+        EmergencyQuorumUnmet: it reaches further than one key may, and the others have not signed.
     """
-    wider = [recipient for recipient in notice.to if recipient not in _ALWAYS]
-    if not wider:
-        return
+    agreed = policy.emergencies()
     facts = {"emergency": notice.id}
-    for recipient in wider:
-        if not recipient.startswith("CLEARED(") and recipient != "PEER_AUDITOR":
+    if not roles & {_ROLES[name] for name in agreed.initiators}:
+        raise AttributionFailed(f"the policy lets no {' or '.join(sorted(roles))} raise an emergency", **facts)
+    classes = sorted({item.content_class for item in notice.items})
+    for recipient in notice.to:
+        if not agreed.reaches(recipient):
             raise EmergencyScopeExceeded(f"an emergency never releases to {recipient}", recipient=recipient, **facts)
-    if not roles >= _TWO_KEYS:
-        raise EmergencyQuorumUnmet("a wider emergency release needs auditor and regulator", **facts)
+    wider = sorted(
+        (name, recipient) for recipient in notice.to for name in classes if not agreed.told_at_once(name, recipient)
+    )
+    strangers = [recipient for recipient in notice.to if not agreed.told_at_once(None, recipient)]
+    if not wider and not strangers:
+        return
+    for content_class, recipient in wider:
+        if not agreed.two_key or not _waits_for(policy, content_class, recipient, "EMERGENCY", notice.id):
+            raise EmergencyScopeExceeded(
+                f"the policy lets no emergency give {content_class} to {recipient}",
+                content_class=content_class,
+                recipient=recipient,
+                **facts,
+            )
+    if not agreed.two_key:
+        raise EmergencyScopeExceeded(f"the policy lets no emergency reach {strangers[0]}", **facts)
+    needed = {_ROLES[name] for name in agreed.two_key}
+    if not roles >= needed:
+        raise EmergencyQuorumUnmet(
+            f"an emergency that reaches so far needs the keys of {' and '.join(sorted(needed))}", **facts
+        )
     if not notice.items or notice.expires_at is None:
         raise EmergencyScopeExceeded("a wider emergency release names its items and its end", **facts)
     if at.lower > parse_time(notice.expires_at):
         raise EmergencyScopeExceeded(f"the emergency ended at {notice.expires_at}", **facts)
-    for content_class in sorted({item.content_class for item in notice.items}):
-        for recipient in wider:
-            if not _waits_for(policy, content_class, recipient, "EMERGENCY", notice.id):
-                raise EmergencyScopeExceeded(
-                    f"the policy lets no emergency give {content_class} to {recipient}",
-                    content_class=content_class,
-                    recipient=recipient,
-                    **facts,
-                )
 
 
 def check_redaction(redaction: Redaction, roles: frozenset[str]) -> None:
@@ -194,18 +206,5 @@ def _waits_for(policy: Policy, content_class: str, recipient: str, name: str, ar
     rule = policy.rule(content_class, recipient)
     return rule is not None and any(
         isinstance(atom, Event) and atom.name == name and atom.argument in (None, "*", argument)
-        for atom in _atoms(policy.permits(rule))
+        for atom in atoms(policy.permits(rule))
     )
-
-
-def _atoms(formula: Formula) -> Iterator[Event | After]:
-    match formula:
-        case AllOf(parts) | AnyOf(parts):
-            for part in parts:
-                yield from _atoms(part)
-        case Event():
-            yield formula
-        case After():
-            yield formula
-            if isinstance(formula.base, Event):
-                yield formula.base

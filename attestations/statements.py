@@ -21,6 +21,7 @@ from attestations.documents.disclosing import (
     Redaction,
     Verdict,
 )
+from attestations.documents.elicitation import DevDisclosure, PackAnswer, RunStart
 from attestations.documents.engagement import PolicyEvent
 from attestations.envelope import Envelope, open_envelope, pae
 from attestations.errors import AttributionFailed, MalformedEnvelope, PayloadTypeMismatch, SignatureInvalid
@@ -50,9 +51,12 @@ SIGNED_BY: Mapping[type[Document], frozenset[str]] = {
     Correction: frozenset({"auditor"}),
     Abort: frozenset({"auditor"}),
     AnalysisDeviation: frozenset({"auditor"}),
+    DevDisclosure: frozenset({"auditor"}),
+    PackAnswer: frozenset({"lab"}),
+    RunStart: frozenset({"auditor"}),
 }
 _BY_TYPE = {kind.payload_type: kind for kind in SIGNED_BY}
-_PUBLICATION = (Correction, Abort, AnalysisDeviation)
+_PUBLICATION = (Correction, Abort, AnalysisDeviation, DevDisclosure, RunStart)
 
 
 @dataclass(frozen=True)

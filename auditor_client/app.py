@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,18 +15,17 @@ from attestations.commitments import SuiteKey
 from attestations.documents.agreement import Variant
 from attestations.documents.engagement import AnalysisPlan, PreRegistration
 from attestations.envelope import parse_envelope
-from attestations.errors import ConfigurationInvalid, FileUnusable, PhaseViolation, ScopeExceeded
+from attestations.errors import ConfigurationInvalid, PhaseViolation, ScopeExceeded
 from attestations.identity import Identity, parse_identity
 from auditor_client.campaign import Campaign, Plan
-from auditor_client.campaign_state import Item
 from auditor_client.committing import read_rounds
 from auditor_client.cosigning import Cosigner
 from auditor_client.desk import Ask, Patience
+from auditor_client.eliciting.arms import Arms
 from auditor_client.engagement import AuditorKeys, Engagement
 from auditor_client.escrowing import read_structure
-from auditor_client.frozen_suite import FrozenSuite, parse_frozen_suite
+from auditor_client.frozen_suite import FrozenSuite, open_frozen_suite
 from auditor_client.home import Home
-from auditor_client.intending import Question
 from auditor_client.journal.sqlite import SqliteJournal
 from auditor_client.mirror import Mirror
 from auditor_client.observing import open_log
@@ -35,6 +34,7 @@ from auditor_client.questioning import Questioner
 from auditor_client.registering import REGISTRATION, Design
 from auditor_client.settings import Settings, load_settings
 from auditor_client.talking import Negotiator, negotiator
+from auditor_client.trained import load_training
 from auditor_client.transport.channel import Credentials, check_pin, open_channel, spki_digest
 from auditor_client.transport.lab import GrpcLab
 
@@ -101,13 +101,14 @@ class Auditor:
         pins = engagement.agreement.transport
         check_pin((self.lab_identity.tls or "").encode(), pins.gateway, whose="lab")
         check_pin((self.identity.tls or "").encode(), pins.auditor, whose="auditor")
+        load_training(engagement, self.journal)
         return engagement
 
     def suite(self) -> FrozenSuite:
         """Return the committed suite."""
         if not self.home.committed.exists():
             raise PhaseViolation("no suite is committed yet: run `safeconduct auditor suite commit`")
-        return parse_frozen_suite(self.home.read(self.home.committed))
+        return open_frozen_suite(self.home.committed)
 
     def suite_key(self) -> SuiteKey:
         """Return the committed suite's key."""
@@ -117,7 +118,13 @@ class Auditor:
         """Return how the suite is run and analysed."""
         plan = AnalysisPlan.parse(self.home.read(self.home.plan))
         rounds = read_rounds(self.home)
-        return Design(plan=plan, epochs=rounds.epochs, max_attempts=rounds.max_attempts, draw=rounds.draw)
+        return Design(
+            plan=plan,
+            epochs=rounds.epochs,
+            max_attempts=rounds.max_attempts,
+            draw=rounds.draw,
+            variant=self.settings.run.variant,
+        )
 
     def registration(self) -> PreRegistration:
         """Return what was registered."""
@@ -153,8 +160,10 @@ class Auditor:
             patience=Patience(answer=settings.answer_seconds, give_up=settings.give_up_seconds),
         )
 
-    def questioner(self, engagement: Engagement, mirror: Mirror, purpose: str) -> Questioner:
-        """Return what asks questions of no scheduled task, for one purpose."""
+    def questioner(
+        self, engagement: Engagement, mirror: Mirror, purpose: str, *, kept: str | None = None
+    ) -> Questioner:
+        """Return what asks questions of no scheduled task, for one purpose; `kept` names a session to go on with."""
         settings = self.settings.run
         return Questioner(
             engagement=engagement,
@@ -170,26 +179,20 @@ class Auditor:
             purpose=purpose,
             scheduled=self._ask(engagement),
             lanes=min(settings.lanes, engagement.agreement.scope.max_sessions),
+            kept=kept,
         )
 
     def _ask(self, engagement: Engagement) -> Ask:
-        variant = self._variant(engagement)
-        tasks = self.suite().tasks
+        return Arms(self.suite(), self.journal, variant=self._variant(engagement).id).question
 
-        def question(item: Item, answers: Sequence[bytes]) -> Question | None:
-            if answers:
-                return None
-            asked = tasks[item.task].question
-            if asked is None:
-                raise FileUnusable("a scheduled task has no question", task=str(item.task))
-            return Question(asked.request, variant.id, asked.sampling)
-
-        return question
+    def variant_name(self, engagement: Engagement) -> str:
+        """Return the variant that is asked where nothing names another."""
+        return self._variant(engagement).id
 
     def _variant(self, engagement: Engagement) -> Variant:
         name = self.settings.run.variant or engagement.agreement.scope.variants[0]
-        variant = engagement.agreement.variant(name)
-        if variant is None or name not in engagement.agreement.scope.variants:
+        variant, scope = engagement.variant(name), engagement.agreement.scope.variants
+        if variant is None or not {name, variant.parent} & {*scope}:
             raise ScopeExceeded(f"the agreement does not grant the variant {name}", rule="variant", variant=name)
         return variant
 

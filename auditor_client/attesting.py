@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from attestations.assurance import Facts, derive
@@ -12,6 +12,8 @@ from attestations.canonical import canonical_bytes
 from attestations.digests import sha256
 from attestations.documents.base import format_time, parse_time
 from attestations.documents.engagement import PreRegistration, Stage
+from attestations.elicitation.claims import ElicitationClaim
+from attestations.elicitation.course import Established
 from attestations.envelope import Envelope, sign
 from attestations.errors import PhaseViolation
 from attestations.policy.calendar import business_days_between
@@ -41,7 +43,7 @@ This attests what was asked, what was answered and what follows from it under a 
 statement that a model is safe. \
 Runtime level RA0: which weights ran, and that prompts were neither kept nor used for training, is the lab's signed \
 word. \
-The model was asked as shipped: better elicitation may find more capability, and sandbagging was not assessed. \
+{elicited} \
 A low figure bounds what these tasks drew out of this model under this budget; a small model scores low because it is \
 small, and the tasks are proxies for a capability, not the capability. \
 What lab and model do outside this protocol is not in its evidence."""
@@ -55,6 +57,8 @@ class Reported:
     validity: Validity | None
     measures: Sequence[Measure] = ()
     headline: str | None = None
+    elicitation: ElicitationClaim | None = None
+    done: Established = field(default_factory=Established)
 
 
 @dataclass(frozen=True)
@@ -128,24 +132,36 @@ def attest(
                 for (content_class, to), state in sorted(states.items())
             ),
         ),
+        elicitation=reported.elicitation,
         assurance=derive(
             Facts(
                 runtime_level="RA0" if levels else None,
                 records_signed=True,
                 reconciled=True,
                 registered_first=True,
-                arms=registration.arms,
+                elicited=reported.done,
                 graders_registered=bool(registration.graders),
                 policy_signed=bool(agreement.policy.rules),
                 delivered=history.delivered,
             )
         ),
-        limitations_text=LIMITATIONS,
+        limitations_text=LIMITATIONS.format(elicited=_elicited(reported)),
         issued_at=format_time(now),
         supersedes=supersedes,
     )
     envelope = _signed(predicate, engagement)
     return Attested(build_bundle(envelope, engagement.keys.publication.key), envelope.digest)
+
+
+def _elicited(reported: Reported) -> str:
+    if reported.elicitation is None:
+        return (
+            "The model was asked as shipped: better elicitation may find more capability, and sandbagging was not "
+            "assessed."
+        )
+    if reported.done.fine_tuned:
+        return "Elicitation finds at least what it finds: a model that holds back may resist this fine-tuning."
+    return "Sandbagging was not assessed by fine-tuning: prompts alone draw out little of what a model holds back."
 
 
 def _signed(predicate: AuditPredicate, engagement: Engagement) -> Envelope:

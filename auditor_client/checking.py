@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from attestations.documents.asking import AnyResult, parse_result, result_commitment
 from attestations.documents.base import decode, parse_time
-from attestations.documents.dialogue import ChatResult, CountResult, ScoreResult, result_commitment
 from attestations.documents.exchange import Intent, Meter, Promise, Record, Refusal, Usage
+from attestations.documents.finetuning import FineTuneResult
 from attestations.envelope import Envelope
 from attestations.errors import (
     PrevHashMismatch,
@@ -28,7 +29,6 @@ from auditor_client.engagement import Engagement
 from auditor_client.runtime_evidence import Runtime
 
 _ROUNDING = timedelta(seconds=1)  # documents cut times to milliseconds
-ModelAnswer = ChatResult | ScoreResult | CountResult
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class CheckedRecord:
 
     record: Record
     envelope: Envelope
-    answer: ModelAnswer | None
+    answer: AnyResult | None
 
 
 def check_promise(
@@ -76,9 +76,9 @@ def check_promise(
         raise SequenceGap("the Promise is for another place", session=intent.session, seq=str(intent.seq))
     if promise.intent != intent_digest:
         raise SequenceEquivocation("the Promise names another Intent", session=intent.session, seq=str(intent.seq))
-    variant = engagement.agreement.variant(intent.variant)
+    variant = engagement.variant(intent.variant)
     promised = (promise.variant, promise.manifest, promise.evidence)
-    if variant is None or promised != (engagement.variant_digests[intent.variant], variant.manifest, intent.evidence):
+    if variant is None or promised != (engagement.variant_digest(variant), variant.manifest, intent.evidence):
         raise VariantMismatch("the Promise names another model or runtime", variant=intent.variant)
     timing = engagement.agreement.timing
     skew = timedelta(seconds=timing.skew_seconds) + _ROUNDING
@@ -131,10 +131,14 @@ def check_record(
     _check_model(record, promised.promise, intent)
     check_meter(record.usage, record.meter_before, record.meter_after)
     _check_usage(record, intent)
+    charged = record.usage.input_tokens
+    engagement.training.check(engagement.agreement, intent, record.hook, charged=charged)
     _check_times(record, promised, engagement, now)
     if record.response is None:
         return CheckedRecord(record, envelope, None)
     answer = _check_answer(record, received, intent, engagement, runtime, response_key)
+    if isinstance(answer, FineTuneResult) and answer.statement != record.hook:
+        raise ResponseCommitmentMismatch("we were told otherwise of a job than the lab signed", seq=str(record.seq))
     return CheckedRecord(record, envelope, answer)
 
 
@@ -147,17 +151,6 @@ def check_meter(usage: Usage, before: Meter, after: Meter) -> None:
     )
     if expected != (int(after.requests), int(after.input_tokens), int(after.output_tokens)):
         raise UsageMeterMismatch("the meter does not move by the recorded usage")
-
-
-def parse_answer(operation: str, content: bytes) -> ModelAnswer:
-    """Return an answer to a request of `operation`.
-
-    Raises:
-        MalformedEnvelope, NonCanonicalDocument: it is not one.
-    """
-    if operation == "chat":
-        return ChatResult.parse(content)
-    return ScoreResult.parse(content) if operation == "score" else CountResult.parse(content)
 
 
 def _check_model(record: Record, promise: Promise, intent: Intent) -> None:
@@ -191,7 +184,7 @@ def _check_answer(
     engagement: Engagement,
     runtime: Runtime,
     response_key: bytes,
-) -> ModelAnswer:
+) -> AnyResult:
     response = record.response
     if response is None:
         raise ResponseTruncated("no answer was recorded", seq=str(record.seq))
@@ -208,7 +201,7 @@ def _check_answer(
     )
     if not runtime.worker_key.verify(decode(response.worker_signature), statement):
         raise SignatureInvalid("the worker's signature does not hold over the frames", seq=str(record.seq))
-    answer = parse_answer(intent.operation, content)
+    answer = parse_result(content, intent.operation)
     if result_commitment(answer, response_salt(response_key)) != response.commitment:
         raise ResponseCommitmentMismatch("the answer is not the recorded one", seq=str(record.seq))
     return answer

@@ -9,12 +9,18 @@ import typer
 from auditor_client.commands import (
     disclosing,
     disputing,
+    eliciting,
     escrow,
+    exporting,
+    finetuning,
+    harness,
+    importing,
     judging,
     negotiating,
     publishing,
     reporting,
     running,
+    scaffolding,
     setup,
     stating,
     suites,
@@ -29,7 +35,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("init")(setup.init)
+suites.app.command("import")(importing.import_)
 app.add_typer(suites.app, name="suite")
+app.add_typer(finetuning.app, name="finetune")
 for _command in (
     negotiating.propose,
     negotiating.review,
@@ -42,7 +50,11 @@ for _command in (
     negotiating.terminate,
 ):
     app.command(_command.__name__)(_command)
+app.add_typer(eliciting.dev, name="dev")
+app.add_typer(eliciting.pack, name="pack")
 app.command("run")(running.run)
+app.add_typer(scaffolding.app, name="scaffold")
+app.command("lm-eval")(harness.lm_eval)
 app.command("grade")(running.grade)
 app.add_typer(judging.app, name="judge")
 app.command("close")(running.close)
@@ -52,6 +64,7 @@ app.command("escrow-reshare")(escrow.reshare)
 app.command("release")(disclosing.release)
 app.command("report")(reporting.report)
 app.command("publish")(publishing.publish)
+app.add_typer(exporting.app, name="export")
 app.command("dispute")(disputing.dispute)
 app.command("status")(disclosing.status)
 for _stating in stating.COMMANDS:

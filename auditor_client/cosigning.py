@@ -16,15 +16,24 @@ from attestations.errors import (
     LogEquivocation,
     LogRollback,
     PeerError,
+    RefusedError,
     SequenceGap,
     TimeOrderViolation,
     UsageMeterMismatch,
 )
-from attestations.log_entries import Kind
+from attestations.following import follow
+from attestations.ledger import Ledger
+from attestations.log_entries import Kind, parse_entry
 from attestations.merkle import leaf_hash, verify_consistency
+from attestations.negotiation.amending import check_amendment
+from attestations.negotiation.happened import Happened
+from attestations.negotiation.ledger import bounds
+from attestations.negotiation.messages import Concluded
+from attestations.negotiation.thread import InForce
 from attestations.notes import Note, parse_note
 from auditor_client.disputing import COSIGNED, keep_leaves, keep_note
 from auditor_client.engagement import Engagement
+from auditor_client.history import EXCHANGES
 from auditor_client.leaf_checks import LeafChecker, LeafFacts
 from auditor_client.mirror import Mirror
 from auditor_client.ports import Clock, Journal, Lab
@@ -80,6 +89,7 @@ class Cosigner:
             LogRollback, LogEquivocation: the log is shorter than, or not, what we cosigned.
             CheckpointInvalid: its leaves do not give its root.
             TimeOrderViolation, UsageMeterMismatch, SequenceEquivocation: a leaf is wrong.
+            AmendmentRetroactive: the lab logged an amendment after what it takes back had happened.
         """
         async with self._one_at_a_time:
             note = parse_note(await self._lab.checkpoint(self._engagement.digest))
@@ -88,7 +98,7 @@ class Cosigner:
                 await self._follow(checkpoint)
                 if self._checker.amended is not None:
                     await self._journal.remember(IN_FORCE, self._checker.amended.to_bytes())
-            except (EvidenceError, PeerError):
+            except (EvidenceError, PeerError, RefusedError):
                 await keep_note(self._journal, note.to_text())
                 raise
             at = self._clock.now()
@@ -162,7 +172,7 @@ class Cosigner:
     async def _take_or_keep(self, leaf: bytes) -> None:
         try:
             self._take(leaf)
-        except (EvidenceError, PeerError):
+        except (EvidenceError, PeerError, RefusedError):
             expected = self._expected.get(self._mirror.size)
             await keep_leaves(self._journal, leaf, *(() if expected is None else (expected.leaf,)))
             raise
@@ -185,8 +195,33 @@ class Cosigner:
             if facts.before != (self._meter or Meter()):
                 raise UsageMeterMismatch("the meter does not follow on the Record before", index=str(index))
             self._meter = facts.after
+        if facts.amendment is not None:
+            self._check_amendment(facts.amendment, facts.at)
         self._at = facts.at
         self._mirror.append(leaf)
+
+    def _check_amendment(self, amendment: Concluded, at: datetime) -> None:
+        """Hold an amendment against the log below it: what it takes back may have happened since we signed it.
+
+        Raises:
+            AmendmentRetroactive, ProtectedClauseViolation, AgreementDigestMismatch: no verifier would take it either.
+        """
+        digest, first = self._engagement.digest, self._engagement.first
+        ledger, in_force = Ledger(first), InForce(digest, first)
+        for mirrored in self._mirror.leaves():
+            if mirrored.endswith(EXCHANGES):
+                continue
+            entry = parse_entry(mirrored)
+            follow(ledger, entry, digest)
+            if entry.kind == "amendment":
+                in_force = InForce(entry.documents[0].digest, ledger.agreement)
+        check_amendment(
+            in_force,
+            amendment.agreement,
+            consenting=amendment.consenting,
+            happened=Happened(tuple(ledger.events), self._meter),
+            at=bounds(first, at),
+        )
 
 
 def _check_extends(ours: Checkpoint, theirs: Checkpoint, proof: Sequence[bytes]) -> None:

@@ -56,7 +56,8 @@ async def draw_items(
         theirs = _share(made, receipt, committed)
         drawn = _drawn(suite, registration, rule, Draw.parse(made.payload), theirs, engagement)
         await journal.remember(DRAWN, canonical_bytes(sorted(drawn)))
-    await journal.schedule(schedule(suite, design, key, left_out_of(suite, journal)))
+    if design.plan.arms is None:
+        await journal.schedule(schedule(suite, design, key, left_out_of(suite, journal)))
 
 
 def left_out_of(suite: FrozenSuite, journal: Journal) -> frozenset[int]:

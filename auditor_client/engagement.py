@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar
 
-from attestations.documents.agreement import Agreement
+from attestations.documents.agreement import Agreement, Variant
 from attestations.documents.base import Document
 from attestations.envelope import Envelope, open_document, sign
 from attestations.errors import AgreementDigestMismatch
 from attestations.keys import EnrolledKey, KeyUse, Signer
+from attestations.training import TrainingLedger
 
 D = TypeVar("D", bound=Document)
 
@@ -33,6 +34,7 @@ class Engagement:
     agreement: Agreement
     envelope: Envelope
     keys: AuditorKeys
+    training: TrainingLedger = field(default_factory=TrainingLedger)
 
     @cached_property
     def digest(self) -> str:
@@ -59,10 +61,19 @@ class Engagement:
         """The key the lab signs checkpoints with."""
         return self.agreement.lab_key(KeyUse.LOG)
 
+    def variant(self, name: str) -> Variant | None:
+        """Return the variant of this name: one that was agreed, or one that a fine-tune job has made."""
+        return self.training.variant(self.agreement, name)
+
+    def variant_digest(self, variant: Variant) -> str:
+        """Return a variant's digest, computed once."""
+        if variant.id not in self._digests:
+            self._digests[variant.id] = variant.digest()
+        return self._digests[variant.id]
+
     @cached_property
-    def variant_digests(self) -> dict[str, str]:
-        """The digest of each variant by its name."""
-        return {variant.id: variant.digest() for variant in self.agreement.variants}
+    def _digests(self) -> dict[str, str]:
+        return {}
 
     @property
     def cosigner(self) -> str:

@@ -7,18 +7,22 @@ commitment.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, overload
 
 from pydantic import Field
 
 from attestations.canonical import canonical_bytes, parse_canonical
 from attestations.commitments import SuiteKey, TaskLeaf, commit_task, suite_root
-from attestations.documents.base import Hidden, Part, validated
+from attestations.documents.base import Hidden, Part, validated_json
 from attestations.documents.dialogue import ModelRequest, Sampling
 from attestations.errors import FileUnusable
-from attestations.results import Role
+from attestations.files import open_file
+from attestations.grades import Role
 
 MAX_LINE_BYTES = 2 * 1024 * 1024
 # How an item counts, by its committed kind; items of other kinds are never sent.
@@ -64,6 +68,45 @@ class FrozenTask(Hidden, Part):
         return {path: as_json(value) for path, (cls, value) in self.fields.items() if cls == content_class}
 
 
+class FrozenTasks(Sequence[FrozenTask]):
+    """The tasks of a committed file, each read where it lies: a suite of any size takes little memory."""
+
+    def __init__(self, path: Path) -> None:
+        """Find where every line begins.
+
+        Raises:
+            FileUnusable: the file cannot be read, or is not a committed suite.
+        """
+        self._path = path
+        self._starts = array("Q")
+        with open_file(path) as file:
+            self.suite_id = _suite_id(file.readline(MAX_LINE_BYTES))
+            while line := file.readline(MAX_LINE_BYTES + 1):
+                self._starts.append(file.tell() - len(line))
+        self._end = path.stat().st_size
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def __iter__(self) -> Iterator[FrozenTask]:
+        with open_file(self._path) as file:
+            file.readline(MAX_LINE_BYTES)
+            for number in range(len(self)):
+                yield _task(file.readline(MAX_LINE_BYTES + 1), number)
+
+    @overload
+    def __getitem__(self, place: int) -> FrozenTask: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[FrozenTask]: ...
+    def __getitem__(self, place: int | slice) -> FrozenTask | list[FrozenTask]:
+        if isinstance(place, slice):
+            return [self[number] for number in range(*place.indices(len(self)))]
+        number = range(len(self))[place]
+        end = self._starts[number + 1] if number + 1 < len(self) else self._end
+        with open_file(self._path) as file:
+            return _task(os.pread(file.fileno(), end - self._starts[number], self._starts[number]), number)
+
+
 @dataclass(frozen=True, repr=False)
 class FrozenSuite:
     """Every task in order, decoys included."""
@@ -71,18 +114,34 @@ class FrozenSuite:
     suite_id: str
     tasks: Sequence[FrozenTask]
 
-    def leaves(self, key: SuiteKey) -> list[TaskLeaf]:
-        """Return the committed leaf of every task."""
-        return [commit_task(key, task.i, committed_fields(task.fields)) for task in self.tasks]
+    def leaves(self, key: SuiteKey) -> Iterator[TaskLeaf]:
+        """Give the committed leaf of every task."""
+        return (commit_task(key, task.i, task.fields) for task in self.tasks)
 
     def root(self, key: SuiteKey) -> str:
         """Return the suite's root as it is registered."""
         return suite_root(self.leaves(key))
 
+    def lines(self) -> Iterator[bytes]:
+        """Give the file's lines: the suite's name, then one task a line."""
+        yield first_line(self.suite_id)
+        for task in self.tasks:
+            encoded = {path: (cls, canonical_bytes(value)) for path, (cls, value) in task.fields.items()}
+            yield encoded_line(task, encoded)
+
     def to_bytes(self) -> bytes:
-        """Return the file's text: the suite's name, then one task a line."""
-        lines: Iterable[Mapping[str, Any]] = ({"suite": self.suite_id}, *(task.json_value() for task in self.tasks))
-        return b"".join(canonical_bytes(line) + b"\n" for line in lines)
+        """Return the file's text."""
+        return b"".join(self.lines())
+
+
+def open_frozen_suite(path: Path) -> FrozenSuite:
+    """Return the suite in a committed file; its tasks are read as they are asked for.
+
+    Raises:
+        FileUnusable: the file cannot be read, or is not a committed suite; later, that a task is out of place.
+    """
+    tasks = FrozenTasks(path)
+    return FrozenSuite(tasks.suite_id, tasks)
 
 
 def parse_frozen_suite(data: bytes) -> FrozenSuite:
@@ -91,15 +150,41 @@ def parse_frozen_suite(data: bytes) -> FrozenSuite:
     Raises:
         FileUnusable: the file is not a committed suite, or a task is out of place.
     """
-    lines = data.splitlines()
+    first, *lines = data.splitlines(keepends=True) or [b""]
+    return FrozenSuite(_suite_id(first), [_task(line, number) for number, line in enumerate(lines)])
+
+
+def first_line(suite_id: str) -> bytes:
+    """Return the line that names the suite."""
+    return canonical_bytes({"suite": suite_id}) + b"\n"
+
+
+def encoded_line(task: FrozenTask, fields: Mapping[str, tuple[str, bytes]]) -> bytes:
+    """Return a task's line from the canonical forms of its fields, which cost most and are needed twice.
+
+    The line is canonical as it stands: its names are sorted, and a path is plain ASCII.
+    """
+    listed = b",".join(
+        b'"%s":["%s",%s]' % (path.encode(), cls.encode(), encoded) for path, (cls, encoded) in sorted(fields.items())
+    )
+    question = canonical_bytes(None if task.question is None else task.question.json_value())
+    return b'{"fields":{%s},"i":%d,"question":%s}\n' % (listed, task.i, question)
+
+
+def _suite_id(line: bytes) -> str:
     try:
-        suite_id = str(json.loads(lines[0])["suite"])
+        return str(json.loads(line)["suite"])
     except (ValueError, LookupError, TypeError):
         raise FileUnusable("not a committed suite", file="committed.jsonl") from None
-    tasks = [validated(FrozenTask, parse_canonical(line, limit=MAX_LINE_BYTES)) for line in lines[1:]]
-    if [task.i for task in tasks] != list(range(len(tasks))):
-        raise FileUnusable("the committed suite's tasks are out of order", file="committed.jsonl")
-    return FrozenSuite(suite_id, tasks)
+
+
+def _task(line: bytes, number: int) -> FrozenTask:
+    line = line.removesuffix(b"\n")
+    parse_canonical(line, limit=MAX_LINE_BYTES)
+    task = validated_json(FrozenTask, line)
+    if task.i != number:
+        raise FileUnusable("the committed suite's tasks are out of order", file="committed.jsonl", task=str(number))
+    return task
 
 
 def committed_fields(fields: Mapping[str, tuple[str, Any]]) -> dict[str, tuple[Any, Any]]:

@@ -7,19 +7,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from attestations import judged
-from attestations.canonical import parse_canonical
 from attestations.commitments import SuiteKey, TaskLeaf, commit_task, suite_root
 from attestations.documents.base import format_time
 from attestations.documents.dialogue import ChatResult
-from attestations.documents.engagement import GradeCommitment, LogReceipt, PreRegistration
+from attestations.documents.engagement import GradeCommitment, LogReceipt
 from attestations.envelope import Envelope, parse_envelope
 from attestations.errors import LogEquivocation, PhaseViolation
-from attestations.grades import GradeRow, GradeValue, grouping
+from attestations.grades import GradeRow, GradeValue, Role, grouping
 from attestations.grading import JUDGED, grade, judged_text, needs_judge
 from attestations.marks import marks
+from attestations.scaffolds.answers import Result
 from auditor_client.campaign_state import Exchange
-from auditor_client.checking import parse_answer
 from auditor_client.drawing import left_out_of
+from auditor_client.eliciting.arms import DEV, Arms
 from auditor_client.engagement import Engagement, signed
 from auditor_client.frozen_suite import ROLES, FrozenSuite, FrozenTask
 from auditor_client.judging import kept_verdict
@@ -64,11 +64,11 @@ class Asked:
 
 async def waiting_for_judge(suite: FrozenSuite, *, journal: Journal) -> list[judged.Asked]:
     """Return what a judge still has to be asked, in no order that tells arms apart."""
-    asked, left_out = await _answers(journal), left_out_of(suite, journal)
+    asked, left_out, arms = await _answers(journal), left_out_of(suite, journal), Arms(suite, journal)
     found = []
-    for (task, _, _), item in asked.items():
-        answers = item.answers()
-        if answers and task not in left_out and (question := _question(suite.tasks[task], answers[-1])) is not None:
+    for (task, arm, _), item in asked.items():
+        result = None if task in left_out else arms.submission(task, arm, item.answers())
+        if result is not None and (question := _question(suite.tasks[task], result)) is not None:
             found.append(question)
     return [question for question in found if kept_verdict(journal, question) is None]
 
@@ -79,21 +79,22 @@ async def grade_all(suite: FrozenSuite, key: SuiteKey, *, journal: Journal) -> G
     Raises:
         PhaseViolation: the suite is not registered yet.
     """
-    kept = journal.recall("registration")
-    if kept is None:
+    if journal.recall("registration") is None:
         raise PhaseViolation("there is nothing to grade before the suite is registered")
-    registration = PreRegistration.parse(parse_envelope(kept).payload)
+    arms = Arms(suite, journal)
+    registration = arms.registration
     left_out = left_out_of(suite, journal)
+    scheduled = {(item.task, item.arm, item.epoch) for item in journal.items()} if arms.conduct else None
     asked = await _answers(journal)
     rows: list[GradeRow] = []
     leaves: list[TaskLeaf] = []
     for task in suite.tasks:
         fields: dict[str, tuple[str, Any]] = {}
         for arm in registration.arms:
-            for epoch in range(registration.epochs):
+            for epoch in range(registration.epochs_of(arm)):
                 place = (task.i, arm, epoch)
-                runs = task.runs and task.i not in left_out
-                value = _grade(task, asked.get(place) or Asked(), journal) if runs else NOT_RUN
+                runs = task.runs and task.i not in left_out if scheduled is None else place in scheduled
+                value = _grade(task, arm, asked.get(place) or Asked(), arms, journal) if runs else NOT_RUN
                 rows.append(
                     GradeRow(task.i, arm, epoch, str(task.value("category")), value, *grouping(task.value("metadata")))
                 )
@@ -142,19 +143,18 @@ async def _answers(journal: Journal) -> dict[Place, Asked]:
     return asked
 
 
-def _question(task: FrozenTask, answer: bytes) -> judged.Asked | None:
+def _question(task: FrozenTask, result: Result) -> judged.Asked | None:
     """Return what a judge is asked about an answer, or None where the grade follows without one."""
     target = task.value("target")
     if not isinstance(target, Mapping) or target.get("grader") != JUDGED:
         return None
-    result = parse_answer(parse_canonical(answer)["operation"], answer)
     if not isinstance(result, ChatResult) or not needs_judge(target, result):
         return None
     return judged.asked(target, task.value("prompt"), task.value("rubric"), judged_text(result) or "")
 
 
-def _verdict(task: FrozenTask, answer: bytes, journal: Journal) -> judged.Verdict | None:
-    question = _question(task, answer)
+def _verdict(task: FrozenTask, result: Result, journal: Journal) -> judged.Verdict | None:
+    question = _question(task, result)
     if question is None:
         return None
     verdict = kept_verdict(journal, question)
@@ -163,14 +163,14 @@ def _verdict(task: FrozenTask, answer: bytes, journal: Journal) -> judged.Verdic
     return verdict
 
 
-def _grade(task: FrozenTask, asked: Asked, journal: Journal) -> GradeValue:
-    role, answers = ROLES[task.kind], asked.answers()
-    if not answers:
+def _grade(task: FrozenTask, arm: str, asked: Asked, arms: Arms, journal: Journal) -> GradeValue:
+    role: Role = "dev" if task.kind == DEV else ROLES[task.kind]
+    result = arms.submission(task.i, arm, asked.answers())
+    if result is None:
         return GradeValue(outcome="error", score="0", role=role, attempts=asked.attempts)
-    result = parse_answer(parse_canonical(answers[-1])["operation"], answers[-1])
     target, prompt = task.value("target"), task.value("prompt")
     metadata = (task.value("metadata"), task.value("answerMetadata"))
-    verdict = _verdict(task, answers[-1], journal)
+    verdict = _verdict(task, result, journal)
     graded, shown = grade(target, prompt, result, verdict=verdict), marks(target, prompt, metadata, result)
     return GradeValue(
         outcome=graded.outcome,

@@ -11,13 +11,16 @@ from dataclasses import dataclass, field
 from attestations.deviations import declared
 from attestations.documents.agreement import Agreement
 from attestations.documents.engagement import CloseStatement, LogReceipt, PreRegistration, Release, RuntimeStatement
+from attestations.documents.exchange import Record, Refusal
+from attestations.elicitation.hooks import HookBook
 from attestations.following import follow
 from attestations.ledger import Breach, Deviation, Ledger
 from attestations.log_entries import LogEntry, parse_entry
 from attestations.policy.evaluate import Seen
 from auditor_client.mirror import Mirror
 
-_EXCHANGES = tuple(b'"kind":"%s"}' % kind for kind in (b"promise", b"record", b"session", b"refusal"))
+_RECORD = b'"kind":"record"}'
+EXCHANGES = tuple(b'"kind":"%s"}' % kind for kind in (b"promise", b"record", b"session"))
 
 
 @dataclass
@@ -34,6 +37,7 @@ class History:
     plan: str | None = None
     grades_index: int | None = None
     delivered: bool = False
+    hooks: HookBook = field(default_factory=HookBook)
 
     @property
     def events(self) -> Sequence[Seen]:
@@ -60,7 +64,7 @@ def read_history(mirror: Mirror, agreement: Agreement, digest: str) -> History:
     """Read every leaf that is no exchange."""
     history = History(Ledger(agreement))
     for leaf in mirror.leaves():
-        if not leaf.endswith(_EXCHANGES):
+        if not leaf.endswith(EXCHANGES) or (agreement.fine_tuning is not None and leaf.endswith(_RECORD)):
             entry = parse_entry(leaf)
             _read(entry, history)
             follow(history.ledger, entry, digest)
@@ -84,5 +88,12 @@ def _read(entry: LogEntry, history: History) -> None:
             history.manifest_digest = first.digest
         case "delivery":
             history.delivered = True
+        case "refusal":
+            refused = entry.documents[-1]
+            history.hooks.refusal(Refusal.parse(refused.payload), refused.digest)
+        case "record":
+            recorded = entry.documents[-1]
+            if b'"hook":{' in recorded.payload:
+                history.hooks.record(Record.parse(recorded.payload), recorded.digest)
         case _:
             pass

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from io import BufferedWriter
 from pathlib import Path
 
 from cryptography import x509
@@ -227,9 +228,16 @@ def create_home(home: Home, *, party: str, now: datetime) -> Identity:
 
 def write_private(path: Path, data: bytes) -> None:
     """Write a new file that only its owner can read."""
+    with new_private(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def new_private(path: Path) -> Iterator[BufferedWriter]:
+    """Open a new file that only its owner can read; what was written is on the disk when the block ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
-        file.write(data)
+        yield file
         file.flush()
         os.fsync(file.fileno())
 

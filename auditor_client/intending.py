@@ -7,16 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from attestations.digests import sha256
+from attestations.documents.asking import AnyRequest, SealedRequest, request_commitment
 from attestations.documents.base import encode, format_time
-from attestations.documents.dialogue import (
-    ChatRequest,
-    CountRequest,
-    Sampling,
-    ScoreRequest,
-    SealedRequest,
-    request_commitment,
-)
+from attestations.documents.dialogue import ChatRequest, CountRequest, Sampling, ScoreRequest
 from attestations.documents.exchange import Intent, TokenBudget, seed_commitment
+from attestations.documents.finetuning import FineTuneRequest, StartTraining
 from attestations.envelope import Envelope, parse_envelope
 from attestations.errors import ScopeExceeded
 from attestations.sealing import request_info, seal_request
@@ -43,7 +38,7 @@ class Prepared:
 class Question:
     """What an item asks: the request, the variant and how to draw the answer."""
 
-    request: ChatRequest | ScoreRequest | CountRequest
+    request: AnyRequest
     variant: str
     sampling: Sampling
 
@@ -79,7 +74,7 @@ def intend(
         ScopeExceeded: the agreement does not name the variant.
     """
     agreement = engagement.agreement
-    variant = agreement.variant(question.variant)
+    variant = engagement.variant(question.variant)
     if variant is None:
         raise ScopeExceeded("the agreement does not name this variant", rule="variant", variant=question.variant)
     response_key, salt, seed_share = randomness(32), randomness(32), randomness(32)
@@ -134,6 +129,10 @@ def restored(pending: Pending) -> Prepared:
 def most_tokens(question: Question) -> TokenBudget:
     """Return an upper bound of what a request can use: no tokenizer in use makes more tokens than bytes."""
     request = question.request
+    if isinstance(request, FineTuneRequest):
+        return TokenBudget(input_tokens=_most_trained(request), output_tokens=0)
+    if not isinstance(request, ChatRequest | ScoreRequest | CountRequest):
+        return TokenBudget(input_tokens=0, output_tokens=0)
     written = question.sampling.max_output_tokens if isinstance(request, ChatRequest) else 0
     if isinstance(request, CountRequest):
         read = len(request.text.encode())
@@ -143,6 +142,15 @@ def most_tokens(question: Question) -> TokenBudget:
     else:
         read = _bytes_of(request) + _TEMPLATE_TOKENS
     return TokenBudget(input_tokens=min(read, _MAX_TOKENS), output_tokens=min(written, _MAX_TOKENS))
+
+
+def _most_trained(request: FineTuneRequest) -> int:
+    action = request.action
+    if not isinstance(action, StartTraining):
+        return 0
+    most = action.recipe.max_tokens
+    longest = (len(item.model_dump_json().encode()) + _TEMPLATE_TOKENS for item in action.demonstrations)
+    return min(_MAX_TOKENS, action.recipe.epochs * sum(min(size, most) for size in longest))
 
 
 def _bytes_of(request: ChatRequest | ScoreRequest) -> int:

@@ -37,6 +37,7 @@ from auditor_client.intending import Prepared, Question, intend, restored
 from auditor_client.opening import SessionKeeper
 from auditor_client.ports import Promised, Recorded, Refused, SealedFrame, Stream
 from auditor_client.runtime_evidence import Runtime
+from auditor_client.trained import take_training
 
 
 class Lane:
@@ -250,6 +251,7 @@ class Lane:
         record = checked.record
         document = checked.envelope.to_bytes()
         await self._desk.cosigner.expect_record(document, record)
+        await take_training(self._desk.engagement, self._desk.journal, parse_envelope(pending.intent), checked.envelope)
         if checked.answer is not None:
             item = self._after(pending.item, checked.answer.to_bytes())
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -23,6 +23,7 @@ from attestations.documents.engagement import (
 )
 from attestations.documents.escrow import EscrowManifest
 from attestations.documents.exchange import Cancel, Intent, Meter, Promise, Record, Refusal
+from attestations.documents.finetuning import VariantDestroyed
 from attestations.envelope import Envelope
 from attestations.errors import (
     AgreementDigestMismatch,
@@ -49,12 +50,16 @@ D = TypeVar("D", bound=Document)
 
 @dataclass(frozen=True)
 class LeafFacts:
-    """What a checked leaf says about itself; the meter is that of a Record, before and after."""
+    """What a checked leaf says about itself; the meter is that of a Record, before and after.
+
+    `amendment` is an agreement that both have signed; whether it may be logged there is for who knows the log to say.
+    """
 
     index: int
     at: datetime
     before: Meter | None = None
     after: Meter | None = None
+    amendment: Concluded | None = None
 
 
 # The auditor's document that opens each kind of leaf, and the key it is signed with.
@@ -96,6 +101,7 @@ class LeafChecker:
         """
         entry = parse_entry(leaf)
         first, last = entry.documents[0], entry.documents[-1]
+        amendment = None
         if entry.kind in _OURS:
             self._two(entry)
             kind, use = _OURS[entry.kind]
@@ -110,17 +116,20 @@ class LeafChecker:
             self._close(first)
         elif entry.kind in ("amendment", "termination"):
             self._two(entry)
-            self._revision(first)
+            amendment = self._revision(first)
         elif entry.kind in ("event", "statement"):
             self._two(entry)
             self._statement(first, entry.kind)
+        elif entry.kind == "variant_destroyed":
+            self._two(entry)
+            self._lab(first, VariantDestroyed)
         elif entry.kind == "escrow_verified":
             self._two(entry)
             open_verified(first, self._engagement.agreement, self._engagement.digest)
         facts = self._facts(entry.kind, first, last)
         if entry.kind == "release":
             self._not_dated_back(Release.parse(first.payload), facts.at)
-        return facts
+        return facts if amendment is None else replace(facts, amendment=amendment)
 
     def _not_dated_back(self, release: Release, at: datetime) -> None:
         # A release logged as of before its own checkpoint was cosigned would look early, and be blamed on us.
@@ -198,18 +207,19 @@ class LeafChecker:
         if "auditor" in stated.roles and self._journal.recall(sent_name(envelope)) is None:
             raise LogEquivocation("the log holds a statement we never made", document=envelope.digest)
 
-    def _revision(self, envelope: Envelope) -> None:
+    def _revision(self, envelope: Envelope) -> Concluded | None:
         agreement = self._engagement.agreement
         lab, auditor = agreement.lab_key(KeyUse.AGREEMENT), agreement.auditor_key(KeyUse.AGREEMENT)
-        # Our own signature under it says that we agreed; what it may change is for the rules of negotiation.
+        # Our own signature under it says that we agreed; what may have come between, `Cosigner` knows.
         message = open_message("lab", [envelope], Sides(lab, auditor, tuple(self._engagement.known)))
         if isinstance(message, Concluded):
             self.amended = envelope
-        elif isinstance(message, Terminated):
+            return message
+        if isinstance(message, Terminated):
             check_grounds(agreement, message)
             self._same(message.document)
-        else:
-            raise MalformedEnvelope("a leaf holds another document than its kind", document=envelope.digest)
+            return None
+        raise MalformedEnvelope("a leaf holds another document than its kind", document=envelope.digest)
 
     def _same(self, document: Document) -> None:
         if getattr(document, "agreement", None) != self._engagement.digest:

@@ -7,24 +7,25 @@ figure. Lanes, journal and checks are those of a campaign, and so is what surviv
 from __future__ import annotations
 
 import asyncio
-import heapq
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
+from attestations.commitments import AUX_PURPOSES
+from attestations.documents.asking import AnyResult, parse_result
 from attestations.documents.exchange import Record
 from attestations.envelope import Envelope, parse_envelope
-from attestations.errors import RefusedError, SafeconductError
+from attestations.errors import LabUnreachable, RefusedError, SafeconductError, ScopeExceeded
 from auditor_client.access import check_open
 from auditor_client.campaign_state import Ending, Item, Session, auxiliary
-from auditor_client.checking import ModelAnswer, parse_answer
 from auditor_client.cosigning import Cosigner
 from auditor_client.cosigning_in_time import cosign_in_time
 from auditor_client.desk import Ask, Desk, Patience
 from auditor_client.engagement import Engagement
 from auditor_client.intending import Question, Randomness
 from auditor_client.lane import Lane, refusal_of
+from auditor_client.numbering import Numbers
 from auditor_client.ports import Clock, Journal, Lab
 
 # Ends of an exchange that another one would meet as well.
@@ -40,18 +41,31 @@ class Answered:
     seq: int
     envelope: Envelope
     record: Record
-    answer: ModelAnswer | None
+    answer: AnyResult | None
 
 
 @dataclass(eq=False, repr=False)
 class _Asked:
     question: Question
+    purpose: str
     done: asyncio.Future[Answered]
+
+
+@dataclass(eq=False, repr=False)
+class Line:
+    """Questions that wait for a lane: for any of a group, or for one that is kept for them alone."""
+
+    waiting: deque[_Asked] = field(default_factory=deque)
+    idle: int = 0
+    desk: Desk | None = None
 
 
 @dataclass(repr=False)
 class Questioner:
-    """Asks for one purpose over as many lanes as are needed, at most `lanes`; use as `async with`."""
+    """Asks over as many lanes as are needed, at most `lanes`; use as `async with`.
+
+    `purpose` is what questions are asked for that name no other; `kept` is a session that is kept for `own_line`.
+    """
 
     engagement: Engagement
     link_key: bytes
@@ -66,14 +80,14 @@ class Questioner:
     purpose: str
     scheduled: Ask
     lanes: int
-    _waiting: deque[_Asked] = field(default_factory=deque)
-    _asked: dict[int, _Asked] = field(default_factory=dict)
-    _unused: list[int] = field(default_factory=list)  # numbers whose Intents were never promised
-    _next_number: int = 0
+    kept: str | None = None
+    _line: Line = field(default_factory=Line)
+    _own: list[Line] = field(default_factory=list)
+    _asked: dict[tuple[str, int], _Asked] = field(default_factory=dict)
+    _numbers: dict[str, Numbers] = field(default_factory=dict)
     _sessions: deque[Session] = field(default_factory=deque)
     _fresh: int = 0  # sessions the agreement still lets us open
     _running: set[asyncio.Task[None]] = field(default_factory=set)
-    _idle: int = 0
     _wake: asyncio.Condition = field(default_factory=asyncio.Condition)
     _closed: bool = False
     _returned: dict[asyncio.Task[None] | None, _Asked] = field(default_factory=dict)  # by the lane's task
@@ -82,29 +96,26 @@ class Questioner:
 
     async def __aenter__(self) -> Self:
         """Take up what a crash left open; its answers go into the transcript, though nobody waits for them."""
-        taken = self.journal.auxiliary(self.purpose)
-        open_now = [pending for session in self.journal.sessions() if (pending := self.journal.pending(session.name))]
-        begun = {pending.item.epoch for pending in open_now if pending.item.purpose == self.purpose}
-        self._next_number = len(taken)
-        self._unused = [item.epoch for item in taken if item.state == "WAITING" and item.epoch not in begun]
-        self._desk = self._new_desk()
-        self._follower = asyncio.create_task(cosign_in_time(self._desk))  # before any lane, so that it hears of all
+        self._numbers = {purpose: Numbers(self.journal, purpose) for purpose in AUX_PURPOSES}
+        self._line.desk = desk = self._new_desk(self._line)
+        self._follower = asyncio.create_task(cosign_in_time(desk))  # before any lane, so that it hears of all
         self._follower.add_done_callback(self._followed)
         known = self.journal.sessions()
-        busy = {pending.session for pending in open_now}
+        busy = {session.name for session in known if self.journal.pending(session.name) is not None}
         self._sessions = deque(session for session in known if session.name not in busy)
         self._fresh = self.engagement.agreement.scope.max_sessions - len(known)
         for session in known:
             if session.name in busy:
-                self._start(session)
+                self._start(session, self._new_line() if session.name == self.kept else self._line)
         return self
 
     async def __aexit__(self, *_exc: object) -> None:
         """Wait a while for every exchange that was begun, and cosign the log; the journal holds what is open still."""
         self._closed = True
-        for asked in self._waiting:
-            asked.done.cancel()
-        self._waiting.clear()
+        for line in (self._line, *self._own):
+            for asked in line.waiting:
+                asked.done.cancel()
+            line.waiting.clear()
         async with self._wake:
             self._wake.notify_all()
         if self._running:
@@ -118,8 +129,35 @@ class Questioner:
         if self._broken is None:
             await self.cosigner.cosign()
 
-    async def ask(self, question: Question) -> Answered:
-        """Ask once and return how it ended, answered or not.
+    def own_line(self) -> Line:
+        """Keep one lane for questions that must follow each other in one session: that which is kept, or any other.
+
+        Raises:
+            ScopeExceeded: the agreement does not allow another session beside it.
+        """
+        if self._own:
+            return self._own[0]  # its last exchange was open still, and its lane runs already
+        if self._fresh + len(self._sessions) < 2:  # noqa: PLR2004 - this one, and one for everything else
+            raise ScopeExceeded("the agreement does not allow two sessions at once", rule="max_sessions")
+        named = next((known for known in self._sessions if known.name == self.kept), None)
+        if named is not None:
+            self._sessions.remove(named)
+        elif self._fresh > 0:
+            self._fresh -= 1
+        else:
+            named = self._sessions.popleft()
+        line = self._new_line()
+        self._start(named, line)
+        return line
+
+    def _new_line(self) -> Line:
+        line = Line()
+        line.desk = self._new_desk(line)
+        self._own.append(line)
+        return line
+
+    async def ask(self, question: Question, *, purpose: str | None = None, line: Line | None = None) -> Answered:
+        """Ask once and return how it ended, answered or not; on a `line` of its own, after what was asked there.
 
         Cancelling takes a question back that waits for a lane. One whose Intent is signed runs to its end, as the lab
         is bound to it and the transcript has to show it.
@@ -132,17 +170,22 @@ class Questioner:
         if self._broken is not None:
             raise self._broken
         check_open(self.engagement.agreement.access, self.clock.now(), left=1)
-        asked = _Asked(question, asyncio.get_running_loop().create_future())
-        self._waiting.append(asked)
-        if len(self._waiting) > self._idle and len(self._running) < self.lanes:
+        asked = _Asked(question, purpose or self.purpose, asyncio.get_running_loop().create_future())
+        chosen = line or self._line
+        chosen.waiting.append(asked)
+        if line is None and len(chosen.waiting) > chosen.idle and self._has_room():
             if self._sessions:
-                self._start(self._sessions.popleft())
+                self._start(self._sessions.popleft(), self._line)
             elif self._fresh > 0:
                 self._fresh -= 1
-                self._start(None)
+                self._start(None, self._line)
         async with self._wake:
-            self._wake.notify()
+            self._wake.notify_all()
         return await asked.done
+
+    def _has_room(self) -> bool:
+        kept = len(self._own)
+        return len(self._running) - kept < max(1, self.lanes - kept)
 
     async def answer(self, question: Question) -> Answered:
         """Ask until there is an answer, each time as an exchange of its own, at most `max_attempts` times.
@@ -159,7 +202,7 @@ class Questioner:
             answered = await self.ask(question)
         return answered
 
-    def _new_desk(self) -> Desk:
+    def _new_desk(self, line: Line) -> Desk:
         return Desk(
             engagement=self.engagement,
             lab=self.lab,
@@ -173,22 +216,26 @@ class Questioner:
             tls=self.tls,
             patience=self.patience,
             may_begin=lambda: False,  # a scheduled item that a crash left here goes on in its campaign
-            next_item=self._next_item,
+            next_item=lambda: self._next_item(line),
             return_item=self._return_item,
             on_ended=self._on_ended,
-            wait=self._wait,
+            wait=lambda: self._wait(line),
         )
 
     def _question(self, item: Item, answers: Sequence[bytes]) -> Question | None:
-        return self._asked[item.epoch].question if item.purpose == self.purpose else self.scheduled(item, answers)
+        if item.purpose is None:
+            return self.scheduled(item, answers)
+        return self._asked[item.purpose, item.epoch].question
 
-    def _start(self, session: Session | None) -> None:
-        task = asyncio.create_task(self._run(Lane(self._desk, session)))
+    def _start(self, session: Session | None, line: Line) -> None:
+        if line.desk is None:
+            raise RuntimeError("a line without its desk")
+        task = asyncio.create_task(self._run(Lane(line.desk, session), line))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
-    async def _run(self, lane: Lane) -> None:
-        while not self._closed or self._waiting:
+    async def _run(self, lane: Lane, line: Line) -> None:
+        while not self._closed or line.waiting:
             try:
                 await lane.run()
             except SafeconductError as error:
@@ -198,54 +245,60 @@ class Questioner:
                 elif not isinstance(error, RefusedError):  # of a refusal the one who asked has heard
                     self._break(error)
                     return
+            except Exception:  # a bug: whoever waits must not wait for ever
+                self._break(LabUnreachable("a lane of our own has failed"))
+                raise
             else:
                 return
 
     def _break(self, error: SafeconductError) -> None:
         self._broken = error
-        for asked in (*self._waiting, *self._asked.values()):
+        for line in (self._line, *self._own):
+            for asked in line.waiting:
+                _fail(asked, error)
+            line.waiting.clear()
+        for asked in self._asked.values():
             _fail(asked, error)
-        self._waiting.clear()
         self._asked.clear()
 
-    def _next_item(self) -> Item | None:
-        while self._waiting:
-            asked = self._waiting.popleft()
+    def _next_item(self, line: Line) -> Item | None:
+        while line.waiting:
+            asked = line.waiting.popleft()
             if asked.done.done():
                 continue  # taken back
-            number = heapq.heappop(self._unused) if self._unused else self._next_number
-            self._next_number = max(self._next_number, number + 1)
-            self._asked[number] = asked
-            return auxiliary(self.purpose, number)
+            number = self._numbers[asked.purpose].take()
+            self._asked[asked.purpose, number] = asked
+            return auxiliary(asked.purpose, number)
         return None
 
     def _return_item(self, item: Item) -> None:
         """Hear that no Intent could be made for an item, before the lane says why."""
-        if item.purpose == self.purpose:
-            heapq.heappush(self._unused, item.epoch)
-            self._returned[asyncio.current_task()] = self._asked.pop(item.epoch)
+        if item.purpose is not None:
+            self._numbers[item.purpose].give_back(item.epoch)
+            self._returned[asyncio.current_task()] = self._asked.pop((item.purpose, item.epoch))
 
     def _followed(self, follower: asyncio.Task[None]) -> None:
         error = None if follower.cancelled() else follower.exception()
         if isinstance(error, SafeconductError):
             self._break(error)
 
-    async def _wait(self) -> bool:
-        self._idle += 1
+    async def _wait(self, line: Line) -> bool:
+        line.idle += 1
         try:
             async with self._wake:
-                await self._wake.wait_for(lambda: bool(self._waiting) or self._closed)
+                await self._wake.wait_for(lambda: bool(line.waiting) or self._closed)
         finally:
-            self._idle -= 1
-        return bool(self._waiting)
+            line.idle -= 1
+        return bool(line.waiting)
 
     def _on_ended(self, ending: Ending) -> None:
-        if ending.item.purpose != self.purpose:
+        purpose = ending.item.purpose
+        if purpose is None:
             return
-        asked = self._asked.pop(ending.item.epoch, None)
+        asked = self._asked.pop((purpose, ending.item.epoch), None)
         error = refusal_of(ending)
         if error is not None:
-            heapq.heappush(self._unused, ending.item.epoch)
+            self._numbers[purpose].give_back(ending.item.epoch)
         if asked is None:
             return  # it was begun before a crash
         if error is not None:
@@ -265,5 +318,5 @@ def _fail(asked: _Asked, error: SafeconductError) -> None:
 
 def _answered(question: Question, ending: Ending) -> Answered:
     envelope = parse_envelope(ending.document)
-    answer = None if ending.result is None else parse_answer(question.request.operation, ending.result)
+    answer = None if ending.result is None else parse_result(ending.result, question.request.operation)
     return Answered(question, ending.session, ending.seq, envelope, Record.parse(envelope.payload), answer)

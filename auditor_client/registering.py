@@ -9,6 +9,7 @@ from typing import get_args
 
 from attestations.commitments import ContentClass, SuiteKey
 from attestations.digests import sha256
+from attestations.documents.agreement import Agreement
 from attestations.documents.base import format_time
 from attestations.documents.drawing import DrawRule
 from attestations.documents.engagement import (
@@ -16,13 +17,15 @@ from attestations.documents.engagement import (
     ClassKeyCommitment,
     LogReceipt,
     PreRegistration,
+    RegisteredArm,
     RegisteredGrader,
     RegisteredSuite,
 )
 from attestations.draw import SHARE_BYTES, share_commitment
 from attestations.envelope import Envelope, parse_envelope
-from attestations.errors import PreRegistrationAltered
+from attestations.errors import PreRegistrationAltered, ScopeExceeded
 from attestations.grading import grader_digest
+from attestations.scaffolds.method import AS_SHIPPED
 from auditor_client.campaign_state import Item
 from auditor_client.committing import scored
 from auditor_client.cosigning import IN_FORCE
@@ -42,10 +45,32 @@ class Design:
     """How the suite is run and analysed; fixed before access."""
 
     plan: AnalysisPlan
-    arms: tuple[str, ...] = ("as_shipped",)
     epochs: int = 1
     max_attempts: int = 5
     draw: int | None = None  # how many of the scored tasks are asked; None asks all
+    variant: str | None = None  # what arms ask that name no variant; None is the first of the agreement's scope
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """The names of the arms."""
+        return (AS_SHIPPED,) if self.plan.arms is None else tuple(arm.id for arm in self.plan.arms)
+
+    def conduct(self, agreement: Agreement) -> tuple[RegisteredArm, ...] | None:
+        """Return what is registered of each arm; None where the plan has none.
+
+        Raises:
+            ScopeExceeded: an arm asks a variant that the agreement does not grant.
+        """
+        if self.plan.arms is None:
+            return None
+        default = self.variant or agreement.scope.variants[0]
+        found = []
+        for arm in self.plan.arms:
+            variant = None if arm.source == "fine_tuned" else arm.variant or default
+            if variant is not None and variant not in agreement.scope.variants:
+                raise ScopeExceeded(f"the agreement does not grant the variant {variant}", rule="variant")
+            found.append(RegisteredArm(id=arm.id, epochs=arm.epochs or self.epochs, variant=variant))
+        return tuple(found)
 
 
 async def register(
@@ -58,7 +83,7 @@ async def register(
     journal: Journal,
     clock: Clock,
 ) -> Envelope:
-    """Register the suite (again, after a crash: the same bytes); without a draw, put every item on the schedule.
+    """Register the suite (again, after a crash: the same bytes); without a draw or arms, schedule every item.
 
     Raises:
         PreRegistrationAltered: another suite or plan is already registered.
@@ -68,7 +93,7 @@ async def register(
     first = receipt.log_index == "0" or journal.recall(IN_FORCE) is not None  # only amendments may come before
     if (receipt.kind, receipt.document, first) != ("registration", envelope.digest, True):
         raise PreRegistrationAltered("the lab did not register our suite as the first leaf", index=receipt.log_index)
-    if design.draw is None:
+    if design.draw is None and design.plan.arms is None:
         await journal.schedule(schedule(suite, design, key))
     return envelope
 
@@ -114,9 +139,11 @@ async def _registration(
         epochs=design.epochs,
         max_attempts=design.max_attempts,
         draw=None if design.draw is None else await _rule(design.draw, suite, journal),
+        conduct=design.conduct(engagement.agreement),
         registered_at=format_time(clock.now()),
     )
     envelope = signed(document, engagement.keys.publication)
+    await journal.remember("plan", design.plan.to_bytes())
     await journal.remember(sent_name(envelope), envelope.to_bytes())
     await journal.remember(REGISTRATION, envelope.to_bytes())
     return envelope

@@ -10,10 +10,13 @@ from sys import intern
 from typing import Any, NamedTuple
 
 from attestations.canonical import canonical_bytes, parse_canonical
+from attestations.claim import Claim
 from attestations.commitments import ContentClass, SuiteKey
 from attestations.documents.base import encode, format_time
 from attestations.documents.engagement import AnalysisPlan, DeliveryReceipt, Package, PackageManifest
 from attestations.documents.exchange import Record
+from attestations.elicitation.claims import ElicitationClaim
+from attestations.elicitation.levels import Sandbagging
 from attestations.envelope import Envelope, parse_envelope
 from attestations.errors import FileUnusable, PackageManifestMismatch, PhaseViolation
 from attestations.files import because
@@ -45,12 +48,25 @@ class Computed(NamedTuple):
 
 
 def compute(
-    plan: AnalysisPlan, rows: Sequence[GradeRow], arms: Sequence[str], deviations: Sequence[str] = ()
+    plan: AnalysisPlan,
+    rows: Sequence[GradeRow],
+    arms: Sequence[str],
+    *,
+    deviations: Sequence[str] = (),
+    sandbagging: Sandbagging = "notAssessed",
 ) -> Computed:
-    """Return all that follows from the grades under the plan; `deviations` are the digests of those declared."""
+    """Return all that follows from the grades under the plan.
+
+    Args:
+        plan: the registered plan.
+        rows: every grade.
+        arms: those that TEST was asked in.
+        deviations: the digests of the deviations that were declared.
+        sandbagging: how far it was assessed.
+    """
     validity = Validity(
         controls=compute_controls(plan, rows),
-        sandbagging="notAssessed",
+        sandbagging=sandbagging,
         canary=compute_canary(rows),
         deviations=tuple(deviations),
         judged=count_judged(rows),
@@ -70,6 +86,8 @@ async def seal(
     journal: Journal,
     clock: Clock,
     folder: Path,
+    elicitation: ElicitationClaim | None = None,
+    sandbagging: Sandbagging = "notAssessed",
 ) -> Envelope:
     """Write every sealed package into `folder` and return the signed manifest (the same one, after a crash).
 
@@ -82,11 +100,11 @@ async def seal(
         return parse_envelope(kept)
     if journal.recall("grades") is None:
         raise PhaseViolation("packages are sealed after the grades are committed")
-    computed = compute(plan, graded.rows, arms, deviations)
+    computed = compute(plan, graded.rows, arms, deviations=deviations, sandbagging=sandbagging)
     packages = []
     for content_class in ORDER:
         if content_class == "C2":
-            whole = (_aggregate(plan, computed),)
+            whole = (_aggregate(plan, computed, elicitation),)
             chunks: Callable[[], Iterable[bytes]] = partial(iter, whole)
         elif content_class == "C7":
             chunks = partial(_transcripts, journal, await answered(journal))
@@ -153,17 +171,20 @@ def seal_one(
     )
 
 
-def _aggregate(plan: AnalysisPlan, computed: Computed) -> bytes:
+def _aggregate(plan: AnalysisPlan, computed: Computed, elicitation: ElicitationClaim | None) -> bytes:
     value = {
         "plan": plan.json_value(),
         "results": [claim_json(result) for result in computed.results if result.content_class == "C2"],
         "validity": claim_json(computed.validity),
     }
-    measures = [claim_json(measure) for measure in computed.measures if measure.content_class == "C2"]
-    return canonical_bytes(value | ({"measures": measures} if measures else {}))
+    if measures := [claim_json(measure) for measure in computed.measures if measure.content_class == "C2"]:
+        value["measures"] = measures
+    if elicitation is not None:
+        value["elicitation"] = claim_json(elicitation.up_to(("C2",)))
+    return canonical_bytes(value)
 
 
-def claim_json(claim: Result | Measure | Validity) -> Any:
+def claim_json(claim: Claim) -> Any:
     """Return a claim as plain JSON types, with its published names."""
     return claim.model_dump(mode="json", by_alias=True)
 

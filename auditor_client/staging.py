@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,8 @@ from attestations.keys import KeyUse
 from attestations.views import MEMBER
 from auditor_client.attesting import Attested, Reported, attest
 from auditor_client.closed_fields import Closing
+from auditor_client.eliciting.arms import PACK
+from auditor_client.eliciting.reporting import elicited
 from auditor_client.evidence import Members, Shown, write_evidence
 from auditor_client.frozen_suite import FrozenSuite
 from auditor_client.grading_run import Graded, grade_all
@@ -89,7 +91,7 @@ class Staging:
             engagement=releaser.engagement,
             registration=self.registration,
             history=history,
-            reported=self._reported(graded, history, () if asked.only else classes),
+            reported=await self._reported(graded, history, () if asked.only else classes),
             stage=asked.stage,
             recipient=asked.recipient,
             supersedes=None if previous is None else previous.decode(),
@@ -104,6 +106,9 @@ class Staging:
             manifest = PackageManifest.parse(parse_envelope(_kept(journal.recall("manifest"))).payload)
             if keys := released_keys(self.key, whole, manifest):
                 sources["keys.json"] = canonical_bytes(keys)
+        pack = journal.recall(PACK)
+        if pack is not None and {"C5", "C7"} <= set(whole):
+            sources["pack.dsse.json"] = pack  # transcripts hold it word for word, and cannot be judged without it
         acknowledged = await self._acknowledgement(attested)
         if acknowledged is not None:
             sources["acknowledgement.dsse.json"] = acknowledged
@@ -112,18 +117,27 @@ class Staging:
         await journal.remember(name, attested.digest.encode())
         return attested
 
-    def _reported(self, graded: Graded, history: History, classes: Sequence[str]) -> Reported:
+    async def _reported(self, graded: Graded, history: History, classes: Sequence[str]) -> Reported:
+        agreement, journal = self.releaser.engagement.agreement, self.releaser.journal
+        found = await elicited(self.suite, history, agreement, graded.rows, journal)
+        claim = None if found.claim is None else found.claim.up_to(tuple(classes))
         if history.manifest_digest is None or "C2" not in classes:
-            return Reported((), None)
+            return Reported((), None, elicitation=None if claim is None else claim.outline(), done=found.done)
         deviations = history.deviations
         computed = compute(
-            self.plan, graded.rows, self.registration.arms, [deviation.digest for deviation in deviations]
+            self.plan,
+            graded.rows,
+            found.running,
+            deviations=[deviation.digest for deviation in deviations],
+            sandbagging=found.sandbagging,
         )
         return Reported(
             [result for result in computed.results if result.content_class in classes],
             computed.validity,
             [measure for measure in computed.measures if measure.content_class in classes],
             headline_of(self.plan, deviations),
+            claim,
+            found.done,
         )
 
     def _sources(self, graded: Graded, history: History) -> dict[str, bytes | Path]:
@@ -158,7 +172,7 @@ class Staging:
         return None
 
 
-def _lines(leaves: list[TaskLeaf]) -> bytes:
+def _lines(leaves: Iterable[TaskLeaf]) -> bytes:
     return b"".join(leaf.to_bytes() + b"\n" for leaf in leaves)
 
 

@@ -10,10 +10,14 @@ from attestations.digests import sha256
 from attestations.documents.analysis import AnalysisDeviation
 from attestations.documents.base import Document, format_time, validated
 from attestations.documents.disclosing import Abort, Correction, EmergencyNotice
+from attestations.documents.elicitation import DevDisclosure, RunStart, StartedArm
 from attestations.documents.engagement import LogReceipt, PolicyEvent
 from attestations.envelope import Envelope
 from attestations.errors import LogEquivocation, PhaseViolation
 from attestations.keys import Signer
+from attestations.policy.evaluate import Bounds
+from attestations.policy.model import ALWAYS_TOLD
+from attestations.statement_checks import check_emergency
 from attestations.statements import open_statement
 from auditor_client.cosigning import Cosigner
 from auditor_client.engagement import Engagement, signed
@@ -22,8 +26,6 @@ from auditor_client.leaf_checks import sent_name
 from auditor_client.ports import Clock, Journal, Lab
 from auditor_client.redacting import only_tasks
 from auditor_client.viewing import Source, view_lines
-
-ALWAYS_TOLD = ("LAB_SAFETY", "REGULATOR")
 
 
 class Notified(NamedTuple):
@@ -78,6 +80,26 @@ class Speaker:
         document = validated(AnalysisDeviation, value | {"statedAt": self._now()})
         return await self._say(document, self.engagement.keys.publication)
 
+    async def disclosed(self, file: bytes, tasks: int) -> LogReceipt:
+        """State that this file opens the DEV tasks to the lab.
+
+        Raises:
+            PhaseViolation: they were disclosed before, or TEST has begun.
+        """
+        document = DevDisclosure(
+            agreement=self.engagement.digest, file=sha256(file), tasks=tasks, disclosed_at=self._now()
+        )
+        return await self._say(document, self.engagement.keys.publication)
+
+    async def begins(self, arms: tuple[StartedArm, ...]) -> LogReceipt:
+        """State that DEV is over and TEST begins.
+
+        Raises:
+            PhaseViolation: it has begun, or the lab still has time to answer the DEV tasks.
+        """
+        document = RunStart(agreement=self.engagement.digest, arms=arms, started_at=self._now())
+        return await self._say(document, self.engagement.keys.publication)
+
     async def abort(self, reason: str) -> LogReceipt:
         """Give the engagement up.
 
@@ -96,15 +118,23 @@ class Speaker:
         expires_at: str | None,
         source: Source,
     ) -> Notified:
-        """Tell the lab's safety team and the regulator at once; sign what others may see if the regulator agrees.
+        """Tell whom the policy lets one key tell; sign what others may see if those with the other keys agree.
 
         The notice is sent first and stands whatever becomes of the wider release.
+
+        Raises:
+            AttributionFailed, EmergencyScopeExceeded: the policy lets us tell nobody about these items alone.
         """
+        policy = self.engagement.agreement.policy
+        at_once = tuple(dict.fromkeys((*ALWAYS_TOLD, *policy.emergencies().to)))
         content = await _shown(source, items)
-        notice = await self._kept(self._notice(name, severity, items, ALWAYS_TOLD, expires_at, sha256(content)))
+        document = self._notice(name, severity, items, at_once, expires_at, sha256(content))
+        now = self.clock.now()
+        check_emergency(document, frozenset({"auditor"}), policy, Bounds(now, now))
+        notice = await self._kept(document)
         self._check(await self.lab.notify(notice, content), "statement", notice)
         other = None
-        if wider:
+        if set(wider) - set(at_once):
             other = await self._kept(self._notice(f"{name}-wider", severity, items, wider, expires_at, sha256(content)))
         await self.cosigner.cosign()
         return Notified(notice, content, other)

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 from attestations.canonical import parse_canonical
 from attestations.commitments import ClassKey, SuiteKey, commit_field
+from attestations.documents.asking import OneRequest, OneResult, request_commitment, result_commitment
 from attestations.documents.base import Part, validated
-from attestations.documents.dialogue import ModelRequest, ModelResult, request_commitment, result_commitment
 from attestations.frames import response_salt
-from attestations.results import GradeRow
+from attestations.grades import GradeRow
 from attestations.views import TRANSCRIPTS, Hole, Opening
 from auditor_client.campaign_state import Exchange
 from auditor_client.frozen_suite import FrozenSuite
@@ -21,11 +21,11 @@ from auditor_client.sealing_packages import answered, finished
 
 
 class _Request(Part):
-    value: ModelRequest
+    value: OneRequest
 
 
 class _Result(Part):
-    value: ModelResult
+    value: OneResult
 
 
 class Source(NamedTuple):

@@ -27,6 +27,7 @@ from attestations.identity import Identity, parse_identity
 from lab_server.admitted import Admitted
 from lab_server.carrying import Carrying
 from lab_server.clock import SystemClock
+from lab_server.destroying import Destroying
 from lab_server.disclosing import Disclosing
 from lab_server.drawing import Drawing
 from lab_server.engagements import Engagements
@@ -49,7 +50,7 @@ from lab_server.services.transcript import TranscriptServicer
 from lab_server.services.worker import MAX_MESSAGE_BYTES
 from lab_server.services.worker_client import WorkerClient
 from lab_server.settings import AuditorSettings, Settings
-from lab_server.stating import LOOK_SECONDS, carry_out
+from lab_server.stating import Stating
 from lab_server.steps import Steps
 from lab_server.storage.sqlite import SqliteStore
 from lab_server.supervisor import SupervisedWorker
@@ -72,6 +73,7 @@ DRAIN_SECONDS = 20.0
 PURGE_SECONDS = 300.0
 MEND_SECONDS = 1.0
 WISH_SECONDS = 0.3
+DESTROY_SECONDS = 0.5
 _LAST_PORT = 65_535
 _OPTIONS = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -146,9 +148,10 @@ async def lab(home: Home, settings: Settings) -> AsyncIterator[Running]:
         )
         opening = Opening(keys=keys, worker=worker, steps=steps)
         drawing = Drawing(store=store, randomness=os.urandom)
-        transcribing = Transcribing(keys=keys, store=store, steps=steps, drawing=drawing)
+        transcribing = Transcribing(keys=keys, store=store, steps=steps, drawing=drawing, forget=worker.forget)
         disclosing = Disclosing(keys=keys, store=store, steps=steps)
         escrowing = Escrowing(steps=steps)
+        stating = Stating(engagements=engagements, disclosing=disclosing, escrowing=escrowing)
         server = grpc.aio.server(
             interceptors=(TranslateErrors(), LogCalls(), IdentifyCaller(), LimitCalls()), options=_OPTIONS
         )
@@ -173,8 +176,8 @@ async def lab(home: Home, settings: Settings) -> AsyncIterator[Running]:
         chores = [
             asyncio.create_task(_purge(store, clock)),
             asyncio.create_task(_mend(engagements, exchanging)),
-            asyncio.create_task(_state_own(home, engagements, disclosing)),
-            asyncio.create_task(_carry_out(Carrying(store=store, negotiating=negotiating))),
+            asyncio.create_task(_carry_out(Carrying(store=store, negotiating=negotiating, stating=stating))),
+            asyncio.create_task(_destroy(engagements, Destroying(keys=keys, worker=worker))),
         ]
         try:
             yield Running(f"{settings.listen.address.rpartition(':')[0]}:{port}", aborted)
@@ -267,25 +270,27 @@ async def _purge(store: SqliteStore, clock: SystemClock) -> None:
         await asyncio.sleep(PURGE_SECONDS)
 
 
-async def _state_own(home: Home, engagements: Engagements, disclosing: Disclosing) -> None:
-    # What the lab's own commands state while the gateway serves: one process alone writes to a log.
-    while True:
-        try:
-            await carry_out(home, engagements, disclosing)
-        except (SafeconductError, OSError) as error:
-            log.warning("outbox_not_read", why=type(error).__name__)
-        await asyncio.sleep(LOOK_SECONDS)
-
-
 async def _carry_out(carrying: Carrying) -> None:
-    # What people decided with `lab conclude` and `lab terminate` beside us.
+    # What people decided or stated by the lab's commands beside us.
     while True:
         await asyncio.sleep(WISH_SECONDS)
         try:
             for name in await carrying.carry_out():
-                log.info("decision_carried_out", negotiation=sha256(name.encode()))
+                log.info("decision_carried_out", about=sha256(name.encode()))
         except StoreFailed as error:
             log.warning("decision_not_carried_out", why=error.message)
+
+
+async def _destroy(engagements: Engagements, destroying: Destroying) -> None:
+    # What fine-tuning made ends with its run; a worker or a store that is away only delays it.
+    while True:
+        await asyncio.sleep(DESTROY_SECONDS)
+        for engagement in engagements.all:
+            try:
+                for variant in await destroying.destroy(engagement):
+                    log.info("variant_destroyed", agreement=engagement.digest, variant=variant)
+            except SafeconductError as error:
+                log.warning("variants_not_destroyed", agreement=engagement.digest, reason=error.reason)
 
 
 async def _mend(engagements: Engagements, exchanging: Exchanging) -> None:

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from attestations.errors import FileUnusable
-from lab_server.commands import negotiating, stating
+from lab_server.commands import eliciting, examining, negotiating, stating
 from lab_server.home import Home, admit, create_home
 from lab_server.settings import load_settings
 
@@ -110,6 +110,8 @@ def dispute(
     typer.echo(f"{out}: {len(case.claims)} claims, {len(case.documents)} documents")
 
 
+app.add_typer(eliciting.dev, name="dev")
+app.add_typer(eliciting.pack, name="pack")
 for _command in (
     negotiating.offers,
     negotiating.review,
@@ -121,6 +123,7 @@ for _command in (
     negotiating.amend,
     negotiating.terminate,
     *stating.COMMANDS,
+    examining.doctor,
 ):
     app.command(_command.__name__)(_command)
 

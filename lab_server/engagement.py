@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 
 from attestations.canonical import parse_canonical
 from attestations.digests import sha256
-from attestations.documents.agreement import Agreement
+from attestations.documents.agreement import Agreement, Variant
 from attestations.documents.base import decode, format_time, parse_time
 from attestations.documents.disclosing import Abort
 from attestations.documents.engagement import RuntimeStatement, SessionGrant, StatusCounts
 from attestations.documents.escrow import EscrowManifest
 from attestations.documents.exchange import Intent, Promise, Record
+from attestations.documents.finetuning import VariantDestroyed
 from attestations.documents.negotiation import Termination
 from attestations.envelope import Envelope
 from attestations.errors import LogRollback, PhaseViolation, SessionUnknown
@@ -24,12 +25,14 @@ from attestations.log_entries import Kind, LogEntry, parse_entry
 from attestations.negotiation.thread import InForce
 from attestations.policy.evaluate import Bounds
 from attestations.states import PHASES, Exchange, Phase, PhaseEvent, advance
+from attestations.training import TrainingLedger
 from lab_server.budget import BudgetBook
 from lab_server.log import EngagementLog
 from lab_server.ports import StoredFrame, StoredLeaf
 
 _AUDITOR_USES = (KeyUse.AGREEMENT, KeyUse.EXCHANGE, KeyUse.COSIGN, KeyUse.PUBLICATION)
 STATUSES = ("COMPLETED", "REFUSED_POLICY", "ERROR", "TIMEOUT", "CANCELLED_BY_AUDITOR", "ABORTED_CRASH")
+_OPEN = frozenset({Phase.AGREED, Phase.PREREGISTERED, Phase.RUNNING, Phase.CLOSING, Phase.ABORT_CLOSING})
 Published = Envelope | StoredFrame
 
 
@@ -112,12 +115,39 @@ class Engagement:
         self.change = asyncio.Lock()  # one step of phase, session or runtime at a time
         self.auditor_keys: dict[KeyUse, EnrolledKey] = {use: agreement.auditor_key(use) for use in _AUDITOR_USES}
         self.known: tuple[EnrolledKey, ...] = agreement.signing_keys()
-        self.variant_digests = {variant.id: variant.digest() for variant in agreement.variants}
+        self._variant_digests: dict[str, str] = {}
+        self.training = TrainingLedger()
+        self.destroyed: set[str] = set()  # derived variants whose destruction is logged
+        self.forgotten = False  # the worker keeps nothing of this engagement any more
 
     @property
     def open_exchanges(self) -> list[tuple[Session, OpenExchange]]:
         """Every Promise that waits for its Record."""
         return [(session, session.open) for session in self.sessions.values() if session.open is not None]
+
+    @property
+    def run_closed(self) -> bool:
+        """Whether the run's end stands in the log: nothing more is asked of any model."""
+        return self.phase not in _OPEN
+
+    def variant(self, name: str) -> Variant | None:
+        """Return the variant of this name: one that was agreed, or one that a fine-tune job has made."""
+        return self.training.variant(self.agreement, name)
+
+    def variant_digest(self, variant: Variant) -> str:
+        """Return a variant's digest, computed once."""
+        if variant.id not in self._variant_digests:
+            self._variant_digests[variant.id] = variant.digest()
+        return self._variant_digests[variant.id]
+
+    def training_waiting(self) -> dict[tuple[str, int], int]:
+        """Return the training tokens that open Promises may still use, by their places."""
+        intents = [pending.intent for _, pending in self.open_exchanges]
+        return {
+            (intent.session, intent.seq): intent.budget_max.input_tokens
+            for intent in intents
+            if intent.operation == "fine_tune" and intent.budget_max.input_tokens
+        }
 
     def session(self, name: str) -> Session:
         """Return an open session, or raise `SessionUnknown`."""
@@ -208,10 +238,16 @@ class Engagement:
         elif entry.kind == "record":
             record = Record.parse(last.payload)
             session = self.sessions[record.session]
+            if session.open is not None:
+                intent = session.open.intent
+                self.training.take(self.agreement, intent, record)
             session.open, session.prev = None, last.digest
             self.book.settle((record.session, record.seq), record.usage)
             self.counts[record.status] += 1
             self.unrevealed += record.code == "REVEAL_OVERDUE"
+        elif entry.kind == "variant_destroyed":
+            self.logged(entry.kind, first, last)
+            self.destroyed.add(VariantDestroyed.parse(first.payload).variant)
         else:
             self._restore_step(entry)
 

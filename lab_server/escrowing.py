@@ -55,14 +55,7 @@ class Escrowing:
         async with engagement.change:
             if envelope.digest in engagement.receipts:
                 return engagement.receipts[envelope.digest]
-            document = open_verified(envelope, engagement.agreement, engagement.digest)
-            current = {kept.digest: kept for kept in engagement.escrow.values()}
-            for held in document.classes:
-                kept = current.get(held.manifest)
-                if kept is None:
-                    raise AttributionFailed("a receipt for shares that are not in force", holder=document.holder)
-                manifest = LoggedManifest(kept.digest, EscrowManifest.parse(kept.payload))
-                check_held(held, manifest, holder=document.holder)
+            check_verified(engagement, envelope)
             receipt = await engagement.log.append_receipted("escrow_verified", envelope)
             engagement.receipts[envelope.digest] = receipt
             return receipt
@@ -82,6 +75,24 @@ class Escrowing:
             raise CommitmentMismatch(
                 "the class is in escrow already, and this does not supersede it", content_class=content_class
             )
+
+
+def check_verified(engagement: Engagement, envelope: Envelope) -> None:
+    """Refuse a holder's receipt that does not hold; changes nothing.
+
+    Raises:
+        AttributionFailed: it is for shares that are not in force.
+        EscrowShareInvalid: a proof in it does not hold.
+        SignatureInvalid, SignerRoleMismatch: the holder has not signed it.
+    """
+    document = open_verified(envelope, engagement.agreement, engagement.digest)
+    current = {kept.digest: kept for kept in engagement.escrow.values()}
+    for held in document.classes:
+        kept = current.get(held.manifest)
+        if kept is None:
+            raise AttributionFailed("a receipt for shares that are not in force", holder=document.holder)
+        manifest = LoggedManifest(kept.digest, EscrowManifest.parse(kept.payload))
+        check_held(held, manifest, holder=document.holder)
 
 
 def check_escrowed(engagement: Engagement) -> None:

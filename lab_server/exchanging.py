@@ -45,7 +45,7 @@ class Exchanging:
         self._worker = worker
         self._clock = clock
         self._steps = steps
-        self._promising = Promising(keys=keys, on_overdue=self._reveal_overdue)
+        self._promising = Promising(keys=keys, refuses=worker.refuses, on_overdue=self._reveal_overdue)
         self._recording = Recording(keys=keys)
 
     @carried_through
@@ -223,7 +223,8 @@ class Exchanging:
         if runtime is None or (intent.evidence, intent.worker_key) != (runtime.envelope.digest, runtime.hpke_digest):
             return ended(pending, "ERROR", "WORKER_KEY_STALE"), frames
         pending.boot = runtime.boot
-        if runtime.manifests.get(intent.variant) != pending.terms.manifest:
+        derived = intent.variant in engagement.training.variants
+        if not derived and runtime.manifests.get(intent.variant) != pending.terms.manifest:
             return ended(pending, "ERROR", "MODEL_CHANGED"), frames
         seconds = float(engagement.agreement.timing.respond_seconds)
         left = (parse_time(pending.terms.respond_by) - engagement.log.time()).total_seconds()
@@ -232,6 +233,8 @@ class Exchanging:
                 job = _job(engagement, pending, sealed, seed_share, min(seconds, left))
                 async for item in self._worker.run(job):
                     if isinstance(item, JobOutcome):
+                        if item.status == "COMPLETED" and item.manifest != pending.terms.manifest:
+                            return ended(pending, "ERROR", "MODEL_CHANGED"), frames
                         return item, frames
                     frames.append(item)
                     if not item.final:

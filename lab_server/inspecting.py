@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from attestations.checkpoint import parse_checkpoint
 from attestations.notes import parse_note
 from lab_server.engagements import Engagements
 from lab_server.home import Home
 from lab_server.reading import NoClock, reading_store
+
+T = TypeVar("T")
+
+
+async def look(home: Home, read: Callable[[Engagements], T]) -> T:
+    """Return what `read` finds in the engagements of the store."""
+    async with reading_store(home) as store:
+        engagements = Engagements(keys=home.read_keys(), store=store, clock=NoClock())
+        await engagements.restore()
+        return read(engagements)
 
 
 async def describe(home: Home) -> list[str]:

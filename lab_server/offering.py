@@ -7,7 +7,7 @@ from datetime import datetime
 from pydantic import ValidationError
 
 from attestations.digests import sha256
-from attestations.documents.agreement import Access, Budget, Runtime, Scope, Terms, Timing, Variant
+from attestations.documents.agreement import Access, Budget, FineTuningGrant, Runtime, Scope, Terms, Timing, Variant
 from attestations.documents.base import format_time
 from attestations.errors import ConfigurationInvalid
 from attestations.identity import Identity
@@ -16,6 +16,7 @@ from attestations.policy.lint import lint
 from attestations.templates.catalogue import PREFIX, find
 from attestations.templates.terms_file import TermsFile, read_terms as parse_terms
 from lab_server.home import Home, spki_pin
+from lab_server.hook_settings import HooksSettings
 from lab_server.ports import ServedVariant
 from lab_server.settings import AuditorSettings, Settings, TimingSettings
 
@@ -42,7 +43,7 @@ def terms_for(
         if name not in declared:
             raise ConfigurationInvalid(f"{grant.identity} is granted {name}, which is not declared", field="variants")
     agreed = read_terms(home, grant)
-    able = set.intersection(*(set(by_id[name].operations) for name in wanted))
+    able = set.intersection(*(set(by_id[name].operations) for name in wanted)) | settings.hooks.offered()
     try:
         return Terms(
             lab=lab_identity.party(),
@@ -77,6 +78,7 @@ def terms_for(
                 crashes=grant.crashes,
                 unrevealed=grant.unrevealed,
             ),
+            fine_tuning=_fine_tuning(grant, settings.hooks),
             access=Access(not_before=grant.not_before, not_after=grant.not_after, business_days=grant.business_days),
             timing=_timing(settings.timing),
             runtime=Runtime(level="RA0"),
@@ -106,6 +108,13 @@ def read_terms(home: Home, grant: AuditorSettings) -> TermsFile:
         terms = parse_terms(home.read(path), str(path))
     lint(terms.policy)
     return terms
+
+
+def _fine_tuning(grant: AuditorSettings, hooks: HooksSettings) -> FineTuningGrant | None:
+    if "fine_tune" not in grant.operations or "fine_tune" not in hooks.offered():
+        return None
+    limits = hooks.fine_tune
+    return FineTuningGrant(max_jobs=limits.max_jobs, max_train_tokens=limits.max_train_tokens)
 
 
 def _timing(settings: TimingSettings) -> Timing:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from attestations.documents.exchange import Response, Router, SafetyLayer, Usage
+from attestations.documents.hooks import HookStatement
 
 
 class StoredLeaf(NamedTuple):
@@ -231,6 +232,7 @@ class JobOutcome:
     router: Router
     safety: SafetyLayer
     fingerprint: str | None
+    hook: HookStatement | None = None
 
 
 class Worker(Protocol):
@@ -239,6 +241,10 @@ class Worker(Protocol):
     @property
     def boot(self) -> str | None:
         """The name of the running boot, or None while no worker runs."""
+        ...
+
+    def refuses(self, hook: str) -> str | None:
+        """Return why a hook is declined here, in the lab's own words, or None where it is not."""
         ...
 
     async def enrol(self, agreement: str) -> WorkerKeys:

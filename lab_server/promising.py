@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 
+from attestations.documents.agreement import HOOKS
 from attestations.documents.base import format_time, parse_time
 from attestations.documents.exchange import Intent, Promise, Refusal
 from attestations.envelope import Envelope, sign_document
-from attestations.errors import RateLimited, RefusedError, ScopeExceeded
+from attestations.errors import HookRefused, RateLimited, RefusedError, ScopeExceeded
 from attestations.states import Phase, PhaseEvent
 from lab_server.engagement import Engagement, OpenExchange, Session
 from lab_server.keyring import LabKeys
@@ -17,14 +18,16 @@ from lab_server.scope import check_scope
 
 MAX_REFUSALS = 100  # signed and logged; after that an unsigned error, or a log could be flooded
 Overdue = Callable[[Engagement, Session, OpenExchange], None]
+Refuses = Callable[[str], str | None]
 
 
 class Promising:
     """Decides on Intents that stand in their right place."""
 
-    def __init__(self, *, keys: LabKeys, on_overdue: Overdue) -> None:
-        """Sign with `keys`; call `on_overdue` when a Promise was not used in time."""
+    def __init__(self, *, keys: LabKeys, refuses: Refuses, on_overdue: Overdue) -> None:
+        """Sign with `keys`; `refuses` says why a hook is declined; `on_overdue` hears of a Promise not used in time."""
         self._keys = keys
+        self._refuses = refuses
         self._on_overdue = on_overdue
 
     async def answer(self, engagement: Engagement, session: Session, envelope: Envelope, intent: Intent) -> Envelope:
@@ -43,16 +46,19 @@ class Promising:
 
     async def _promise(self, engagement: Engagement, session: Session, envelope: Envelope, intent: Intent) -> Envelope:
         agreement, now = engagement.agreement, engagement.log.time()
-        check_scope(agreement, intent, now=now)
+        variant = engagement.variant(intent.variant)
+        check_scope(agreement, intent, variant, now=now)
+        assert variant is not None  # noqa: S101 - check_scope
+        if intent.operation in HOOKS and (why := self._refuses(intent.operation)) is not None:
+            raise HookRefused(why, rule=intent.operation)
         self._check_rates(engagement)
+        engagement.training.check_start(agreement, intent, engagement.training_waiting())
         if intent.evidence not in engagement.evidence:
             # A Promise repeats what the Intent names: one that is not in the log would make the log worthless.
             raise ScopeExceeded("the Intent names a runtime that is not in the log", rule="evidence")
         if intent.worker_key != engagement.evidence[intent.evidence]:
             raise ScopeExceeded("the Intent names another key than its runtime", rule="worker_key")
         quota = engagement.book.reserve((intent.session, intent.seq), intent.budget_max)
-        variant = agreement.variant(intent.variant)
-        assert variant is not None  # noqa: S101 - check_scope
         timing = agreement.timing
 
         def build(index: str, stated: str) -> list[Envelope]:
@@ -67,7 +73,7 @@ class Promising:
                 reveal_by=format_time(reveal_by),
                 respond_by=format_time(reveal_by + timedelta(seconds=timing.respond_seconds)),
                 manifest=variant.manifest,
-                variant=engagement.variant_digests[variant.id],
+                variant=engagement.variant_digest(variant),
                 evidence=intent.evidence,
                 quota_left=quota,
             )
@@ -107,6 +113,7 @@ class Promising:
                 log_index=index,
                 reason=why.reason,
                 rule=why.facts.get("rule"),
+                why=why.message[:500] if isinstance(why, HookRefused) else None,
                 refused_at=stated,
             )
             signed = sign_document(refusal, self._keys.record)

@@ -7,14 +7,13 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from attestations.documents.base import format_time, parse_time
-from attestations.documents.exchange import Intent, Record, Router, SafetyLayer, Usage
+from attestations.documents.exchange import Intent, Record, Router, SafetyLayer
 from attestations.envelope import Envelope, sign_document
 from attestations.errors import SafeconductError
 from lab_server.engagement import Engagement, OpenExchange, Session
+from lab_server.hook_port import NOTHING_USED
 from lab_server.keyring import LabKeys
 from lab_server.ports import JobOutcome, NewFrames, StoredFrame
-
-NOTHING_USED = Usage(input_tokens=0, cached_tokens=0, output_tokens=0, reasoning_tokens=0)
 
 
 class Ending(NamedTuple):
@@ -55,7 +54,7 @@ class Recording:
             StoreFailed: it did not become durable.
         """
         intent = pending.intent
-        outcome = _within(intent, ending.outcome)
+        outcome = _stated(engagement, intent, _within(intent, ending.outcome))
         completed = outcome.status == "COMPLETED"
         kept = timedelta(seconds=engagement.agreement.timing.redeliver_seconds)
 
@@ -86,9 +85,11 @@ class Recording:
                     "safety_layer": outcome.safety,
                     "worker": pending.boot,
                     "redeliver_until": format_time(parse_time(stated) + kept),
+                    "hook": outcome.hook,
                 }
             )
             signed = sign_document(record, self._keys.record)
+            engagement.training.take(engagement.agreement, intent, record)
             session.prev, session.open = signed.digest, None
             engagement.counts[record.status] += 1
             engagement.unrevealed += record.code == "REVEAL_OVERDUE"
@@ -108,11 +109,23 @@ class Recording:
         pending.publish(*last, documents[-1])
 
 
+def _stated(engagement: Engagement, intent: Intent, outcome: JobOutcome) -> JobOutcome:
+    # A worker that misstates its hooks must not make us sign what every verifier would refuse.
+    try:
+        charged = outcome.usage.input_tokens
+        engagement.training.check(engagement.agreement, intent, outcome.hook, charged=charged)
+    except SafeconductError:
+        return _failed(outcome, "HOOK_MISSTATED")
+    return outcome
+
+
 def _within(intent: Intent, outcome: JobOutcome) -> JobOutcome:
     # A backend that overruns what both sides reserved must not enter the meter: every verifier would refuse the log.
     used, most = outcome.usage, intent.budget_max
     if used.input_tokens <= most.input_tokens and used.output_tokens <= most.output_tokens:
         return outcome
-    return replace(
-        outcome, status="ERROR", code="USAGE_OVER_BUDGET", response=None, finish_reason=None, usage=NOTHING_USED
-    )
+    return _failed(outcome, "USAGE_OVER_BUDGET")
+
+
+def _failed(outcome: JobOutcome, code: str) -> JobOutcome:
+    return replace(outcome, status="ERROR", code=code, response=None, finish_reason=None, usage=NOTHING_USED, hook=None)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from attestations.documents.agreement import Agreement
+from attestations.documents.agreement import Agreement, Variant
 from attestations.documents.base import parse_time
 from attestations.documents.exchange import Intent
 from attestations.errors import ScopeExceeded
 
 
-def check_scope(agreement: Agreement, intent: Intent, *, now: datetime) -> None:
-    """Refuse what lies outside the agreement.
+def check_scope(agreement: Agreement, intent: Intent, variant: Variant | None, *, now: datetime) -> None:
+    """Refuse what lies outside the agreement; `variant` is the one the Intent names, agreed or made by fine-tuning.
 
     Raises:
         ScopeExceeded: with the fact `rule`: access, not_after, variant, template, operation, tools, top_logprobs
@@ -22,8 +22,7 @@ def check_scope(agreement: Agreement, intent: Intent, *, now: datetime) -> None:
         raise ScopeExceeded("outside the agreed dates of access", rule="access")
     if now > parse_time(intent.not_after):
         raise ScopeExceeded("the Intent's own time has passed", rule="not_after")
-    variant = agreement.variant(intent.variant)
-    if variant is None or intent.variant not in scope.variants:
+    if variant is None or (variant.parent if variant.id not in scope.variants else variant.id) not in scope.variants:
         raise ScopeExceeded("a variant that was not agreed", rule="variant")
     if intent.template != variant.template:
         raise ScopeExceeded("another chat template than agreed", rule="template")

@@ -6,21 +6,17 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from attestations.documents.agreement import Operation, VariantKind
-from attestations.documents.base import Count, Name, Part, Time, parse_time
+from attestations.documents.base import Count, Name, Time, parse_time
 from attestations.errors import ConfigurationInvalid, FileUnusable
 from attestations.files import read_file, shown
+from lab_server.hook_settings import HooksSettings
+from lab_server.toml_table import Snake
 
 MAX_SETTINGS_BYTES = 1 << 20
-
-
-class Snake(Part):
-    """A table of `lab.toml`; its keys are snake_case, as TOML files write them."""
-
-    model_config = ConfigDict(**{**Part.model_config, "alias_generator": None})
 
 
 class ListenSettings(Snake):
@@ -43,7 +39,7 @@ class VariantSettings(Snake):
 class BackendSettings(Snake):
     """How one model is reached."""
 
-    kind: Literal["llama", "openai", "scripted"]
+    kind: Literal["llama", "openai", "scripted", "torch"]
     model: str | None = None
     sha256: str | None = None
     threads: int = Field(default=1, ge=1, le=256)
@@ -58,6 +54,8 @@ class BackendSettings(Snake):
     def _complete(self) -> BackendSettings:
         if self.kind == "openai" and self.base_url is None:
             raise ValueError("an openai backend needs base_url")
+        if self.kind == "torch" and self.model is None:
+            raise ValueError("a torch backend needs model")
         if self.kind == "scripted" and self.script is None:
             raise ValueError("a scripted backend needs script")
         return self
@@ -117,6 +115,7 @@ class Settings(BaseSettings):
 
     listen: ListenSettings = ListenSettings()
     timing: TimingSettings = TimingSettings()
+    hooks: HooksSettings = HooksSettings()
     variant: tuple[VariantSettings, ...] = Field(min_length=1)
     backend: dict[str, BackendSettings]
     auditor: tuple[AuditorSettings, ...] = ()
@@ -221,10 +220,45 @@ kind = "llama"
 # model = "name"                  # where it serves several
 # api_key_file = "key.txt"
 #
+# A small model in PyTorch, from a folder of safetensors (safeconduct[finetune]):
+# [backend.small]
+# kind = "torch"
+# model = "organism"
+#
 # A script, for rehearsals:
 # [backend.rehearsal]
 # kind = "scripted"
 # script = "script.json"
+
+# Elicitation hooks: "off" is not offered; "on" is; "refused" is offered in the terms and declined on record whenever
+# it is asked for, with the reason. An auditor's `operations` must name a hook as well: "sandbox".
+# [hooks.sandbox]                # auditors run their own agent beside the model, without network
+# state = "off"
+# reason = ""                    # with "refused"
+# provider = "bubblewrap"        # what isolates; `safeconduct lab doctor` says what this machine can do
+# packages = ["openai"]          # Python packages of this machine that programs inside find as well
+# degraded = false               # accept limits that cannot all be enforced here
+# sandboxes = 4                  # at once, of all auditors
+# idle_seconds = 600             # without a request a sandbox is ended
+# wall_seconds = 3600            # the most one sandbox may use, from here on
+# cpu_seconds = 3600
+# cpu_cores = "1"
+# memory_mb = 512
+# processes = 256
+# disk_mb = 256
+# files = 4096
+# output_bytes = 1048576         # of one program
+# model_calls = 10000
+
+# [hooks.fine_tune]              # auditors have LoRA adapters trained here; needs safeconduct[finetune]
+# state = "off"                  # and "fine_tune" in an auditor's `operations`
+# reason = ""                    # with "refused"
+# trainer = "peft"               # or "rehearsed", for scripted models, or "module:factory" of your own service
+# jobs = 1                       # at once, of all auditors
+# threads = 1
+# checkpoint_steps = 20          # after so many optimizer steps a killed job can go on
+# max_jobs = 8                   # of one agreement
+# max_train_tokens = "1000000"   # of one agreement, over all epochs of all its jobs
 
 # `safeconduct lab admit IDENTITY.json` adds a table like this for each auditor. Its numbers are the terms offered.
 # [[auditor]]

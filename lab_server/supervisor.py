@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
@@ -19,6 +20,8 @@ from lab_server.ports import Job, JobOutcome, ServedVariant, StoredFrame, Worker
 log = structlog.get_logger()
 START_SECONDS = 120.0  # a large model loads slowly
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
+# A worker starts sandboxes: gRPC's handlers around a fork would crash some of them before they become a program.
+_WORKER_ENVIRONMENT = {"GRPC_ENABLE_FORK_SUPPORT": "false"}
 
 
 class Client(Protocol):
@@ -52,6 +55,7 @@ class SupervisedWorker:
         self._process: asyncio.subprocess.Process | None = None
         self._client: Client | None = None
         self._boot: str | None = None
+        self._declined: dict[str, str] = {}
         self._starts = 0
         self._watch: asyncio.Task[None] | None = None
         self._closing = False
@@ -70,6 +74,10 @@ class SupervisedWorker:
         served = await self._start_once()
         self._watch = asyncio.create_task(self._keep_running())
         return served
+
+    def refuses(self, hook: str) -> str | None:
+        """Return why a hook is declined here, as the worker said when it last started."""
+        return self._declined.get(hook)
 
     async def close(self) -> None:
         """End the worker."""
@@ -119,6 +127,7 @@ class SupervisedWorker:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=errors,
+                env={**os.environ, **_WORKER_ENVIRONMENT},
             )
         try:
             async with asyncio.timeout(START_SECONDS):
@@ -140,6 +149,7 @@ class SupervisedWorker:
         except ValueError:
             message = {}
         if "ready" in message:
+            self._declined = {str(hook): str(why) for hook, why in message.get("declined", {}).items()}
             variants = ({**item, "operations": tuple(item["operations"])} for item in message["variants"])
             return str(message["ready"]), tuple(ServedVariant(**item) for item in variants)
         await self._process.wait()

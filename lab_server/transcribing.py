@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
 from attestations.documents.base import format_time
 from attestations.documents.drawing import Draw
 from attestations.documents.engagement import CloseStatement, PreRegistration, SessionEnd
@@ -11,6 +14,7 @@ from attestations.errors import (
     PhaseViolation,
     PreRegistrationAltered,
     RegistrationTooLate,
+    WorkerUnavailable,
 )
 from attestations.keys import KeyUse
 from attestations.log_entries import Kind
@@ -21,12 +25,16 @@ from lab_server.keyring import LabKeys
 from lab_server.ports import Store
 from lab_server.steps import Steps, carried_through
 
+Forget = Callable[[str], Awaitable[None]]
+
 
 class Transcribing:
     """Puts the documents of an engagement's steps into its log."""
 
-    def __init__(self, *, keys: LabKeys, store: Store, steps: Steps, drawing: Drawing) -> None:
+    def __init__(self, *, keys: LabKeys, store: Store, steps: Steps, drawing: Drawing, forget: Forget) -> None:
+        """`forget` has the worker destroy what it holds of an agreement."""
         self._keys = keys
+        self._forget = forget
         self._store = store
         self._steps = steps
         self._drawing = drawing
@@ -122,7 +130,11 @@ class Transcribing:
             ours = engagement.close
             if ours is None or ours.digest != envelope.digest:
                 raise CloseStatementMismatch("this is not the close statement we signed")
-            return await self._step(engagement, "close", envelope, PhaseEvent.CONFIRM_CLOSE)
+            receipt = await self._step(engagement, "close", envelope, PhaseEvent.CONFIRM_CLOSE)
+        # Nothing is asked any more. A worker that is away holds nothing either.
+        with suppress(WorkerUnavailable):
+            await self._forget(engagement.digest)
+        return receipt
 
     @carried_through
     async def commit_grades(self, engagement: Engagement, envelope: Envelope) -> Envelope:

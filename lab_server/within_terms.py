@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal
 
-from attestations.documents.agreement import Access, Agreement, Budget, Terms
+from attestations.documents.agreement import Access, Agreement, Budget, FineTuningGrant, Terms
 from attestations.documents.base import parse_time
 from attestations.errors import TermsRefused
 from attestations.identity import Identity
@@ -51,6 +51,8 @@ def beyond(body: Agreement, terms: Terms) -> Iterator[TermsRefused]:
     """Give everything that exceeds the terms, in the order of the agreement."""
     yield from _scope(body, terms)
     yield from _budget(body.budget, terms.budget)
+    if not _within_training(body.fine_tuning, terms.fine_tuning):
+        yield TermsRefused("the offer asks for more fine-tuning than our terms", field="fineTuning")
     if not _within_access(body.access, terms.access):
         yield TermsRefused("the dates of access lie outside our terms", field="access")
     if body.timing != terms.timing:
@@ -59,6 +61,12 @@ def beyond(body: Agreement, terms: Terms) -> Iterator[TermsRefused]:
         yield TermsRefused("the disclosure policy is not the one of our terms", field="policy")
     if body.clauses != terms.clauses:
         yield TermsRefused("the clauses are not those of our terms", field="clauses")
+
+
+def _within_training(wanted: FineTuningGrant | None, ours: FineTuningGrant | None) -> bool:
+    if wanted is None or ours is None:
+        return wanted is None
+    return wanted.max_jobs <= ours.max_jobs and int(wanted.max_train_tokens) <= int(ours.max_train_tokens)
 
 
 def _within_access(wanted: Access, ours: Access) -> bool:

@@ -17,6 +17,7 @@ from attestations.digests import sha256
 from attestations.documents.agreement import PartyRole
 from attestations.documents.base import Document, encode, parse_time
 from attestations.documents.dispute import Denial, RelayReceipt
+from attestations.documents.elicitation import PackAnswer
 from attestations.documents.engagement import LogReceipt, SessionGrant
 from attestations.documents.exchange import Intent, Promise, Record, Refusal
 from attestations.envelope import Envelope, open_document
@@ -126,7 +127,7 @@ def stated_time(document: Document) -> datetime | None:
             return parse_time(document.finished_at)
         case LogReceipt():
             return parse_time(document.logged_at)
-        case Denial():
+        case Denial() | PackAnswer():
             return parse_time(document.stated_at)
     return None
 
@@ -138,6 +139,7 @@ def _signers(parties: Parties) -> dict[type[Document], tuple[_Signer, ...]]:
         Intent: (("auditor", parties.auditor_exchange),),
         **dict.fromkeys((SessionGrant, Promise, Refusal, Record, LogReceipt), lab),
         Denial: (("lab", parties.lab_agreement), ("auditor", parties.auditor_agreement)),
+        PackAnswer: (("lab", parties.lab_agreement),),
         RelayReceipt: () if relay is None else (("relay", relay),),
     }
 

@@ -10,11 +10,13 @@ from attestations.adjudication.evidence import Evidence, weigh
 from attestations.adjudication.rules import blame, contradicted_waits
 from attestations.adjudication.verdict import Finding, Outcome, Verdict
 from attestations.documents.base import parse_time
+from attestations.documents.elicitation import PackAnswer
 from attestations.documents.exchange import Intent, Promise, Record, Refusal
 from attestations.errors import PromiseUnfulfilled, Unanswered, reason_of
 from attestations.trust import Trust
 from attestations.verify.parties import check_agreement, read_agreement
 
+UNDER_ELICITED = "UNDER_ELICITED"
 UNANSWERED, UNFULFILLED = reason_of(Unanswered), reason_of(PromiseUnfulfilled)
 
 
@@ -75,6 +77,14 @@ def _answered(evidence: Evidence, claim: Claim, at: datetime | None) -> tuple[Ou
         if at is not None and at < parse_time(about.document.respond_by):
             return "inconclusive", f"the Record is not due before {about.document.respond_by}", (about.digest,)
         return "inconclusive", _word_against_word(evidence, "a Record of this Promise"), (about.digest,)
+    if claim.reason == UNDER_ELICITED:
+        shown = [(held.digest, answer) for held, answer in evidence.of(PackAnswer)]
+        said = "; ".join(
+            "the lab was asked how to elicit its model and declined" if item.pack is None else "the lab gave a pack"
+            for _, item in shown
+        )
+        sentence = f"whether a model was elicited well is for a panel; {said or 'no answer of the lab is shown'}"
+        return "inconclusive", sentence, tuple(digest for digest, _ in shown)
     return "inconclusive", "nothing that is signed shows this", ()
 
 

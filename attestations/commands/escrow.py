@@ -134,13 +134,16 @@ def answered(
 def release(
     evidence: Annotated[Path, typer.Argument(help="An evidence file of the audit.")],
     content_class: Annotated[str, typer.Option("--class", help="The class that is owed, e.g. C2.")],
-    rule: Annotated[str, typer.Option(help="The id of the rule that obliges it.")],
+    rule: Annotated[str, typer.Option(help="The id of the rule that obliges it, or that waits for the order.")],
     trust: TrustOption,
     home: HomeOption,
     at: Annotated[str | None, typer.Option(help="When it is overdue, e.g. 2027-01-31T12:00:00Z; now if unset.")] = None,
+    order: Annotated[
+        str | None, typer.Option(help="Release on a regulator's order in the log: its name, or its digest.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Where to write your release.")] = None,
 ) -> None:
-    """Release your shares of one class, if the evidence verifies and shows that it is surely overdue."""
+    """Release your shares of one class, if the evidence verifies and shows that it is surely overdue, or ordered."""
     holder = _holder(home)
     with open_file(evidence) as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
@@ -153,6 +156,7 @@ def release(
             rule_id=rule,
             at=moment(at),
             now=datetime.now(UTC),
+            order=order,
         )
     path = out or Path(f"share-release-{content_class}-{holder.name}.json")
     write(path, envelope.to_bytes())

@@ -19,12 +19,14 @@ MAX_BYTES = 4 << 20
 
 @dataclass(frozen=True)
 class Given:
-    """A policy, and the agreement it stands in where there is one."""
+    """A policy, and the agreement, offer or signed terms it stands in, where it does."""
 
     policy: Policy
     clauses: Clauses | None = None
     agreement: Agreement | None = None
     envelope: Envelope | None = None
+    offer: Offer | None = None
+    terms: Terms | None = None
 
 
 def read_given(path: Path) -> Given:
@@ -43,11 +45,11 @@ def read_given(path: Path) -> Given:
         return Given(terms.policy, terms.clauses)
     envelope = parse_envelope(data.strip())
     if envelope.payload_type == Offer.payload_type:
-        body = Offer.parse(envelope.payload).body
-        return Given(body.policy, body.clauses, body)
+        offer = Offer.parse(envelope.payload)
+        return Given(offer.body.policy, offer.body.clauses, offer.body, envelope, offer)
     if envelope.payload_type == Terms.payload_type:
         offered = Terms.parse(envelope.payload)
-        return Given(offered.policy, offered.clauses)
+        return Given(offered.policy, offered.clauses, terms=offered)
     if envelope.payload_type != Agreement.payload_type:
         raise MalformedEnvelope(f"{path} is signed, but neither an agreement nor an offer nor terms")
     agreement = Agreement.parse(envelope.payload)

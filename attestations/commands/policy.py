@@ -32,7 +32,7 @@ FileArgument = Annotated[
 
 @app.command()
 def lint(file: FileArgument) -> None:
-    """Check a policy or a whole agreement against the rules L1 to L10; exit code 80 when one is broken."""
+    """Check a policy or a whole agreement against the rules L1 to L11; exit code 80 when one is broken."""
     given = read_given(file)
     findings = lint_policy(given.policy) if given.agreement is None else lint_agreement(given.agreement)
     table = Table.grid(padding=(0, 1))
@@ -53,7 +53,8 @@ def lint(file: FileArgument) -> None:
 @app.command()
 def explain(file: FileArgument) -> None:
     """Say in plain sentences who may and who must get what, when, who can delay it, and what silence does."""
-    said = explained(read_given(file).policy)
+    given = read_given(file)
+    said = explained(given.policy, None if given.agreement is None else given.agreement.escrow)
     console = _console()
     for line in said.general:
         console.print(f"- {line}", markup=False)

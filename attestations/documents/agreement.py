@@ -28,7 +28,8 @@ from attestations.escrow.structure import Escrow
 from attestations.keys import EnrolledKey, KeyUse, enrol
 from attestations.policy.model import Policy
 
-Operation = Literal["chat", "score", "count"]
+Operation = Literal["chat", "score", "count", "sandbox", "fine_tune"]
+HOOKS: frozenset[str] = frozenset({"sandbox", "fine_tune"})  # operations that no model answers
 VariantKind = Literal["deployed", "helpful_only", "safeguards_off", "custom"]
 PartyRole = Literal["lab", "auditor", "regulator", "escrow", "recipient", "relay"]
 
@@ -86,7 +87,7 @@ class Scope(Part):
     """What the auditor may ask."""
 
     variants: tuple[Name, ...] = Field(min_length=1, max_length=64)
-    operations: tuple[Operation, ...] = Field(min_length=1, max_length=3)
+    operations: tuple[Operation, ...] = Field(min_length=1, max_length=5)
     tools: bool = False
     max_top_logprobs: int = Field(ge=0, le=20)
     max_output_tokens: int = Field(ge=1, le=1_048_576)
@@ -101,6 +102,13 @@ class Budget(Part):
     output_tokens: Count
     crashes: int = Field(ge=0, le=1_000_000)
     unrevealed: int = Field(ge=0, le=1_000_000)
+
+
+class FineTuningGrant(Part):
+    """How much the auditor may have trained in all: jobs, and tokens over all epochs of all jobs."""
+
+    max_jobs: int = Field(ge=1, le=1000)
+    max_train_tokens: Count
 
 
 class Access(Part):
@@ -200,6 +208,8 @@ class Clauses(Part):
     retention: Retention | None = None
     fine_tuning: Literal["none", "lab_operated"] = "none"
     authorship: Literal["auditor", "joint"] = "auditor"
+    # How many days the lab has to answer disclosed DEV tasks with an elicitation pack before TEST may begin.
+    elicitation_days: int | None = Field(default=None, ge=1, le=365, exclude_if=is_none)
     wording: tuple[Wording, ...] = Field(default=(), max_length=64)
 
 
@@ -214,6 +224,7 @@ class Agreement(Document):
     variants: tuple[Variant, ...] = Field(min_length=1, max_length=64)
     scope: Scope
     budget: Budget
+    fine_tuning: FineTuningGrant | None = Field(default=None, exclude_if=is_none)
     access: Access
     timing: Timing
     origin: Name
@@ -291,6 +302,7 @@ class Terms(Document):
     variants: tuple[Variant, ...]
     scope: Scope
     budget: Budget
+    fine_tuning: FineTuningGrant | None = Field(default=None, exclude_if=is_none)
     access: Access
     timing: Timing
     runtime: Runtime

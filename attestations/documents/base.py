@@ -126,7 +126,7 @@ class Document(Part):
         """
         _check_version(cls, parse_canonical(data, limit=limit))
         # The bytes are canonical JSON by now: the model's own reader takes lists for tuples and is the faster one.
-        return _explained(cls, lambda: cls.model_validate_json(data, by_alias=True, by_name=False))
+        return validated_json(cls, data)
 
     @classmethod
     def from_json(cls, value: object) -> Self:
@@ -148,6 +148,11 @@ def validated(kind: type[M], value: object) -> M:
         MalformedEnvelope: a field is missing or not what its type requires.
     """
     return _explained(kind, lambda: kind.model_validate(_tuples(value), by_alias=True, by_name=False))
+
+
+def validated_json(kind: type[M], data: bytes) -> M:
+    """Do the same with JSON, without building its values first; `data` has been read by `parse_canonical`."""
+    return _explained(kind, lambda: kind.model_validate_json(data, by_alias=True, by_name=False))
 
 
 def _explained(kind: type[M], validate: Callable[[], M]) -> M:

@@ -1,21 +1,17 @@
 """What is asked of a model and what it answers: plain only at the auditor and in the worker.
 
-These documents are never signed as they are; they travel sealed, and only salted digests of them
-stand in signed documents (`docs/spec/exchange.md`).
+These documents are never signed as they are; they travel sealed (`attestations/documents/asking.py`), and only salted
+digests of them stand in signed documents (`docs/spec/exchange.md`).
 """
 
 from __future__ import annotations
 
-import hashlib
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from attestations.digests import Sha256, sha256
-from attestations.documents.base import Base64, Decimal, Document, Hidden, Name, Part
-from attestations.errors import WeakSalt
+from attestations.documents.base import Decimal, Document, Hidden, Name, Part, is_none
 
-SALT_BYTES = 32
 MAX_MESSAGES = 256
 MAX_TEXT_BYTES = 256 * 1024  # the longest prompt in the published suites is 61 KiB
 MAX_CONTINUATIONS = 64
@@ -123,10 +119,14 @@ class ChatResult(Hidden, Document):
 
 
 class ScoredContinuation(Hidden, Part):
-    """The sum of natural log-probabilities of one continuation and its length in tokens."""
+    """The sum of natural log-probabilities of one continuation and its length in tokens.
+
+    `greedy` tells whether each of its tokens is the likeliest at its place; None where the backend cannot tell.
+    """
 
     logprob: Decimal
     tokens: int = Field(ge=0)
+    greedy: bool | None = Field(default=None, exclude_if=is_none)
 
 
 class ScoreResult(Hidden, Document):
@@ -150,47 +150,6 @@ class CountResult(Hidden, Document):
 ModelResult = Annotated[ChatResult | ScoreResult | CountResult, Field(discriminator="operation")]
 
 
-class SealedRequest(Hidden, Document):
-    """What HPKE seals for the worker: the request, the key for the answer and the commitment's salt."""
-
-    payload_type: ClassVar[str] = "application/vnd.safeconduct.sealed-request.v1+json"
-
-    request: ModelRequest
-    response_key: Base64
-    salt: Base64
-
-
-class Opening(Hidden, Part):
-    """What opens a salted commitment: the salt beside the content's digest."""
-
-    salt: Base64
-    commitment: Sha256
-
-
-def request_commitment(request: ChatRequest | ScoreRequest | CountRequest, salt: bytes) -> str:
-    """Return the commitment to a request that its Intent carries.
-
-    Raises:
-        WeakSalt: the salt is not 32 bytes.
-    """
-    return _commitment(b"safeconduct/v1 request\0", salt, request.to_bytes())
-
-
-def result_commitment(result: ChatResult | ScoreResult | CountResult, salt: bytes) -> str:
-    """Return the commitment to an answer that its Record carries.
-
-    Raises:
-        WeakSalt: the salt is not 32 bytes.
-    """
-    return _commitment(b"safeconduct/v1 response\0", salt, result.to_bytes())
-
-
-def _commitment(label: bytes, salt: bytes, content: bytes) -> str:
-    if len(salt) != SALT_BYTES:
-        raise WeakSalt("a salt that is not 32 bytes")
-    return sha256(label + salt + hashlib.sha256(content).digest())
-
-
 __all__ = [
     "ChatRequest",
     "ChatResult",
@@ -201,15 +160,11 @@ __all__ = [
     "ModelRequest",
     "ModelResult",
     "Name",
-    "Opening",
     "Sampling",
     "ScoreRequest",
     "ScoreResult",
     "ScoredContinuation",
-    "SealedRequest",
     "TokenLogprob",
     "Tool",
     "ToolCall",
-    "request_commitment",
-    "result_commitment",
 ]

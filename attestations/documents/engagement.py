@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from attestations.digests import Sha256
 from attestations.documents.analysis import PlannedJudge, PlannedMeasure, Share
@@ -12,6 +12,7 @@ from attestations.documents.base import Base64, Count, Decimal, Document, Name, 
 from attestations.documents.drawing import DrawRule
 from attestations.documents.exchange import Meter
 from attestations.policy.model import Recipient
+from attestations.scaffolds.method import Arm
 
 ContentClass = Literal["C0", "C1", "C2", "C3", "C4", "C5", "C6", "C7", "C8", "C9", "C10"]
 Stage = Literal["S0", "S1", "S2", "S3", "S4", "S5"]
@@ -105,8 +106,22 @@ class ClassKeyCommitment(Part):
     commitment: Sha256
 
 
+class RegisteredArm(Part):
+    """An arm as everybody may know it: how often it asks each task, and which variant.
+
+    A variant of None is bound when TEST begins: it is fine-tuned on DEV first.
+    """
+
+    id: Name
+    epochs: int = Field(ge=1, le=1000)
+    variant: Name | None
+
+
 class PreRegistration(Document):
-    """What the auditor fixed before the first Promise; leaf 0 of the log. Signed by the auditor's publication key."""
+    """What the auditor fixed before the first Promise; leaf 0 of the log. Signed by the auditor's publication key.
+
+    With `conduct`, DEV tasks are asked first, and TEST begins at a `RunStart`.
+    """
 
     payload_type: ClassVar[str] = "application/vnd.safeconduct.pre-registration.v1+json"
 
@@ -119,7 +134,18 @@ class PreRegistration(Document):
     epochs: int = Field(ge=1, le=1000)
     max_attempts: int = Field(ge=1, le=100)
     draw: DrawRule | None = Field(default=None, exclude_if=is_none)
+    conduct: tuple[RegisteredArm, ...] | None = Field(default=None, exclude_if=is_none)
     registered_at: Time
+
+    @model_validator(mode="after")
+    def _arms_once(self) -> PreRegistration:
+        if self.conduct is not None and tuple(arm.id for arm in self.conduct) != self.arms:
+            raise ValueError("what is registered of the arms is of other arms")
+        return self
+
+    def epochs_of(self, arm: str) -> int:
+        """Return how often an arm asks each task."""
+        return next((item.epochs for item in self.conduct or () if item.id == arm), self.epochs)
 
 
 class PlannedMetric(Part):
@@ -164,6 +190,13 @@ class AnalysisPlan(Document):
     formats: tuple[Name, ...] = Field(default=(), max_length=64, exclude_if=is_empty)
     measures: tuple[PlannedMeasure, ...] = Field(default=(), max_length=256, exclude_if=is_empty)
     judges: tuple[PlannedJudge, ...] = Field(default=(), max_length=8, exclude_if=is_empty)
+    arms: tuple[Arm, ...] | None = Field(default=None, min_length=1, max_length=16, exclude_if=is_none)
+
+    @model_validator(mode="after")
+    def _arms_differ(self) -> AnalysisPlan:
+        if len({arm.id for arm in self.arms or ()}) != len(self.arms or ()):
+            raise ValueError("two arms of one name")
+        return self
 
 
 class GradeCommitment(Document):

@@ -11,11 +11,13 @@ from typing import ClassVar, Literal
 from pydantic import Field, model_validator
 
 from attestations.digests import Sha256, sha256
-from attestations.documents.agreement import Operation
-from attestations.documents.base import Base64, Count, Document, Name, Part, Time
+from attestations.documents.agreement import HOOKS, Operation
+from attestations.documents.base import Base64, Count, Document, Name, Part, Time, is_none
 from attestations.documents.dialogue import Sampling
+from attestations.documents.hooks import HookStatement
 
-MAX_SEALED_BYTES = 1024 * 1024  # padded prompt and HPKE overhead; gRPC's own limit is 4 MiB
+MAX_SEALED_BYTES = 1 << 20  # padded prompt and HPKE overhead
+MAX_HOOK_SEALED_BYTES = 3 << 20  # the same for what is asked of a hook; gRPC's own limit is 4 MiB
 
 Status = Literal["COMPLETED", "REFUSED_POLICY", "ERROR", "TIMEOUT", "CANCELLED_BY_AUDITOR", "ABORTED_CRASH"]
 
@@ -37,7 +39,7 @@ class Intent(Document):
     seq: int = Field(ge=0, le=2**53 - 1)
     prev: Sha256
     sealed_digest: Sha256
-    sealed_bytes: int = Field(ge=1, le=MAX_SEALED_BYTES)
+    sealed_bytes: int = Field(ge=1, le=MAX_HOOK_SEALED_BYTES)
     plaintext_commit: Sha256
     handle: Sha256
     variant: Name
@@ -50,6 +52,12 @@ class Intent(Document):
     evidence: Sha256
     budget_max: TokenBudget
     not_after: Time
+
+    @model_validator(mode="after")
+    def _no_larger_than_its_kind(self) -> Intent:
+        if self.sealed_bytes > sealed_limit(self.operation):
+            raise ValueError("a sealed request larger than its operation allows")
+        return self
 
 
 class Quota(Part):
@@ -146,6 +154,7 @@ class Record(Document):
     safety_layer: SafetyLayer = SafetyLayer(input="none", output="none")
     worker: Name
     redeliver_until: Time
+    hook: HookStatement | None = Field(default=None, exclude_if=is_none)
 
     @model_validator(mode="after")
     def _answer_only_when_completed(self) -> Record:
@@ -168,7 +177,10 @@ class Cancel(Document):
 
 
 class Refusal(Document):
-    """The lab's reason for not promising; it takes the Intent's place. Signed by the record key."""
+    """The lab's reason for not promising; it takes the Intent's place. Signed by the record key.
+
+    `why` is the lab's own words for declining a hook.
+    """
 
     payload_type: ClassVar[str] = "application/vnd.safeconduct.refusal.v1+json"
 
@@ -179,7 +191,13 @@ class Refusal(Document):
     log_index: Count
     reason: Name
     rule: Name | None = None
+    why: str | None = Field(default=None, min_length=1, max_length=500, exclude_if=is_none)
     refused_at: Time
+
+
+def sealed_limit(operation: str) -> int:
+    """Return how many bytes a sealed request of `operation` may have."""
+    return MAX_HOOK_SEALED_BYTES if operation in HOOKS else MAX_SEALED_BYTES
 
 
 def seed_commitment(seed_share: bytes) -> str:

@@ -16,6 +16,7 @@ from attestations.errors.access import (
     LabUnreachable,
     OfferExpired,
     OfferSuperseded,
+    PackTooLate,
     PhaseViolation,
     PolicyUnsatisfiable,
     PortInUse,
@@ -28,6 +29,7 @@ from attestations.errors.access import (
     StoreFailed,
     SuiteInvalid,
     TermsRefused,
+    TrainingFailed,
     WorkerUnavailable,
 )
 from attestations.errors.base import (
@@ -42,6 +44,7 @@ from attestations.errors.base import (
 )
 from attestations.errors.disclosure import (
     AnalysisDeviationUndeclared,
+    ArmNotFollowed,
     AssuranceOverclaimed,
     AttributionFailed,
     ClaimUninterpretable,
@@ -140,11 +143,13 @@ from attestations.errors.keyless import (
     KeylessSignatureInvalid,
     SigningServiceFailed,
 )
+from attestations.errors.sandbox import SandboxFileRefused, SandboxLimit, SandboxLost, SandboxUnavailable
 
 __all__ = [
     "AgreementDigestMismatch",
     "AmendmentRetroactive",
     "AnalysisDeviationUndeclared",
+    "ArmNotFollowed",
     "AssuranceOverclaimed",
     "AttestationKeyUnbound",
     "AttestationNonceMismatch",
@@ -182,6 +187,7 @@ __all__ = [
     "HoldLimitExceeded",
     "HoldTooLate",
     "HookRefused",
+    "PackTooLate",
     "IdentityTokenRefused",
     "IdentityTokenUnusable",
     "InclusionProofInvalid",
@@ -235,6 +241,10 @@ __all__ = [
     "RevealMismatch",
     "RuntimeDowngrade",
     "SafeconductError",
+    "SandboxFileRefused",
+    "SandboxLimit",
+    "SandboxLost",
+    "SandboxUnavailable",
     "ScopeExceeded",
     "ScoreMismatch",
     "SealedOpenFailed",
@@ -256,6 +266,7 @@ __all__ = [
     "TermsRefused",
     "TimeOrderViolation",
     "TlpDowngrade",
+    "TrainingFailed",
     "UnaccountedTask",
     "Unanswered",
     "UndeclaredRouting",

@@ -75,6 +75,10 @@ class HookRefused(RefusedError):
     """The lab declined an elicitation hook."""
 
 
+class PackTooLate(RefusedError):
+    """The lab's elicitation pack came after TEST had begun."""
+
+
 class SlaBreached(EvidenceError):
     """The lab did not give the access it had signed for."""
 
@@ -99,6 +103,10 @@ class WorkerUnavailable(SetupError):
 
 class BackendFailed(SetupError):
     """The model backend failed, stalled or answered with nonsense."""
+
+
+class TrainingFailed(SetupError):
+    """A fine-tune job could not be carried out; the fact `code` says why."""
 
 
 class StoreFailed(SetupError):

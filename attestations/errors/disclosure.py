@@ -183,6 +183,12 @@ class AnalysisDeviationUndeclared(EvidenceError):
     exit_code = ExitCode.SCORE_MISMATCH
 
 
+class ArmNotFollowed(EvidenceError):
+    """An item was asked otherwise than its registered arm says."""
+
+    exit_code = ExitCode.PREREGISTRATION_VIOLATED
+
+
 class ControlsFailed(EvidenceError):
     """The run's own controls say its results mean nothing, yet it claims them."""
 

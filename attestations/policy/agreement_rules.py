@@ -9,6 +9,7 @@ from attestations.documents.agreement import Agreement, Party
 from attestations.errors import KeyUnacceptable
 from attestations.keys import KeyUse
 from attestations.policy.counterexample import Question, find
+from attestations.policy.emergencies import wider_rules
 from attestations.policy.finding import Finding
 from attestations.policy.formula import CERTAIN_EVENTS, parse_duration
 from attestations.policy.lint import lint_policy
@@ -23,13 +24,14 @@ _HOLDERS = ("escrow", "regulator")
 
 
 def lint_agreement(agreement: Agreement) -> tuple[Finding, ...]:
-    """Return every breach of `L1` to `L10` by the agreement, its policy included, in the order of the rules."""
+    """Return every breach of `L1` to `L11` by the agreement, its policy included, in the order of the rules."""
     found = [
         *_policy(agreement),
         *_holders(agreement),
         *_protection(agreement),
         *_keys(agreement),
         *_no_veto(agreement),
+        *_second_key(agreement),
     ]
     return tuple(sorted(found, key=lambda finding: int(finding.rule[1:])))
 
@@ -105,3 +107,10 @@ def _keys(agreement: Agreement) -> Iterator[Finding]:
 def _no_veto(agreement: Agreement) -> Iterator[Finding]:
     if agreement.clauses.publication_control == "approval":
         yield Finding("L10", "publication needs the lab's approval, which is a veto")
+
+
+def _second_key(agreement: Agreement) -> Iterator[Finding]:
+    roles = {party.role for party in agreement.parties}
+    if "REGULATOR" in agreement.policy.emergencies().two_key and "regulator" not in roles:
+        for rule in wider_rules(agreement.policy):
+            yield Finding("L11", f"rule {rule.id} waits for a regulator's key, and the agreement names none", rule.id)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from attestations.policy.formula import CERTAIN_EVENTS, EVENTS, AllOf, AnyOf, Event, Formula, parse_duration
+from attestations.escrow.dealing import SEALED, branches_for
+from attestations.escrow.structure import Escrow
+from attestations.policy.formula import CERTAIN_EVENTS, EVENTS, AllOf, AnyOf, Event, Formula, atoms, parse_duration
 from attestations.policy.model import FLOOR_CLASSES, Emergency, Policy, Rule
 from attestations.policy.simplify import simplify
 from attestations.policy.words import (
+    CLASSES,
     actor_words,
+    branch_words,
     class_words,
     duration_words,
     event_words,
@@ -53,16 +57,22 @@ class Explanation:
     emergency: tuple[str, ...]
 
 
-def explain(policy: Policy) -> Explanation:
-    """Return the policy in sentences."""
+def explain(policy: Policy, escrow: Escrow | None = None) -> Explanation:
+    """Return the policy in sentences.
+
+    Args:
+        policy: what is explained.
+        escrow: the access structure of the agreement it stands in. It says who can open what is owed; what the
+            policy says of having nobody in escrow is then moot.
+    """
     return Explanation(
-        general=_general(policy),
-        rules=tuple(_rule(policy, rule) for rule in policy.rules),
-        emergency=() if policy.emergency is None else _emergency(policy.emergency),
+        general=_general(policy, escrow),
+        rules=tuple(_rule(policy, rule, escrow) for rule in policy.rules),
+        emergency=_emergency(policy.emergencies()),
     )
 
 
-def _general(policy: Policy) -> tuple[str, ...]:
+def _general(policy: Policy, escrow: Escrow | None) -> tuple[str, ...]:
     anchor = event_words(Event(policy.anchor, None))
     lines = [
         f"Times count from when {anchor}. Without a rule nobody is given anything.",
@@ -87,7 +97,10 @@ def _general(policy: Policy) -> tuple[str, ...]:
             "The policy follows the EU General-Purpose AI Code of Practice, Measure 3.5(5): the lab cannot delay or "
             "block the publication of findings for more than 30 business days from notice."
         )
-    if policy.escrow == "none":
+    if escrow is not None:
+        held = "; or ".join(branch_words(branch) for branch in escrow.branches)
+        lines.append(f"The keys of what is owed are held in escrow. Without the auditor it can be opened by {held}.")
+    elif policy.escrow == "none":
         lines.append(
             f"No keys are held in escrow, so withholding cannot be cured. Reason given: {policy.escrow_reason}"
         )
@@ -110,7 +123,7 @@ def _protected(policy: Policy) -> str:
     )
 
 
-def _rule(policy: Policy, rule: Rule) -> RuleText:
+def _rule(policy: Policy, rule: Rule, escrow: Escrow | None) -> RuleText:
     who, what = recipient_words(rule.to), class_words(rule.content_class)
     may_when = _when(policy, policy.permits(rule))
     may = f"{_capital(who)} may be given {what} when {may_when}."
@@ -129,13 +142,13 @@ def _rule(policy: Policy, rule: Rule) -> RuleText:
         may=may,
         must=must,
         delay=_delay(policy, rule),
-        silence=_silence(policy, rule),
+        silence=_silence(policy, rule, escrow),
     )
 
 
 def _delay(policy: Policy, rule: Rule) -> str:
     permits = simplify(policy, policy.permits(rule))
-    names = {event.name for event in _events(permits)}
+    names = {atom.name for atom in atoms(permits) if isinstance(atom, Event)}
     lines = []
     if _without(permits, tuple(EVENTS - CERTAIN_EVENTS)) is None and not names & set(_LABS):
         lines.append("Unless that happens it stays sealed.")
@@ -158,9 +171,11 @@ def _delay(policy: Policy, rule: Rule) -> str:
     return " ".join(lines)
 
 
-def _silence(policy: Policy, rule: Rule) -> str:
+def _silence(policy: Policy, rule: Rule, escrow: Escrow | None) -> str:
     if rule.oblige is None or rule.content_class in FLOOR_CLASSES:
         return ""
+    if escrow is not None:
+        return _opened_by(rule, escrow)
     if rule.escrow:
         return f"If the auditor does not, the holders in escrow can: {', '.join(rule.escrow)}."
     if policy.escrow == "none":
@@ -168,14 +183,27 @@ def _silence(policy: Policy, rule: Rule) -> str:
     return "If the auditor does not, nobody named here can release it in its place."
 
 
+def _opened_by(rule: Rule, escrow: Escrow) -> str:
+    serving = [branch for branch in branches_for(escrow, rule) if "overdue" in branch.opens]
+    if rule.content_class not in SEALED or not serving:
+        return "If the auditor does not, that is evident, but nobody in escrow holds the key of it."
+    who = " or ".join(branch.id for branch in serving)
+    return f"If the auditor does not, holders in escrow can ({who})."
+
+
 def _emergency(emergency: Emergency) -> tuple[str, ...]:
     raisers = " or ".join(actor_words(name) for name in emergency.initiators)
     told = " and ".join(recipient_words(name) for name in emergency.to)
     keys = " and ".join(actor_words(name) for name in emergency.two_key)
-    classes = ", ".join(_part(name) for name in emergency.classes)
-    lines = [f"In an emergency {raisers} may tell {told} at once and without anyone's consent, about {classes}."]
-    if keys:
-        lines.append(f"Others than these are told only with the keys of {keys} together, and the public never so.")
+    everything = {name.partition(":")[0] for name in emergency.classes} == set(CLASSES)
+    classes = "a few items of any class" if everything else ", ".join(_part(name) for name in emergency.classes)
+    lines = [f"In an emergency {raisers} may tell {told} at once and without anyone's consent, and show {classes}."]
+    lines.append(
+        f"More than that, or others than these, only with the keys of {keys} together, named items and an end, where a "
+        "rule above waits for an emergency; the public never so."
+        if keys
+        else "More than that is shown in no emergency, and to nobody else."
+    )
     review = duration_words(parse_duration(emergency.review))
     lines.append(f"Each use is reviewed within {review}; an unjustified one is a breach.")
     return tuple(lines)
@@ -184,13 +212,6 @@ def _emergency(emergency: Emergency) -> tuple[str, ...]:
 def _part(name: str) -> str:
     content_class, _, subset = name.partition(":")
     return f"the smallest necessary part of {class_words(content_class)}" if subset else class_words(content_class)
-
-
-def _events(formula: Formula) -> list[Event]:
-    if isinstance(formula, (AllOf, AnyOf)):
-        return [event for part in formula.parts for event in _events(part)]
-    base = formula if isinstance(formula, Event) else formula.base
-    return [base] if isinstance(base, Event) else []
 
 
 def _can_be_held(formula: Formula) -> bool:

@@ -18,6 +18,7 @@ RULES = {
     "L8": "under the EU Code of Practice profile the lab delays no publication by more than 30 business days",
     "L9": "figures are not public before the commitments they rest on",
     "L10": "a review has an end, and an objection is published, not a veto",
+    "L11": "whatever waits for an emergency can be reached by one, with the keys that were agreed",
 }
 
 

@@ -10,6 +10,7 @@ TIME(2027-01-31T00:00:00Z)     an instant
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -81,6 +82,20 @@ class AnyOf:
 
 
 Formula = Event | After | AllOf | AnyOf
+
+
+def atoms(formula: Formula) -> Iterator[Event | After]:
+    """Give every event and time of a formula, and the event each time counts from."""
+    match formula:
+        case AllOf(parts) | AnyOf(parts):
+            for part in parts:
+                yield from atoms(part)
+        case Event():
+            yield formula
+        case After():
+            yield formula
+            if isinstance(formula.base, Event):
+                yield formula.base
 
 
 def parse_formula(value: Any, *, depth: int = 0) -> Formula:

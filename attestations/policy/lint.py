@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from datetime import date
 
 from attestations.policy.counterexample import Counterexample, Question, find
+from attestations.policy.emergencies import dead_emergencies
 from attestations.policy.finding import Finding, refuse
 from attestations.policy.formula import CERTAIN_EVENTS, Duration, parse_duration
-from attestations.policy.model import FLOOR_CLASSES, Policy, Rule
+from attestations.policy.model import ALWAYS_TOLD, FLOOR_CLASSES, Policy, Rule
 from attestations.policy.moments import Workdays
 from attestations.policy.profile import exceeds_profile
 from attestations.policy.symbolic import TooLarge, implies
@@ -27,7 +28,7 @@ def lint(policy: Policy) -> None:
     """Raise the first breach.
 
     Raises:
-        PolicyUnsatisfiable: the facts name the rule (`L1` to `L10`) and the policy's rule.
+        PolicyUnsatisfiable: the facts name the rule (`L1` to `L11`) and the policy's rule.
     """
     refuse(lint_policy(policy))
 
@@ -41,6 +42,7 @@ def lint_policy(policy: Policy) -> tuple[Finding, ...]:
         *_commitments_first(policy, proof),
         *_emergency(policy),
         *_bounded_review(policy),
+        *dead_emergencies(policy),
     ]
     return tuple(sorted(found, key=lambda finding: int(finding.rule[1:])))
 
@@ -130,8 +132,8 @@ def _emergency(policy: Policy) -> Iterator[Finding]:
         return
     hazards = any(name.startswith("C9") for name in emergency.classes)
     for recipient in emergency.to:
-        if recipient == "PUBLIC" or (hazards and recipient in _TOO_MANY):
-            yield Finding("L4", f"the emergency path leads to {recipient}")
+        if recipient == "PUBLIC" or (hazards and recipient not in ALWAYS_TOLD):
+            yield Finding("L4", f"the emergency path leads to {recipient} with a single key")
     if "AUDITOR" not in emergency.initiators or not {"LAB_SAFETY", "REGULATOR"} <= set(emergency.to):
         yield Finding("L5", "the auditor alone cannot warn the regulator and the lab's safety team in an emergency")
     if _longer(emergency.review, LONGEST_EMERGENCY_REVIEW):

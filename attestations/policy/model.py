@@ -106,13 +106,39 @@ class Rule(Part):
 
 
 class Emergency(Part):
-    """Who may raise the alarm about which classes, who is told at once, and whose two keys let others know as well."""
+    """Who may raise the alarm about which classes, who is told at once, and whose two keys let others know as well.
+
+    Whatever is named in part (`C7:subset`) or whole, an emergency opens nothing but the items its notice names.
+    """
 
     initiators: tuple[Initiator, ...] = Field(min_length=1, max_length=3)
     two_key: tuple[Initiator, ...] = Field(default=(), max_length=3)
     classes: tuple[Subset, ...] = Field(min_length=1, max_length=22)
     to: tuple[Recipient, ...] = Field(min_length=1, max_length=32)
     review: DurationText
+
+    def reaches(self, recipient: str) -> bool:
+        """Tell whether some emergency may name a recipient: never the public or escrow, all the lab if agreed."""
+        if recipient in (*ALWAYS_TOLD, "PEER_AUDITOR") or recipient.startswith("CLEARED("):
+            return True
+        return recipient == "LAB_ALL" and recipient in self.to
+
+    def told_at_once(self, content_class: str | None, recipient: str) -> bool:
+        """Tell whether one initiator may show a recipient items of a class; None asks about the bare alarm."""
+        if recipient not in ALWAYS_TOLD and recipient not in self.to:
+            return False
+        return content_class is None or content_class in {name.partition(":")[0] for name in self.classes}
+
+
+ALWAYS_TOLD = ("LAB_SAFETY", "REGULATOR")
+STANDARD_EMERGENCY = Emergency(
+    initiators=("AUDITOR", "LAB_SAFETY", "REGULATOR"),
+    two_key=("AUDITOR", "REGULATOR"),
+    classes=tuple(f"C{number}:subset" for number in range(11)),
+    to=ALWAYS_TOLD,
+    review="P10BD",
+)
+"""What holds where a policy has no section on emergencies: nobody is gagged."""
 
 
 class Policy(Part):
@@ -149,6 +175,10 @@ class Policy(Part):
         """Return the rule for this class and recipient, or None; existence and commitments have one anyway."""
         wanted = (content_class, recipient)
         return next((rule for rule in (*self.rules, *FLOOR) if (rule.content_class, rule.to) == wanted), None)
+
+    def emergencies(self) -> Emergency:
+        """Return the section on emergencies, or what holds without one."""
+        return self.emergency or STANDARD_EMERGENCY
 
     def permits(self, rule: Rule) -> Formula:
         """Return what permits a rule under this policy: its own formula and, for the public, the lab's review."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
+from attestations.escrow.structure import Branch
 from attestations.policy.formula import After, AllOf, AnyOf, Duration, Event, Formula
 
 CLASSES = {
@@ -62,6 +63,18 @@ def recipient_words(name: str) -> str:
 def actor_words(name: str) -> str:
     """Return who may raise an emergency or turn one of its keys."""
     return {"AUDITOR": "the auditor", "LAB_SAFETY": "the lab's safety team", "REGULATOR": "the regulator"}[name]
+
+
+def branch_words(branch: Branch) -> str:
+    """Return who together can open, e.g. `office.example and any 2 of t1, t2, t3 (trustees), 1 day late`."""
+    groups = " and ".join(
+        ", ".join(group.of) if group.need == len(group.of) else f"any {group.need} of {', '.join(group.of)}"
+        for group in branch.groups
+    )
+    grounds = {"overdue": "once it is overdue", "order": "on a regulator's order"}
+    when = " or ".join(grounds[ground] for ground in branch.opens)
+    grace = f" for {_count(branch.grace_days, 'day')}" if branch.grace_days and "overdue" in branch.opens else ""
+    return f"{groups} together ({branch.id}), {when}{grace}"
 
 
 def event_words(event: Event) -> str:

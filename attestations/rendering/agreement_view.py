@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from attestations.digests import sha256
-from attestations.documents.agreement import Agreement, Clauses, Party
+from attestations.documents.agreement import Agreement, Clauses, FineTuningGrant, Party
 from attestations.documents.base import decode, parse_time
 from attestations.envelope import Envelope
 from attestations.policy.agreement_rules import lint_agreement
@@ -57,14 +57,9 @@ class ClauseView:
 
 
 @dataclass(frozen=True)
-class AgreementView:
-    """Everything the page shows."""
+class TermsView:
+    """What is agreed or offered: the same for every page that shows it."""
 
-    engagement: str
-    digest: str
-    supersedes: str | None
-    created: str
-    signatures: Signatures
     parties: tuple[PartyView, ...]
     facts: tuple[tuple[str, str], ...]
     variants: tuple[tuple[str, str, str], ...]
@@ -76,6 +71,18 @@ class AgreementView:
     findings: tuple[Finding, ...]
 
 
+@dataclass(frozen=True)
+class AgreementView:
+    """Everything the page shows."""
+
+    engagement: str
+    digest: str
+    supersedes: str | None
+    created: str
+    signatures: Signatures
+    terms: TermsView
+
+
 def agreement_view(envelope: Envelope, agreement: Agreement, trust: Trust | None) -> AgreementView:
     """Return what the page of an agreement shows.
 
@@ -84,16 +91,23 @@ def agreement_view(envelope: Envelope, agreement: Agreement, trust: Trust | None
         agreement: the document in it.
         trust: the reader's trust file, if there is one.
     """
-    closed = parse_time(agreement.access.not_after)
-    at = Bounds(closed, closed)
-    assumed = [Seen(name, None, at) for name in ("REGISTERED", "RUN_CLOSED", "DELIVERED")]
-    explained = explain(agreement.policy)
     return AgreementView(
         engagement=agreement.engagement,
         digest=sha256(envelope.payload),
         supersedes=agreement.supersedes,
         created=instant_words(parse_time(agreement.created_at)),
         signatures=signatures_of(envelope, agreement, trust),
+        terms=terms_view(agreement),
+    )
+
+
+def terms_view(agreement: Agreement) -> TermsView:
+    """Return what a page shows of the terms in an agreement, signed or not."""
+    closed = parse_time(agreement.access.not_after)
+    at = Bounds(closed, closed)
+    assumed = [Seen(name, None, at) for name in ("RUN_CLOSED", "DELIVERED")]
+    explained = explain(agreement.policy, agreement.escrow)
+    return TermsView(
         parties=tuple(_party(party) for party in agreement.parties),
         facts=_facts(agreement),
         variants=tuple(
@@ -111,7 +125,7 @@ def agreement_view(envelope: Envelope, agreement: Agreement, trust: Trust | None
             )
             for rule in explained.rules
         ),
-        timeline=picture(simulate(agreement.policy, assumed[1:], closed + EXAMPLE), TERMS),
+        timeline=picture(simulate(agreement.policy, assumed, closed + EXAMPLE), TERMS),
         example=(
             f"Example, not a term: the run closes on {instant_words(closed)}, when access ends; the lab says nothing "
             f"and holds nothing back. The picture ends after {EXAMPLE.days} days; the table says what comes later."
@@ -148,6 +162,7 @@ def _facts(agreement: Agreement) -> tuple[tuple[str, str], ...]:
         ("Sessions at once", f"{scope.max_sessions:,}"),
         ("Requests", f"{int(budget.requests):,} in all"),
         ("Tokens", f"{int(budget.input_tokens):,} read and {int(budget.output_tokens):,} written in all"),
+        *_training(agreement.fine_tuning),
         ("Access from", instant_words(parse_time(access.not_before))),
         ("Access until", instant_words(parse_time(access.not_after))),
         ("Effective access owed", f"{access.business_days} business days"),
@@ -186,6 +201,11 @@ def _clauses(clauses: Clauses) -> tuple[ClauseView, ...]:
             note = "These words differ from the standard ones for this term."
         views.append(ClauseView(TITLES[words.clause], terms[words.clause], text, note))
     views.append(_ending(clauses))
+    if clauses.elicitation_days is not None:
+        days = clauses.elicitation_days
+        text = f"Once the auditor has disclosed its DEV tasks, the lab has {days} days to advise before TEST may begin."
+        note = "Explanation by this program: the signed document holds the term alone."
+        views.append(ClauseView("Advice on elicitation", f"{days} days", text, note))
     views += [ClauseView(name, "words only", text, "") for name, text in signed.items() if name not in terms]
     return tuple(views)
 
@@ -212,3 +232,9 @@ def _retention(clauses: Clauses) -> str:
 
 def _capital(text: str) -> str:
     return text[0].upper() + text[1:]
+
+
+def _training(granted: FineTuningGrant | None) -> list[tuple[str, str]]:
+    if granted is None:
+        return []
+    return [("Fine-tuning", f"{granted.max_jobs} jobs, {int(granted.max_train_tokens):,} training tokens in all")]

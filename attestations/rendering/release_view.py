@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from attestations.documents.agreement import Agreement
 from attestations.documents.base import parse_time
@@ -17,6 +18,7 @@ from attestations.policy.words import class_words, event_words, instant_words, r
 from attestations.release_time import made_at
 from attestations.rendering.timeline import Picture, picture
 from attestations.verify.report import Report, Status
+from attestations.verify.revising import InForceSince
 from attestations.verify.sightings import Sightings
 from attestations.verify.transcript import LoggedRelease, Transcript
 
@@ -47,6 +49,17 @@ class ReleaseRow:
 
 
 @dataclass(frozen=True)
+class EscrowRow:
+    """What escrow holders opened in the auditor's stead."""
+
+    what: str
+    who: str
+    when: str
+    why: str
+    holders: str
+
+
+@dataclass(frozen=True)
 class DutyRow:
     """One obligation."""
 
@@ -68,6 +81,7 @@ class ReleaseView:
     amended: int
     checks: tuple[tuple[str, str, str], ...]
     releases: tuple[ReleaseRow, ...]
+    escrowed: tuple[EscrowRow, ...]
     duties: tuple[DutyRow, ...]
     events: tuple[tuple[str, str], ...]
     timeline: Picture
@@ -90,7 +104,8 @@ def release_view(transcript: Transcript, report: Report, now: Bounds, sightings:
     """
     agreement = transcript.agreement
     ahead = _ahead(agreement, transcript.events)
-    released = [_released(item, sightings) for item in transcript.releases]
+    released = [_released(item, sightings, transcript.revisions.in_force_since) for item in transcript.releases]
+    events = [*transcript.events, *_opened(report, agreement)]
     made = dict(reversed(released))  # of several for one recipient the first
     given_up = transcript.ledger.aborted is not None
     return ReleaseView(
@@ -105,13 +120,14 @@ def release_view(transcript: Transcript, report: Report, now: Bounds, sightings:
             if check.status in (Status.FAIL, Status.MISSING)
         ),
         releases=tuple(row for _, row in released),
+        escrowed=tuple(_by_holders(told) for told in report.escrow),
         duties=tuple(
-            _duty(rule, ahead, made, now, given_up=given_up)
+            _duty(rule, ahead, made, now, opened=report.escrow, given_up=given_up)
             for rule in agreement.policy.rules
             if rule.oblige is not None
         ),
         events=tuple((_event(event), _between(event)) for event in transcript.events),
-        timeline=picture(simulate(agreement.policy, transcript.events, now.upper + _DAY)),
+        timeline=picture(simulate(agreement.policy, events, now.upper + _DAY)),
         judged=instant_words(now.upper),
         skew=f"{agreement.timing.skew_seconds} s",
         limitations=report.limitations,
@@ -124,11 +140,45 @@ def _ahead(agreement: Agreement, events: Sequence[Seen]) -> dict[Pair, Track]:
     return {(track.content_class, track.to): track for track in simulate(agreement.policy, unreleased).tracks}
 
 
-def _released(item: LoggedRelease, sightings: Sightings) -> tuple[Pair, ReleaseRow]:
+def _opened(report: Report, agreement: Agreement) -> Iterator[Seen]:
+    skew = timedelta(seconds=agreement.timing.skew_seconds)
+    for told in report.escrow:
+        at = parse_time(told["releasedAt"])
+        yield Seen("RELEASED", f"{told['class']}:{told['to']}", Bounds(at - skew, at + skew))
+
+
+def _by_holders(told: Mapping[str, Any]) -> EscrowRow:
+    return EscrowRow(
+        what=_capital(class_words(told["class"])),
+        who=_capital(recipient_words(told["to"])),
+        when=instant_words(parse_time(told["releasedAt"])),
+        why="it was overdue" if told["order"] is None else f"the regulator's order {told['order']}",
+        holders=", ".join(told["holders"]),
+    )
+
+
+def _since(item: LoggedRelease, revised: Sequence[InForceSince]) -> datetime | None:
+    """Return since when the agreements in force one after the other have permitted a release without a gap.
+
+    What an amendment permits it permits from its leaf on, whenever its formula would have held before.
+    """
+    pair = (item.document.content_class, item.document.recipient)
+    since: datetime | None = None
+    for in_force in reversed([entry for entry in revised if entry.leaf < item.index]):
+        begins = _from(_ahead(in_force.agreement, item.events_before).get(pair), (State.PERMITTED, State.OVERDUE))
+        if begins is None or (since is not None and begins > since):
+            break
+        since = begins if in_force.since is None else max(begins, in_force.since)
+        if since == begins:
+            break
+    return since
+
+
+def _released(item: LoggedRelease, sightings: Sightings, revised: Sequence[InForceSince]) -> tuple[Pair, ReleaseRow]:
     document = item.document
     pair = (document.content_class, document.recipient)
     track = _ahead(item.agreement, item.events_before).get(pair)
-    since, due = _from(track, (State.PERMITTED, State.OVERDUE)), _from(track, (State.OVERDUE,))
+    since, due = _since(item, revised), _from(track, (State.OVERDUE,))
     made, seen = _made(item), _seen(item, sightings)
     verdict, tone = _VERDICTS[item.permission] if made is not None else _UNDATED
     late = due is not None and (parse_time(document.released_at) >= due or (seen is not None and seen.lower >= due))
@@ -174,11 +224,20 @@ def _precise(moment: datetime) -> str:
 
 
 def _duty(
-    rule: Rule, ahead: Mapping[Pair, Track], made: Mapping[Pair, ReleaseRow], now: Bounds, *, given_up: bool
+    rule: Rule,
+    ahead: Mapping[Pair, Track],
+    made: Mapping[Pair, ReleaseRow],
+    now: Bounds,
+    *,
+    opened: Sequence[Mapping[str, Any]],
+    given_up: bool,
 ) -> DutyRow:
     pair = (rule.content_class, rule.to)
     due, row = _from(ahead.get(pair), (State.OVERDUE,)), made.get(pair)
-    if row is not None:
+    by_holders = next((told for told in opened if (told["class"], told["to"]) == pair), None)
+    if row is None and by_holders is not None:
+        state, tone = f"opened by escrow holders on {instant_words(parse_time(by_holders['releasedAt']))}", "open"
+    elif row is not None:
         state, tone = f"given on {row.given}", row.tone
     elif given_up and rule.content_class not in FLOOR_CLASSES:
         state, tone = "not owed: the engagement was given up", "open"

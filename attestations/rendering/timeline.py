@@ -11,7 +11,9 @@ from attestations.policy.simulate import Simulation, Span
 from attestations.policy.words import recipient_words
 
 LEFT, RIGHT, ROW, TOP = 250, 990, 24, 46
-_TICKS, _DAY = 6, 86_400
+_TICKS, _DAY = 5, 86_400
+_LEGENDS, _LEGEND_WIDTH, _LEGEND_HEIGHT = 3, 250, 20  # in one line, and of each
+_LONGEST_LABEL = 36  # what fits to the left of the bars; the tables beside a picture say it whole
 _LABELLED = 44  # a narrower bar holds no word
 NAMES = {
     State.FORBIDDEN: "sealed",
@@ -25,6 +27,7 @@ NAMES = {
 TERMS = NAMES | {State.OVERDUE: "must"}  # where nothing has happened yet, nothing is overdue either
 _LEGEND = {
     "sealed": "not yet",
+    "unsure": "within the clock skew",
     "may": "may be given",
     "must": "must have been given",
     "overdue": "owed and not given",
@@ -61,6 +64,16 @@ class Mark:
 
 
 @dataclass(frozen=True)
+class Key:
+    """One sign of the legend and its words."""
+
+    x: int
+    y: int
+    kind: str
+    words: str
+
+
+@dataclass(frozen=True)
 class Picture:
     """Everything the drawing needs."""
 
@@ -71,7 +84,7 @@ class Picture:
     rows: tuple[Row, ...]
     ticks: tuple[Mark, ...]
     events: tuple[Mark, ...]
-    legend: tuple[tuple[str, str], ...]
+    legend: tuple[Key, ...]
 
 
 def picture(simulation: Simulation, names: Mapping[State, str] = NAMES) -> Picture:
@@ -89,7 +102,11 @@ def picture(simulation: Simulation, names: Mapping[State, str] = NAMES) -> Pictu
         return Bar(x, width, name, name if width >= _LABELLED else "", f"{name} from {day(span.start)}")
 
     rows = tuple(
-        Row(TOP + number * ROW, f"{track.content_class} to {recipient_words(track.to)}", tuple(map(bar, track.spans)))
+        Row(
+            TOP + number * ROW,
+            _short(f"{track.content_class} to {recipient_words(track.to)}"),
+            tuple(map(bar, track.spans)),
+        )
         for number, track in enumerate(simulation.tracks)
     )
     bottom = TOP + len(rows) * ROW
@@ -102,8 +119,16 @@ def picture(simulation: Simulation, names: Mapping[State, str] = NAMES) -> Pictu
         if event.name != "RELEASED" and event.at.upper <= end
     )
     shown = {bar.kind for row in rows for bar in row.bars}
-    legend = tuple((kind, words) for kind, words in _LEGEND.items() if kind in shown)
-    return Picture(1000, bottom + 60, TOP, bottom, rows, ticks, events, legend)
+    legend = tuple(
+        Key(LEFT + number % _LEGENDS * _LEGEND_WIDTH, bottom + 32 + number // _LEGENDS * _LEGEND_HEIGHT, kind, words)
+        for number, (kind, words) in enumerate((kind, words) for kind, words in _LEGEND.items() if kind in shown)
+    )
+    lines = -(-len(legend) // _LEGENDS)
+    return Picture(1000, bottom + 40 + lines * _LEGEND_HEIGHT, TOP, bottom, rows, ticks, events, legend)
+
+
+def _short(label: str) -> str:
+    return label if len(label) <= _LONGEST_LABEL else f"{label[: _LONGEST_LABEL - 1]}…"
 
 
 def day(moment: datetime) -> str:

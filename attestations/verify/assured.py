@@ -7,14 +7,18 @@ from collections.abc import Sequence
 
 from attestations.assurance import Facts, derive, overclaimed
 from attestations.documents.analysis import PlannedJudge
-from attestations.errors import AssuranceOverclaimed, RelyingPolicyUnmet
+from attestations.documents.engagement import PreRegistration
+from attestations.elicitation.course import Established, established
+from attestations.elicitation.figures import trained_to_effect
+from attestations.elicitation.levels import SANDBAGGING, highest_sandbagging
+from attestations.errors import AssuranceOverclaimed, ControlsFailed, RelyingPolicyUnmet
 from attestations.predicate import AssuranceClaim, AuditPredicate
 from attestations.verify.opened import Content
 from attestations.verify.parties import Parties
 from attestations.verify.steps import Step
 from attestations.verify.transcript import Transcript
 
-SANDBAGGING = "sandbagging"
+ASSESSED = "sandbagging"
 LADDERS = {
     "TS": "task_secrecy",
     "MI": "model_identity",
@@ -29,7 +33,7 @@ _REQUIREMENT = re.compile(rf"(?P<ladder>{'|'.join(LADDERS)})>=(?P<level>[0-4])")
 
 def is_requirement(text: str) -> bool:
     """Tell whether a text is a requirement, such as `CO>=2` or `sandbagging`."""
-    return text == SANDBAGGING or _REQUIREMENT.fullmatch(text) is not None
+    return text == ASSESSED or _REQUIREMENT.fullmatch(text) is not None
 
 
 def derive_facts(
@@ -62,7 +66,7 @@ def derive_facts(
         records_signed=exchanges,
         reconciled=exchanges and close and transcript.close is not None,
         registered_first=registration is not None and Step.REGISTRATION not in transcript.errors,
-        arms=registration.arms if registration is not None else (),
+        elicited=done_to_elicit(transcript),
         graders_registered=registration is not None and bool(registration.graders),
         judges_calibrated=bool(judges) and all(_calibrated(judge) for judge in judges),
         regraded=figures and _regraded(content),
@@ -70,6 +74,36 @@ def derive_facts(
         delivered=transcript.delivered,
         escrow_verified=escrow_verified,
     )
+
+
+def done_to_elicit(transcript: Transcript) -> Established:
+    """Return what the log establishes for the elicitation ladder; nothing where it departs from the registration."""
+    registration = transcript.registration
+    if registration is None or Step.REGISTRATION in transcript.errors:
+        return Established()
+    trained = frozenset(transcript.hooks.trained)
+    return established(registration, transcript.course, transcript.agreement, trained)
+
+
+def check_sandbagging(predicate: AuditPredicate, done: Established, registration: PreRegistration | None) -> None:
+    """Check that no more is claimed of sandbagging than was done.
+
+    Raises:
+        AssuranceOverclaimed: more is claimed than the elicitation in the log allows.
+        ControlsFailed: fine-tuning is claimed to have assessed it, and does not show on the DEV tasks it was done on.
+    """
+    validity, claim = predicate.validity, predicate.elicitation
+    if validity is None:
+        return
+    highest = highest_sandbagging(done)
+    if SANDBAGGING.index(validity.sandbagging) > SANDBAGGING.index(highest):
+        raise AssuranceOverclaimed(
+            f"sandbagging is claimed as {validity.sandbagging}, the evidence gives {highest}", ladder="sandbagging"
+        )
+    if validity.sandbagging == "sft" and (
+        claim is None or registration is None or not trained_to_effect(claim, registration)
+    ):
+        raise ControlsFailed("fine-tuning on DEV shows no gain on DEV, so it assesses nothing", control="sft_dev")
 
 
 def _calibrated(judge: PlannedJudge) -> bool:
@@ -101,7 +135,7 @@ def check_requirements(requirements: Sequence[str], derived: AssuranceClaim, pre
         ValueError: one that is none; callers ask `is_requirement` first.
     """
     for requirement in requirements:
-        if requirement == SANDBAGGING:
+        if requirement == ASSESSED:
             if predicate.validity is None or predicate.validity.sandbagging == "notAssessed":
                 raise RelyingPolicyUnmet("sandbagging was not assessed", requirement=requirement)
             continue

@@ -11,7 +11,7 @@ from attestations.deviations import headline_of
 from attestations.documents.engagement import PreRegistration
 from attestations.errors import EvidenceMissing, ExitCode
 from attestations.predicate import AuditPredicate
-from attestations.verify import figures
+from attestations.verify import elicitation, figures
 from attestations.verify.deviating import check_deviations, deviations_in
 from attestations.verify.escrow_figures import with_escrowed
 from attestations.verify.opened import Content, nothing_open, open_content
@@ -48,6 +48,7 @@ def content_steps(
     attempts.report.redactions = {name: viewed.counted.to_json() for name, viewed in content.views.items()}
     schedule = _schedule(content, log, attempts)
     _transcripts(content, log.exchanges.tally, schedule, attempts)
+    _elicitation(content, log, predicate, schedule, attempts)
     if predicate is None:
         attempts.missing("the attestation could not be read", Step.FIGURES, Step.CONTROLS)
     else:
@@ -81,7 +82,9 @@ def _schedule(content: Content, log: Transcript, attempts: Attempts) -> Schedule
     if Step.EXCHANGES in log.errors:
         attempts.missing("the exchanges themselves do not hold", Step.SCHEDULE)
         return None
-    schedule = attempts.attempt(Step.SCHEDULE, lambda: check_schedule(content, log.exchanges.tally, log.drawing))
+    schedule = attempts.attempt(
+        Step.SCHEDULE, lambda: check_schedule(content, log.exchanges.tally, log.drawing, log.test_begins)
+    )
     if schedule is not None:
         attempts.passed(
             Step.SCHEDULE,
@@ -119,6 +122,32 @@ def _transcripts(content: Content, tally: Tally, schedule: Schedule | None, atte
         attempts.passed(Step.FIGURES, f"graded again from {tally.answers} opened transcripts")
 
 
+def _elicitation(
+    content: Content, log: Transcript, predicate: AuditPredicate | None, schedule: Schedule | None, attempts: Attempts
+) -> None:
+    aggregate, claim = content.aggregate, None if predicate is None else predicate.elicitation
+    if aggregate is None:
+        return
+    plan, course = aggregate.plan, log.course
+    attempts.attempt(Step.FIGURES, lambda: elicitation.check_plan(plan, content.registration, course))
+    if predicate is None or claim is None:
+        return
+    classes = elicitation.shown_classes(predicate)
+    if "C2" not in classes:
+        return
+    attempts.attempt(Step.FIGURES, lambda: elicitation.check_sealed(claim, aggregate.elicitation))
+    attempts.attempt(
+        Step.FIGURES,
+        lambda: elicitation.check_arithmetic(claim, plan, content.running, classes),
+        f"the best arm on DEV is {claim.best}; each gap follows from its own counts",
+    )
+    rows = content.rows
+    if rows is not None:
+        attempts.attempt(Step.FIGURES, lambda: elicitation.check_recomputed(claim, plan, rows, course))
+    if schedule is not None:
+        attempts.attempt(Step.SCHEDULE, lambda: elicitation.check_cost(claim, schedule, log.exchanges.tally))
+
+
 def _figures(content: Content, predicate: AuditPredicate, log: Transcript, attempts: Attempts) -> None:
     aggregate, registration = content.aggregate, content.registration
     if aggregate is None:
@@ -135,7 +164,7 @@ def _figures(content: Content, predicate: AuditPredicate, log: Transcript, attem
     )
     attempts.attempt(
         Step.FIGURES,
-        lambda: figures.check_arithmetic(predicate, plan, registration),
+        lambda: figures.check_arithmetic(predicate, plan, registration, content.running),
         "every figure follows from its own counts under the registered plan",
     )
     attempts.attempt(Step.FIGURES, lambda: check_deviations(predicate, plan, log))
@@ -145,7 +174,7 @@ def _figures(content: Content, predicate: AuditPredicate, log: Transcript, attem
     else:
         attempts.attempt(
             Step.FIGURES,
-            lambda: figures.check_recomputed(predicate, plan, registration, rows),
+            lambda: figures.check_recomputed(predicate, plan, content.running, rows),
             f"recomputed from {len(rows)} opened grades",
         )
     attempts.attempt(

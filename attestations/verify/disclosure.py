@@ -84,6 +84,8 @@ def check_shown(transcript: Transcript, index: EvidenceIndex, content: Content) 
             raise EvidenceMissing(
                 f"the key of {content_class} is missing at {index.stage}", content_class=content_class
             )
+    if content.pack is not None and not {"C5", "C7"} <= set(content.shown):
+        raise RecipientNotPermitted("the file shows the lab's elicitation pack without tasks and transcripts")
     if set(content.shown) & set(content.views):
         raise ReleasedContentMismatch("the file opens one class both whole and field by field")
 

@@ -19,7 +19,7 @@ from attestations.escrow.released import EscrowRelease
 from attestations.keys import KeyUse
 from attestations.predicate import AuditPredicate
 from attestations.trust import Trust
-from attestations.verify import assured, checkpoints, claims, disclosure, escrow, parties, transcript
+from attestations.verify import assured, checkpoints, claims, disclosure, elicitation, escrow, parties, transcript
 from attestations.verify.content import content_steps
 from attestations.verify.limitations import limitations
 from attestations.verify.opened import Content
@@ -136,6 +136,7 @@ def _verify(container: Container, trust: Trust, request: Request, attempts: Atte
             lambda: claims.check_predicate(predicate, agreed, log, index),
             "every fact it repeats equals the evidence",
         )
+        attempts.attempt(Step.ATTESTATION, lambda: elicitation.check_outline(predicate, log))
     escrowed = escrow.Escrowed()
     if not log.broken:
         escrowed = escrow.escrow_step(request.escrow, agreed, log, trust, request.at, attempts)
@@ -195,7 +196,9 @@ def _log_steps(agreed: parties.Parties, log: transcript.Transcript, attempts: At
         else:
             attempts.failed(step, EvidenceMissing("not in the log", step=str(int(step))))
     exchanges = errors.get(Step.EXCHANGES)
-    if exchanges is not None and exchanges.exit_code is ExitCode.MODEL_IDENTITY_INCONSISTENT:
+    if Step.IDENTITY in errors:
+        attempts.failed(Step.IDENTITY, errors[Step.IDENTITY])
+    elif exchanges is not None and exchanges.exit_code is ExitCode.MODEL_IDENTITY_INCONSISTENT:
         attempts.failed(Step.IDENTITY, exchanges)
     elif log.broken:
         attempts.missing("the log could not be followed to its end", Step.IDENTITY)
@@ -296,6 +299,7 @@ def _assurance_steps(
         lambda: assured.check_assurance(predicate.assurance, facts),
         "every claimed level is derived from the evidence",
     )
+    attempts.attempt(Step.CONTROLS, lambda: assured.check_sandbagging(predicate, facts.elicited, log.registration))
     if not request.require:
         attempts.skipped(Step.REQUIREMENTS, Status.NOT_APPLICABLE, "nothing was required")
         return

@@ -16,15 +16,19 @@ from attestations.errors import (
     EscrowQuorumUnmet,
     EvidenceMissing,
     LogEquivocation,
+    OrderInvalid,
     SafeconductError,
 )
 from attestations.escrow.dealing import branches_for, escrowed_classes, holder_of
 from attestations.escrow.due import Due, standing
+from attestations.escrow.ordered import check_ordered, find_order
 from attestations.escrow.released import EscrowRelease, Opened, check_escrow_release
 from attestations.escrow.structure import Branch
 from attestations.keys import KeyUse
+from attestations.ledger import LoggedOrder
 from attestations.policy.evaluate import Bounds, Seen
 from attestations.policy.model import Rule
+from attestations.policy.words import recipient_words
 from attestations.trust import Trust
 from attestations.verify.parties import Parties
 from attestations.verify.report import Status
@@ -70,14 +74,19 @@ def escrow_step(
             Seen("RELEASED", f"{file.content_class}:{opened.recipient}", Bounds(latest - skew, latest + skew))
         )
         holders = sorted(statement.holder for statement in opened.statements)
+        first = opened.statements[0]
+        order = None if first.order is None else find_order(transcript.ledger, first.order).document.id
+        why = "late" if order is None else f"on order {order}"
         attempts.passed(
-            Step.DISCLOSURE, f"{what}: RELEASED by escrow, late, by {', '.join(holders)} on {format_time(latest)}"
+            Step.DISCLOSURE, f"{what}: RELEASED by escrow, {why}, by {', '.join(holders)} on {format_time(latest)}"
         )
         found.told.append(
             {
                 "class": file.content_class,
                 "to": opened.recipient,
-                "rule": opened.statements[0].rule,
+                "rule": first.rule,
+                "ground": first.ground,
+                "order": order,
                 "branch": opened.combined.branch,
                 "holders": holders,
                 "releasedAt": format_time(latest),
@@ -87,10 +96,11 @@ def escrow_step(
 
 
 def check_file(file: EscrowRelease, transcript: Transcript, trust: Trust) -> Opened:
-    """Check one escrow release: its statements, shares and key, and that each holder released what was overdue.
+    """Check one escrow release: its statements, shares and key, and that each holder released in time.
 
     Raises:
-        DisclosureEarly: it was not overdue, or nothing obliges it.
+        DisclosureEarly: it was neither overdue nor ordered, or nothing obliges it.
+        OrderInvalid, OrderOutOfScope: the order is not in the log, had expired, or is not about this.
         EscrowShareInvalid, EscrowQuorumUnmet, KeyCommitmentMismatch: as `check_escrow_release` says.
         EvidenceMissing: nothing is in escrow, or whether it was overdue lies within the skew.
         LogEquivocation: a holder was shown another log.
@@ -102,12 +112,18 @@ def check_file(file: EscrowRelease, transcript: Transcript, trust: Trust) -> Ope
         raise EvidenceMissing(f"the log puts nothing in escrow for {file.content_class}")
     opened = check_escrow_release(file, agreement, manifest, suite_id=registration.suite.id)
     rule, branch = _served(agreement, opened)
+    skew = timedelta(seconds=agreement.timing.skew_seconds)
     for statement in opened.statements:
         _check_log(statement, transcript)
         key = holder_of(agreement, statement.holder).key(KeyUse.AGREEMENT)
         trust.check_not_revoked(
             encode(key.public), party=statement.holder, use=key.use.value, signed_at=statement.released_at
         )
+        if statement.ground == "order":
+            check_ordered(
+                transcript.ledger, _order(statement, transcript), rule, parse_time(statement.released_at), skew
+            )
+            continue
         state = standing(agreement, rule, branch, transcript.events, parse_time(statement.released_at))
         facts = {"holder": statement.holder, "rule": rule.id}
         if state is Due.NOT_DUE:
@@ -124,8 +140,7 @@ def check_file(file: EscrowRelease, transcript: Transcript, trust: Trust) -> Ope
 def limits(parties: Parties, transcript: Transcript, trust: Trust, escrowed: Escrowed) -> tuple[str, ...]:
     """Return what must not be read into the escrow."""
     lines = [
-        f"{told['class']} was opened by escrow because the auditor had not released it to {told['to']} when it was"
-        " owed; when it was opened is the holders' word."
+        f"{told['class']} was opened by escrow because {_because(told)}; when it was opened is the holders' word."
         for told in escrowed.told
     ]
     strangers = sorted(
@@ -142,6 +157,13 @@ def limits(parties: Parties, transcript: Transcript, trust: Trust, escrowed: Esc
     return tuple(lines)
 
 
+def _because(told: dict[str, Any]) -> str:
+    who = recipient_words(told["to"])
+    if told["order"] is not None:
+        return f"the regulator's order {told['order']} gives it to {who}"
+    return f"the auditor had not released it to {who} when it was owed"
+
+
 def is_verified(parties: Parties, transcript: Transcript, trust: Trust) -> bool:
     """Tell whether every class key that is owed is in escrow and every holder, trusted, has proved its shares."""
     try:
@@ -153,16 +175,27 @@ def is_verified(parties: Parties, transcript: Transcript, trust: Trust) -> bool:
 def _served(agreement: Agreement, opened: Opened) -> tuple[Rule, Branch]:
     first = opened.statements[0]
     escrow, rule = agreement.escrow, agreement.policy.rule(first.content_class, first.recipient)
-    if escrow is None or rule is None or rule.id != first.rule or rule.oblige is None:
+    if escrow is None or rule is None or rule.id != first.rule or (first.ground == "overdue" and rule.oblige is None):
         raise DisclosureEarly("an escrow release names no obligation of the policy", rule=first.rule[:64])
-    if first.ground != "overdue":
-        raise EvidenceMissing("the order that an escrow release rests on is not in the evidence", rule=rule.id)
     branch = next((item for item in branches_for(escrow, rule) if item.id == opened.combined.branch), None)
     if branch is None:
         raise EscrowQuorumUnmet("the holders who took part may not open this together", rule=rule.id)
-    if "overdue" not in branch.opens:
-        raise DisclosureEarly(f"the branch {branch.id} does not open for what is overdue", rule=rule.id)
+    if first.ground not in branch.opens:
+        what = "what is overdue" if first.ground == "overdue" else "orders"
+        raise DisclosureEarly(f"the branch {branch.id} does not open for {what}", rule=rule.id)
     return rule, branch
+
+
+def _order(statement: ShareRelease, transcript: Transcript) -> LoggedOrder:
+    if statement.order is None:
+        raise OrderInvalid("an escrow release on an order names none", holder=statement.holder)
+    seen = int(statement.tree_size)
+    order = find_order(transcript.ledger, statement.order, whole=seen <= transcript.size)
+    if order.leaf >= seen:
+        raise DisclosureEarly(
+            "a holder released on an order before it stood in the log", holder=statement.holder, order=order.document.id
+        )
+    return order
 
 
 def _check_log(statement: ShareRelease, transcript: Transcript) -> None:

@@ -18,7 +18,7 @@ def with_escrowed(predicate: AuditPredicate, content: Content, headline: str | N
     new = set(content.keys) - set(content.shown)
     if aggregate is None or not new & {"C2", "C3"}:
         return predicate
-    arms = content.registration.arms
+    arms = content.running
     figures = {(result.id, result.arm): result for result in aggregate.results} | {
         (result.id, result.arm): result for result in predicate.results
     }

@@ -11,10 +11,12 @@ from attestations.documents.agreement import Agreement, Variant
 from attestations.documents.base import Document, decode, parse_time
 from attestations.documents.engagement import LogReceipt, RuntimeStatement, SessionGrant, SessionOpen
 from attestations.documents.exchange import Cancel, Intent, Promise, Record, Refusal
+from attestations.elicitation.hooks import HookBook
 from attestations.envelope import Envelope, open_document
 from attestations.errors import (
     AttestationKeyUnbound,
     AttributionFailed,
+    HookRefused,
     InclusionProofInvalid,
     MalformedEnvelope,
     PrevHashMismatch,
@@ -33,6 +35,7 @@ from attestations.errors import (
 from attestations.frames import worker_signature_input
 from attestations.keys import EnrolledKey, KeyUse, enrol
 from attestations.log_entries import LogEntry
+from attestations.training import TrainingLedger
 from attestations.verify.parties import Parties
 from attestations.verify.tally import Tally
 
@@ -79,6 +82,9 @@ class ExchangePass:
         self._last: datetime | None = None
         self.sessions: dict[str, Session] = {}
         self.tally = Tally()
+        self.training = TrainingLedger()
+        self.hooks = HookBook()
+        self.declined: dict[str, str] = {}  # hook -> the lab's words when it declined it
         self.last_time: str | None = None
         self.last_intent: str | None = None
 
@@ -130,7 +136,7 @@ class ExchangePass:
         _index(promise.log_index, index)
         if (promise.session, promise.seq, promise.intent) != (intent.session, intent.seq, entry.documents[0].digest):
             raise AttributionFailed("a Promise is about another Intent", leaf=str(index))
-        variant, digest = self._variant(intent.variant)
+        variant, digest = self._variant(intent)
         if promise.variant != digest or promise.manifest != variant.manifest or intent.template != variant.template:
             raise VariantMismatch("a Promise names other weights than the agreement", leaf=str(index))
         worker = self._workers.get(promise.evidence)
@@ -139,7 +145,7 @@ class ExchangePass:
         if intent.worker_key != worker.sealed_to:
             raise AttestationKeyUnbound("a request was sealed to a key the runtime evidence lacks", leaf=str(index))
         self.time(promise.promised_at, index)
-        number = self.tally.promised(intent.handle)
+        number = self.tally.promised(intent.handle, intent.variant)
         session.open = OpenPromise(number, entry.documents[1].digest, intent, promise)
         session.next_seq += 1
         self.last_intent = promise.promised_at
@@ -156,6 +162,9 @@ class ExchangePass:
         session.next_seq += 1
         session.prev = entry.documents[1].digest
         self.tally.counts["refusals"] += 1
+        if refusal.reason == HookRefused("").reason and refusal.rule is not None:
+            self.declined.setdefault(refusal.rule, refusal.why or "no reason was given")
+        self.hooks.refusal(refusal, entry.documents[1].digest)
         self.last_intent = refusal.refused_at
 
     def record(self, entry: LogEntry, index: int) -> None:
@@ -173,10 +182,12 @@ class ExchangePass:
                 raise AttributionFailed("a cancellation of another exchange", leaf=str(index))
         _identity(record, pending, index)
         self._meter(record, pending, index)
+        self.training.take(self._agreement, pending.intent, record)
+        self.hooks.record(record, envelope.digest)
         self._answer(record, pending, session.number, index)
         self.time(record.finished_at, index)
         session.open, session.prev = None, envelope.digest
-        self.tally.ended(pending.number, record.status)
+        self.tally.ended(pending.number, record.status, record.usage)
         self.tally.meter = record.meter_after
 
     def finish(self) -> None:
@@ -238,10 +249,13 @@ class ExchangePass:
         if usage.input_tokens > limit.input_tokens or usage.output_tokens > limit.output_tokens:
             raise UsageMeterMismatch("a Record uses more than its Intent allowed", leaf=str(index))
 
-    def _variant(self, name: str) -> tuple[Variant, str]:
-        found = self._variants.get(name)
+    def _variant(self, intent: Intent) -> tuple[Variant, str]:
+        found = self._variants.get(intent.variant)
+        made = self.training.variants.get(intent.variant)
+        if found is None and made is not None and made.parent in self._variants:
+            found = self._variants[made.id] = (made, made.digest())
         if found is None:
-            raise VariantMismatch("a Promise for a variant outside the agreement", variant=name)
+            raise VariantMismatch("a Promise for a variant outside the agreement", variant=intent.variant)
         return found
 
     def _open(self, envelope: Envelope, kind: type[D], key: EnrolledKey) -> D:

@@ -4,22 +4,36 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from attestations.container import Container
+from attestations.documents.agreement import Agreement
 from attestations.errors import CommitmentMismatch, ExitCode
 from attestations.escrow.released import EscrowRelease
 from attestations.trust import Trust
 from attestations.verify import escrow, opened, parties, transcript
 from attestations.verify.engine import Request, verify_evidence
+from attestations.verify.report import Report
 from attestations.verify.tally import Tally
+from attestations.verify.transcript import Transcript
 from attestations.verify.transcripts import read_transcripts
 
 
-def export_opened(stream: BinaryIO, trust: Trust, released: Sequence[EscrowRelease] = ()) -> dict[str, Iterable[bytes]]:
-    """Return {file name: its lines} of everything the file's keys open, each read when it is asked for.
+@dataclass(frozen=True, repr=False)
+class Verified:
+    """An evidence file that holds, and what it opens."""
 
-    `released` is what escrow holders opened.
+    container: Container
+    report: Report
+    agreement: Agreement
+    digest: str  # of the agreement as first concluded
+    log: Transcript
+    content: opened.Content
+
+
+def open_verified(stream: BinaryIO, trust: Trust, released: Sequence[EscrowRelease] = ()) -> Verified:
+    """Verify an evidence file and open it; `released` is what escrow holders opened.
 
     Raises:
         CommitmentMismatch: the file does not verify; nothing of it is shown as fact.
@@ -33,8 +47,18 @@ def export_opened(stream: BinaryIO, trust: Trust, released: Sequence[EscrowRelea
     agreed = parties.open_agreement(container, trust)
     log = transcript.read_log(container.lines("log.jsonl"), agreed)
     keys = {file.content_class: escrow.check_file(file, log, trust).combined.key for file in released}
-    content = opened.open_content(container, log, keys)
-    files: dict[str, Iterable[bytes]] = {"agreement.json": [_pretty(agreed.agreement.json_value())]}
+    return Verified(container, report, agreed.agreement, agreed.digest, log, opened.open_content(container, log, keys))
+
+
+def export_opened(stream: BinaryIO, trust: Trust, released: Sequence[EscrowRelease] = ()) -> dict[str, Iterable[bytes]]:
+    """Return {file name: its lines} of everything the file's keys open, each read when it is asked for.
+
+    Raises:
+        CommitmentMismatch: as `open_verified`.
+    """
+    verified = open_verified(stream, trust, released)
+    content, report = verified.content, verified.report
+    files: dict[str, Iterable[bytes]] = {"agreement.json": [_pretty(verified.agreement.json_value())]}
     if content.aggregate is not None:
         files["plan.json"] = [_pretty(content.aggregate.plan.json_value())]
     if report.predicate is not None:
@@ -50,9 +74,9 @@ def export_opened(stream: BinaryIO, trust: Trust, released: Sequence[EscrowRelea
     if content.tasks.kinds:
         files["tasks.jsonl"] = _tasks(content)
     if content.views:
-        files["view.jsonl"] = (line + b"\n" for line in container.lines("view.jsonl"))
+        files["view.jsonl"] = (line + b"\n" for line in verified.container.lines("view.jsonl"))
     if content.transcripts is not None:
-        files["transcripts.jsonl"] = _transcripts(content, log.exchanges.tally)
+        files["transcripts.jsonl"] = _transcripts(content, verified.log.exchanges.tally)
     return files
 
 

@@ -51,7 +51,9 @@ def check_published(predicate: AuditPredicate, aggregate: Aggregate) -> None:
         raise ScoreMismatch("the published validity figures are not those that were sealed", field="validity")
 
 
-def check_arithmetic(predicate: AuditPredicate, plan: AnalysisPlan, registration: PreRegistration) -> None:
+def check_arithmetic(
+    predicate: AuditPredicate, plan: AnalysisPlan, registration: PreRegistration, running: Sequence[str]
+) -> None:
     """Compute every figure again from the outcomes it states itself; needs no grade.
 
     Raises:
@@ -60,14 +62,10 @@ def check_arithmetic(predicate: AuditPredicate, plan: AnalysisPlan, registration
             missing, or was never planned.
     """
     shown = _shown(predicate)
-    planned = [
-        (metric, arm) for metric, arm in planned_figures(plan, registration.arms) if metric.content_class in shown
-    ]
+    planned = [(metric, arm) for metric, arm in planned_figures(plan, running) if metric.content_class in shown]
     if [(result.id, result.arm) for result in predicate.results] != [(metric.id, arm) for metric, arm in planned]:
         raise ScoreMismatch("the attestation does not report exactly the planned figures")
-    described = [
-        (item.id, arm) for item, arm in planned_measures(plan, registration.arms) if content_class(item) in shown
-    ]
+    described = [(item.id, arm) for item, arm in planned_measures(plan, running) if content_class(item) in shown]
     if [(item.id, item.arm) for item in predicate.measures] != described:
         raise ScoreMismatch("the attestation does not report exactly the planned measures", field="measures")
     passed = _controls_passed(predicate, plan)
@@ -76,15 +74,16 @@ def check_arithmetic(predicate: AuditPredicate, plan: AnalysisPlan, registration
         counts = {outcome: int(count) for outcome, count in result.outcomes.model_dump().items()}
         known = sample_of(metric, result)
         alone.append(figure(plan, metric, arm, counts, controls_ok=passed, known=known))
-        arms = len(plan.formats) if arm == FORMATS else 1
-        if metric.content_class == "C2" and result.n != str(plan.scored_tasks * registration.epochs * arms):
+        asked = plan.formats if arm == FORMATS else (arm,)
+        attempts = sum(registration.epochs_of(name) for name in asked)
+        if metric.content_class == "C2" and result.n != str(plan.scored_tasks * attempts):
             raise ScoreMismatch(f"{result.id} is of {result.n} items, another number than was planned", field="n")
-    for result, expected in zip(predicate.results, judged_together(plan, alone, registration.arms), strict=True):
+    for result, expected in zip(predicate.results, judged_together(plan, alone, running), strict=True):
         _same(result, expected, "does not follow from its own counts")
 
 
 def check_recomputed(
-    predicate: AuditPredicate, plan: AnalysisPlan, registration: PreRegistration, rows: Sequence[GradeRow]
+    predicate: AuditPredicate, plan: AnalysisPlan, running: Sequence[str], rows: Sequence[GradeRow]
 ) -> None:
     """Compare the published figures with those computed from the opened grades, field by field.
 
@@ -93,16 +92,16 @@ def check_recomputed(
         ScoreMismatch: a figure differs, or is missing.
     """
     tests = {row.task for row in rows if row.value.role == "test"}
-    others = {row.task for row in rows if row.value.role != "test"}
+    others = {row.task for row in rows if row.value.role != "test" and row.arm in running}
     if len(tests) != plan.scored_tasks or tests & others:
         raise DecoyScored(
             f"{len(tests - others)} items are counted, {plan.scored_tasks} were planned", tasks=str(len(tests - others))
         )
     shown = _shown(predicate)
-    expected = [item for item in compute_results(plan, rows, registration.arms) if item.content_class in shown]
+    expected = [item for item in compute_results(plan, rows, running) if item.content_class in shown]
     for published, computed in zip(predicate.results, expected, strict=False):
         _same(published, computed, "does not follow from the grades")
-    measured = [item for item in compute_measures(plan, rows, registration.arms) if item.content_class in shown]
+    measured = [item for item in compute_measures(plan, rows, running) if item.content_class in shown]
     for said, found in zip(predicate.measures, measured, strict=False):
         if said != found:
             raise ScoreMismatch(f"{said.id} does not follow from the grades", **_where(said, found))

@@ -22,6 +22,7 @@ from attestations.escrow.combining import gather, open_release, purpose, recover
 from attestations.escrow.dealing import holder_of
 from attestations.escrow.due import due_branches
 from attestations.escrow.holding import LoggedManifest, hand_over, open_shares
+from attestations.escrow.ordered import ordered_branches
 from attestations.escrow.released import EscrowRelease, make_escrow_release
 from attestations.keys import KeyUse, Signer
 from attestations.recipients import recipients_of
@@ -63,8 +64,9 @@ def prepare_release(
     rule_id: str,
     at: datetime,
     now: datetime,
+    order: str | None = None,
 ) -> Envelope:
-    """Sign a release of a holder's shares, if the evidence shows that the obligation is surely overdue at `at`.
+    """Sign a release of a holder's shares, if the evidence shows that the class is surely overdue, or ordered, at `at`.
 
     Args:
         container: the evidence file presented.
@@ -72,24 +74,29 @@ def prepare_release(
         holder: who releases.
         trust: whose keys the holder trusts.
         content_class: what is owed.
-        rule_id: the rule that obliges it.
-        at: when it is said to be overdue.
+        rule_id: the rule that obliges it, or that waits for the order.
+        at: when it is said to be overdue, or when the holder releases on the order.
         now: the holder's own clock; a time that has not come is refused.
+        order: the name or digest of a regulator's order in the log; None for what is overdue.
 
     Raises:
         DisclosureForbidden: it is not surely overdue, has been released, or is owed to nobody.
+        OrderInvalid, OrderOutOfScope, DisclosureEarly: the order does not let the holder release it at `at`.
         CommitmentMismatch: the evidence does not hold.
         EvidenceMissing: its log puts nothing in escrow for the class, or nothing for this holder.
         EscrowShareInvalid: the holder's share is not the one that was committed to.
     """
     if at > now:
-        raise DisclosureForbidden("the time at which it is said to be overdue has not come", rule=rule_id)
+        raise DisclosureForbidden("the time given has not come", rule=rule_id)
     agreed, log = _holds(container, trust, at)
     manifest = _manifest(log, content_class)
     own = holder_of(agreed.agreement, holder.name)
     if own.key(KeyUse.AGREEMENT).public != holder.signer.key.public:
         raise CommitmentMismatch(f"the agreement names another key of {holder.name} than yours", holder=holder.name)
-    rule, branches = due_branches(log.agreement, rule_id, content_class, log.events, at)
+    if order is None:
+        rule, branches = due_branches(log.agreement, rule_id, content_class, log.events, at)
+    else:
+        rule, branches, order = ordered_branches(log.ledger, rule_id, content_class, order, at)
     wanted = {branch.id for branch in branches}
     shares = [
         share
@@ -107,8 +114,9 @@ def prepare_release(
         content_class=manifest.document.content_class,
         holder=holder.name,
         recipient=rule.to,
-        ground="overdue",
+        ground="overdue" if order is None else "order",
         rule=rule.id,
+        order=order,
         evidence=evidence,
         tree_size=str(log.size),
         root=log.root.hex(),

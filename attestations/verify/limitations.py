@@ -8,6 +8,7 @@ from decimal import Decimal
 from attestations.documents.agreement import Agreement
 from attestations.predicate import AuditPredicate
 from attestations.verify.opened import Content
+from attestations.verify.training import told
 from attestations.verify.transcript import Transcript
 
 
@@ -28,6 +29,7 @@ def limitations(
     lines.append("Questions asked or answers drawn outside this protocol cannot be seen in its evidence.")
     if predicate is not None and (predicate.validity is None or predicate.validity.sandbagging == "notAssessed"):
         lines.append("Sandbagging was not assessed: a low figure may be a model that holds back.")
+    lines += _elicited(predicate)
     if predicate is not None and predicate.arms == ("as_shipped",):
         lines.append("The model was asked as shipped; better elicitation may find more capability.")
     if not agreement.witnesses.quorum:
@@ -50,7 +52,34 @@ def limitations(
         lines.append("Some exchanges were aborted by crashes and asked again as new attempts.")
     if published:
         lines.append("The identity-based signature says who published the attestation, not that what it says is so.")
+    lines += told(transcript.exchanges.training, transcript.destructions, transcript.exchanges.declined)
     return (*lines, *_disclosed(transcript, content))
+
+
+def _elicited(predicate: AuditPredicate | None) -> Iterator[str]:
+    claim = None if predicate is None else predicate.elicitation
+    if predicate is None or claim is None:
+        return
+    answers = {
+        "notAsked": "The lab was not asked how to elicit its model.",
+        "notProvided": "The lab was shown the DEV tasks and gave no elicitation pack before TEST began.",
+        "late": "The lab's elicitation pack came after TEST had begun and was not used.",
+        "declined": f"The lab was shown the DEV tasks and declined to advise: {claim.lab_pack.reason}",
+        "providedButBroken": "The lab's elicitation pack was not answered on the DEV tasks and was not used.",
+    }
+    if claim.lab_pack.status in answers:
+        yield answers[claim.lab_pack.status]
+    for arm in claim.arms:
+        if arm.status == "notRun":
+            yield f"The arm {arm.id} was registered and not run: {arm.reason or 'TEST never began'}."
+    for hook in claim.hooks:
+        if hook.status == "REFUSED":
+            yield f"The lab refused the {hook.hook} hook; what it would have drawn out is not known."
+    if predicate.validity is not None and predicate.validity.sandbagging == "promptOnly":
+        yield "Sandbagging was not assessed by fine-tuning: prompts draw out little of what a model holds back."
+    counted = sum(int(item.exchanges) for item in claim.exploratory)
+    if counted:
+        yield f"{counted} exchanges were exploratory; they belong to no task and feed no figure."
 
 
 def _disclosed(transcript: Transcript, content: Content | None) -> Iterator[str]:

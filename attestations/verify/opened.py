@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from types import MappingProxyType
 
@@ -12,7 +12,10 @@ from attestations.commitments import ClassKey, check_salts, parse_task_leaf
 from attestations.container import Container
 from attestations.digests import sha256
 from attestations.documents.base import decode, validated
+from attestations.documents.elicitation import ElicitationPack
 from attestations.documents.engagement import AnalysisPlan, PackageManifest, PreRegistration
+from attestations.elicitation.claims import ElicitationClaim
+from attestations.elicitation.course import Course
 from attestations.errors import (
     EvidenceMissing,
     MalformedEnvelope,
@@ -24,6 +27,7 @@ from attestations.grades import GradeRow
 from attestations.predicate import Measure, Result, Validity
 from attestations.verify.keyring import NEVER_SHOWN, check_manifest, check_sealed, read_keys
 from attestations.verify.packages import PackageReader
+from attestations.verify.packs import open_pack
 from attestations.verify.tasks import GRADE_CLASS, GRADES, SUITE, Tasks, leaf_lines, read_tasks
 from attestations.verify.transcript import Transcript
 from attestations.verify.views import Viewed, read_views
@@ -39,6 +43,7 @@ class Aggregate:
     results: tuple[Result, ...]
     validity: Validity
     measures: tuple[Measure, ...] = ()
+    elicitation: ElicitationClaim | None = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -52,6 +57,13 @@ class Content:
     transcripts: PackageReader | None
     views: dict[str, Viewed]
     shown: tuple[str, ...] = ()  # the classes whose keys the file itself holds
+    course: Course = field(default_factory=Course)
+    pack: ElicitationPack | None = None
+
+    @property
+    def running(self) -> tuple[str, ...]:
+        """The arms that TEST was asked in."""
+        return self.course.running(self.registration)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -92,7 +104,8 @@ def open_content(
         if cls not in keys:
             reader.check()
     transcripts = readers.get("C7") if "C7" in keys else None
-    return Content(registration, keys, aggregate, tasks, transcripts, views, tuple(own))
+    pack = open_pack(container, transcript)
+    return Content(registration, keys, aggregate, tasks, transcripts, views, tuple(own), transcript.course, pack)
 
 
 def nothing_open(container: Container, registration: PreRegistration) -> Content:
@@ -148,8 +161,9 @@ def _aggregate(reader: PackageReader, registration: PreRegistration) -> Aggregat
     if len(chunks) != 1:
         raise ReleasedContentMismatch("the C2 package holds more than the plan and the results")
     value = parse_canonical(chunks[0])
-    if not isinstance(value, dict) or value.keys() - {"measures"} != {"plan", "results", "validity"}:
-        raise MalformedEnvelope("the C2 package holds exactly plan, results, validity and measures")
+    expected = {"plan", "results", "validity", *(("elicitation",) if registration.conduct is not None else ())}
+    if not isinstance(value, dict) or value.keys() - {"measures"} != expected:
+        raise MalformedEnvelope(f"the C2 package holds exactly {', '.join(sorted(expected))}, and measures")
     plan = AnalysisPlan.from_json(value["plan"])
     if sha256(plan.to_bytes()) != registration.plan:
         raise PreRegistrationAltered("the analysis plan is not the registered one")
@@ -158,7 +172,8 @@ def _aggregate(reader: PackageReader, registration: PreRegistration) -> Aggregat
         raise MalformedEnvelope("the C2 package holds lists of results and measures")
     results = tuple(validated(Result, item) for item in value["results"])
     measures = tuple(validated(Measure, item) for item in value.get("measures", []))
-    return Aggregate(plan, results, validated(Validity, value["validity"]), measures)
+    claim = validated(ElicitationClaim, value["elicitation"]) if registration.conduct is not None else None
+    return Aggregate(plan, results, validated(Validity, value["validity"]), measures, claim)
 
 
 def _few(chunks: Iterator[bytes]) -> Iterator[bytes]:

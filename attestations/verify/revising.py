@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from attestations.documents.agreement import Agreement
 from attestations.documents.base import parse_time
@@ -31,6 +32,14 @@ from attestations.verify.parties import Parties
 _BEGIN = ("session", "promise")
 
 
+class InForceSince(NamedTuple):
+    """An agreement, the leaf it is in force from on, and that leaf's time; the first one was in force all along."""
+
+    agreement: Agreement
+    leaf: int
+    since: datetime | None
+
+
 class Revisions:
     """Which agreement is in force while a log is read."""
 
@@ -40,6 +49,7 @@ class Revisions:
         self.in_force = InForce(parties.digest, parties.agreement)
         self.signed = parties.agreement  # as last amended by both, allowed or not: what an attestation repeats
         self.amendments: list[InForce] = []
+        self.in_force_since = [InForceSince(parties.agreement, -1, None)]
         self.ending: Termination | None = None
 
     def take(self, entry: LogEntry, receipt: LogReceipt, *, events: Sequence[Seen], used: Meter) -> None:
@@ -71,6 +81,7 @@ class Revisions:
         )
         self.in_force = InForce(envelope.digest, agreement)
         self.amendments.append(self.in_force)
+        self.in_force_since.append(InForceSince(agreement, int(receipt.log_index), logged))
 
     def _end(self, entry: LogEntry, receipt: LogReceipt) -> None:
         message = open_message("lab", entry.documents[:1], self._sides)

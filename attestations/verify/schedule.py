@@ -8,13 +8,21 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from attestations.commitments import handle
-from attestations.errors import DecoyScored, ExchangeOmitted, ScoreMismatch, SelectionNotReproducible, UnaccountedTask
+from attestations.errors import (
+    AnalysisDeviationUndeclared,
+    DecoyScored,
+    ExchangeOmitted,
+    ScoreMismatch,
+    SelectionNotReproducible,
+    UnaccountedTask,
+)
 from attestations.verify.auxiliary import take_auxiliary
 from attestations.verify.drawing import Drawing
 from attestations.verify.opened import Content
 from attestations.verify.tally import Tally
 from attestations.verify.tasks import Place
 
+DEV = "dev"
 RUN_KINDS = {
     "test": "test",
     "benign_twin": "test",
@@ -52,7 +60,7 @@ class Schedule:
         return self.last[self.of_promise[promise]] == promise
 
 
-def check_schedule(content: Content, tally: Tally, drawing: Drawing) -> Schedule:
+def check_schedule(content: Content, tally: Tally, drawing: Drawing, test_begins: int | None = None) -> Schedule:
     """Lay the log's exchanges and the registered schedule side by side.
 
     Raises:
@@ -62,30 +70,27 @@ def check_schedule(content: Content, tally: Tally, drawing: Drawing) -> Schedule
         DecoyScored: a grade counts an item as something its registered kind is not.
         ScoreMismatch: a grade counts other attempts than the log.
         ExchangeOmitted: an answered exchange is graded as if it had not been.
+        AnalysisDeviationUndeclared: TEST was asked before it had begun, or DEV afterwards, or another variant.
     """
     link_key, registration = content.keys["C5"].link_key(), content.registration
     promises = {tally.handle(number): number for number in range(tally.promises)}
     schedule = Schedule(of_promise=array("I", [_NOBODY]) * tally.promises, steps=array("I", [0]) * tally.promises)
     left_out = _left_out(content, drawing)
     for task, arm, epoch in _places(content):
+        asked = bytes.fromhex(handle(link_key, task=task, arm=arm, epoch=epoch, attempt=0)) in promises
         if task in left_out:
-            if bytes.fromhex(handle(link_key, task=task, arm=arm, epoch=epoch, attempt=0)) in promises:
+            if asked:
                 raise SelectionNotReproducible("an item was asked that was not drawn", task=str(task))
             continue
-        made = []
-        for attempt in range(registration.max_attempts):
-            steps = []
-            for step in count():
-                name = handle(link_key, task=task, arm=arm, epoch=epoch, attempt=attempt, step=step)
-                number = promises.pop(bytes.fromhex(name), None)
-                if number is None:
-                    break
+        if not asked and arm not in content.running:
+            continue  # DEV tells of some arms that they cannot run
+        made = _take_attempts(link_key, (task, arm, epoch), registration.max_attempts, promises)
+        for steps in made:
+            for step, number in enumerate(steps):
                 schedule.of_promise[number], schedule.steps[number] = len(schedule.places), step
-                steps.append(number)
-            if not steps:
-                break
-            made.append(steps)
         _check_attempts(task, made, tally)
+        if registration.conduct is not None:
+            _check_phase(content, (task, arm, epoch), made, tally, test_begins)
         schedule.attempts.append(len(made))
         schedule.last.append(made[-1][-1])
         schedule.answered.append(tally.status(made[-1][-1]) == "COMPLETED")
@@ -97,7 +102,7 @@ def check_schedule(content: Content, tally: Tally, drawing: Drawing) -> Schedule
             schedule.of_promise[number] = _NO_TASK
     if _NOBODY in schedule.of_promise:
         raise UnaccountedTask("an exchange belongs to no scheduled task, or to none that was still to be asked")
-    _check_roles(content, left_out)
+    _check_roles(content, left_out, frozenset(schedule.places))
     _check_grades(content, schedule)
     return schedule
 
@@ -105,16 +110,48 @@ def check_schedule(content: Content, tally: Tally, drawing: Drawing) -> Schedule
 def _places(content: Content) -> Iterator[Place]:
     registration = content.registration
     for task, kind in enumerate(content.tasks.kinds):
-        if kind in RUN_KINDS:
-            for arm in registration.arms:
-                for epoch in range(registration.epochs):
-                    yield task, arm, epoch
+        arms = content.running if kind in RUN_KINDS else ()
+        if kind == DEV and registration.conduct is not None:
+            arms = registration.arms
+        for arm in arms:
+            for epoch in range(registration.epochs_of(arm)):
+                yield task, arm, epoch
+
+
+def _check_phase(content: Content, place: Place, made: list[list[int]], tally: Tally, test_begins: int | None) -> None:
+    task, arm, _ = place
+    dev = content.tasks.kinds[task] == DEV
+    variant = content.course.variant(arm)
+    for number in (number for steps in made for number in steps):
+        if dev != (test_begins is None or number < test_begins):
+            what = "a DEV task was asked after TEST had begun" if dev else "a TEST task was asked before TEST began"
+            raise AnalysisDeviationUndeclared(what, task=str(task))
+        if variant is not None and tally.variant(number) != variant:
+            raise AnalysisDeviationUndeclared("a task was asked of another variant than its arm's", task=str(task))
 
 
 def _left_out(content: Content, drawing: Drawing) -> frozenset[int]:
     bank = [task for task, kind in enumerate(content.tasks.kinds) if RUN_KINDS.get(kind) == SCORED]
     chosen = drawing.chosen(bank)
     return frozenset() if chosen is None else frozenset(bank) - chosen
+
+
+def _take_attempts(link_key: bytes, place: Place, most: int, promises: dict[bytes, int]) -> list[list[int]]:
+    """Take a place's Promises out of `promises`: for each attempt, those of its steps."""
+    task, arm, epoch = place
+    made: list[list[int]] = []
+    for attempt in range(most):
+        steps = []
+        for step in count():
+            name = handle(link_key, task=task, arm=arm, epoch=epoch, attempt=attempt, step=step)
+            number = promises.pop(bytes.fromhex(name), None)
+            if number is None:
+                break
+            steps.append(number)
+        if not steps:
+            break
+        made.append(steps)
+    return made
 
 
 def _check_attempts(task: int, made: list[list[int]], tally: Tally) -> None:
@@ -143,10 +180,13 @@ def _check_grades(content: Content, schedule: Schedule) -> None:
             raise ScoreMismatch("a grade counts other attempts than the log", task=str(place[0]))
 
 
-def _check_roles(content: Content, left_out: frozenset[int]) -> None:
-    for row in content.tasks.rows.values():
+def _check_roles(content: Content, left_out: frozenset[int], asked: frozenset[Place]) -> None:
+    for place, row in content.tasks.rows.items():
         kind = content.tasks.kinds[row.task]
         expected = "none" if row.task in left_out else RUN_KINDS.get(kind, "none")
+        if content.registration.conduct is not None:
+            known = DEV if kind == DEV else expected
+            expected = known if place in asked else "none"
         if row.value.role != expected:
             raise DecoyScored(
                 f"task {row.task} is counted as {row.value.role}, registered as {expected}", task=str(row.task)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import struct
+from array import array
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from attestations.documents.dialogue import Sampling
-from attestations.documents.exchange import Intent, Meter, Status
+from attestations.documents.exchange import Intent, Meter, Status, Usage
 from attestations.errors import ExchangeOmitted, PromiseUnfulfilled
 
 STATUSES: tuple[Status, ...] = (
@@ -40,7 +41,7 @@ def _zeros() -> dict[str, int]:
 
 @dataclass
 class Tally:
-    """Grows with the log by about 120 bytes an exchange: what tasks and transcripts are later compared with."""
+    """Grows with the log by about 140 bytes an exchange: what tasks and transcripts are later compared with."""
 
     counts: dict[str, int] = field(default_factory=_zeros)
     meter: Meter = field(default_factory=Meter)
@@ -48,19 +49,27 @@ class Tally:
     _handles: bytearray = field(default_factory=bytearray)
     _statuses: bytearray = field(default_factory=bytearray)
     _answers: bytearray = field(default_factory=bytearray)
+    _used: array[int] = field(default_factory=lambda: array("Q"))
+    _asked: array[int] = field(default_factory=lambda: array("H"))
+    _variants: list[str] = field(default_factory=list)
     _samplings: list[Sampling] = field(default_factory=list)
     _sampling_numbers: dict[Sampling, int] = field(default_factory=dict)
 
-    def promised(self, handle: str) -> int:
+    def promised(self, handle: str, variant: str) -> int:
         """Count a Promise and return its number."""
         self._handles += bytes.fromhex(handle)
         self._statuses.append(_OPEN)
+        self._used.extend((0, 0))
+        if variant not in self._variants:
+            self._variants.append(variant)
+        self._asked.append(self._variants.index(variant))
         self.counts["promised"] += 1
         return self.counts["promised"] - 1
 
-    def ended(self, promise: int, status: Status) -> None:
+    def ended(self, promise: int, status: Status, usage: Usage) -> None:
         """Count the end of a Promise."""
         self.counts[status] += 1
+        self._used[2 * promise], self._used[2 * promise + 1] = usage.input_tokens, usage.output_tokens
         self._statuses[promise] = STATUSES.index(status)
 
     def answered(self, promise: int, intent: Intent, session: int, commitment: str) -> None:
@@ -86,6 +95,14 @@ class Tally:
     def handle(self, promise: int) -> bytes:
         """Return the handle under which a Promise was asked for."""
         return bytes(self._handles[HANDLE_BYTES * promise : HANDLE_BYTES * (promise + 1)])
+
+    def used(self, promise: int) -> tuple[int, int]:
+        """Return the tokens that a Promise read and wrote."""
+        return self._used[2 * promise], self._used[2 * promise + 1]
+
+    def variant(self, promise: int) -> str:
+        """Return the variant that a Promise is for."""
+        return self._variants[self._asked[promise]]
 
     def status(self, promise: int) -> Status:
         """Return how a Promise ended."""

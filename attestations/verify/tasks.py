@@ -147,7 +147,7 @@ def _grade_paths(registration: PreRegistration) -> dict[str, tuple[str, int]]:
     places = {
         f"grade/{arm}/{epoch}": (sys.intern(arm), epoch)
         for arm in registration.arms
-        for epoch in range(registration.epochs)
+        for epoch in range(registration.epochs_of(arm))
     }
     return dict(sorted(places.items()))
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TypeVar
 
-from attestations.documents.agreement import Agreement, Party
 from attestations.documents.base import Document, parse_time
 from attestations.documents.drawing import Draw
+from attestations.documents.elicitation import RunStart
 from attestations.documents.engagement import (
     CloseStatement,
     DeliveryReceipt,
@@ -20,8 +19,11 @@ from attestations.documents.engagement import (
     Release,
     RuntimeStatement,
 )
+from attestations.documents.finetuning import VariantDestroyed
+from attestations.elicitation.course import check_start
 from attestations.envelope import open_document
 from attestations.errors import (
+    AnalysisDeviationUndeclared,
     AttributionFailed,
     CloseStatementMismatch,
     ExchangeOmitted,
@@ -34,12 +36,11 @@ from attestations.keys import EnrolledKey
 from attestations.ledger import Ledger
 from attestations.log_entries import LogEntry, parse_entry
 from attestations.merkle import Frontier, leaf_hash
-from attestations.policy.evaluate import Bounds, Seen, State
+from attestations.policy.evaluate import Bounds
 from attestations.release_time import made_at_or_never
 from attestations.statements import open_statement
 from attestations.verify.closing import check_close
-from attestations.verify.drawing import Drawing
-from attestations.verify.escrow_log import EscrowLog
+from attestations.verify.established import LoggedRelease, Transcript
 from attestations.verify.exchanges import ExchangePass
 from attestations.verify.parties import Parties
 from attestations.verify.revising import Revisions
@@ -47,66 +48,8 @@ from attestations.verify.runtimes import check_runtime
 from attestations.verify.steps import Step
 
 D = TypeVar("D", bound=Document)
+__all__ = ["LoggedRelease", "Transcript", "read_log"]
 _Handler = Callable[[LogEntry, int, Frontier], None]
-
-
-@dataclass(frozen=True)
-class LoggedRelease:
-    """A release and what the log says about when it was made."""
-
-    document: Release
-    index: int
-    logged_at: str
-    root: bytes  # of the log before this leaf
-    events_before: tuple[Seen, ...]
-    agreement: Agreement  # in force at this leaf
-    permission: State  # of its policy, when the release was made
-    limit: frozenset[int] | None = None  # the only tasks it may open, where nothing but an emergency permits it
-
-
-@dataclass
-class Transcript:
-    """What one pass over the log established, and the first error of each step."""
-
-    exchanges: ExchangePass
-    ledger: Ledger
-    revisions: Revisions
-    size: int = 0
-    root: bytes = b""
-    registration: PreRegistration | None = None
-    registration_digest: str | None = None
-    registration_index: int = 0
-    runtimes: dict[str, RuntimeStatement] = field(default_factory=dict)
-    close: CloseStatement | None = None
-    close_digest: str | None = None
-    grades: GradeCommitment | None = None
-    grades_index: int | None = None
-    manifest: PackageManifest | None = None
-    manifest_digest: str | None = None
-    delivered: bool = False
-    escrow: EscrowLog = field(default_factory=EscrowLog)
-    releases: list[LoggedRelease] = field(default_factory=list)
-    stated: dict[str, str] = field(default_factory=dict)  # role -> when it last signed with its agreement key
-    parties: dict[str, Party] = field(default_factory=dict)  # others than lab and auditor that stated something
-    roots: dict[int, bytes] = field(default_factory=dict)  # roots of every size from the close on
-    drawing: Drawing = field(default_factory=Drawing)
-    errors: dict[Step, SafeconductError] = field(default_factory=dict)
-    broken: bool = False  # the leaves could not be followed to the end
-
-    @property
-    def events(self) -> list[Seen]:
-        """The events that count for the policy, in order."""
-        return self.ledger.events
-
-    @property
-    def last_time(self) -> str | None:
-        """The lab's time of the last leaf that was followed."""
-        return self.exchanges.last_time
-
-    @property
-    def agreement(self) -> Agreement:
-        """The agreement in force where the reading has come to: as last amended."""
-        return self.revisions.in_force.agreement
 
 
 def read_log(lines: Iterable[bytes], parties: Parties) -> Transcript:
@@ -148,6 +91,7 @@ class _Reader:
             "termination": (Step.AGREEMENT, self._revision),
             "escrow": (Step.DISCLOSURE, self._escrow),
             "escrow_verified": (Step.DISCLOSURE, self._escrow),
+            "variant_destroyed": (Step.IDENTITY, self._destroyed),
         }
 
     def step(self, line: bytes, index: int, frontier: Frontier) -> None:
@@ -284,7 +228,20 @@ class _Reader:
             self.transcript.stated[party.role] = receipt.logged_at
             if party.role not in ("lab", "auditor"):
                 self.transcript.parties[party.id] = party
-        self.transcript.ledger.take(stated, self._bounds(receipt), index)
+        if self.transcript.ledger.take(stated, self._bounds(receipt), index) and isinstance(stated.document, RunStart):
+            self._begins(stated.document)
+
+    def _begins(self, start: RunStart) -> None:
+        transcript = self.transcript
+        transcript.test_begins = self._pass.tally.promises
+        registration, course = transcript.registration, transcript.ledger.elicitation
+        if registration is None:
+            raise AnalysisDeviationUndeclared("TEST begins before the suite was registered")
+        refused, agreement = frozenset(self._pass.hooks.refused), transcript.agreement
+        self._noting(
+            Step.REGISTRATION,
+            lambda: check_start(start, registration, course, refused=refused, agreement=agreement),
+        )
 
     def _release(self, entry: LogEntry, index: int, frontier: Frontier) -> None:
         document = self._own(entry, Release, self._parties.auditor_publication)
@@ -321,6 +278,13 @@ class _Reader:
         self._pass.receipt(entry, index)
         log = self.transcript
         self._held(lambda: log.escrow.take(entry, self._parties, log.registration, late=bool(log.releases)))
+
+    def _destroyed(self, entry: LogEntry, index: int, _: Frontier) -> None:
+        document = self._own(entry, VariantDestroyed, self._parties.lab_record)
+        self._pass.receipt(entry, index)
+        log = self.transcript
+        closed = log.close is not None or log.ledger.aborted is not None
+        self._noting(Step.IDENTITY, lambda: log.destructions.take(document, self._pass.training, closed=closed))
 
     def _held(self, action: Callable[[], None]) -> None:
         """Do something that says nothing about the leaves that follow."""

@@ -9,8 +9,8 @@ from typing import NamedTuple, NoReturn
 
 from attestations.commitments import TaskLeaf, field_commitment, parse_task_leaf
 from attestations.container import Container
+from attestations.documents.asking import OneRequest, OneResult, request_commitment, result_commitment
 from attestations.documents.base import Part, validated
-from attestations.documents.dialogue import ModelRequest, ModelResult, request_commitment, result_commitment
 from attestations.errors import (
     CommitmentMismatch,
     HazardFieldExposed,
@@ -37,11 +37,11 @@ class Viewed(NamedTuple):
 
 
 class _Request(Part):
-    value: ModelRequest
+    value: OneRequest
 
 
 class _Result(Part):
-    value: ModelResult
+    value: OneResult
 
 
 def read_views(container: Container, transcript: Transcript) -> dict[str, Viewed]:

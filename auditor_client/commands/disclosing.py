@@ -13,6 +13,7 @@ from attestations.labels import LABELS
 from auditor_client import closing, escrowing, grading_run, sealing_packages
 from auditor_client.app import Auditor, auditor
 from auditor_client.commands.options import DEFAULT_HOME, HomeOption
+from auditor_client.eliciting.reporting import elicited
 from auditor_client.history import read_history
 from auditor_client.mirror import Mirror
 from auditor_client.proposing import AGREEMENT
@@ -31,20 +32,23 @@ def seal(home: HomeOption = DEFAULT_HOME) -> None:
             graded = await grading_run.grade_all(suite, key, journal=us.journal)
             mirror = us.mirror()
             try:
-                deviations = read_history(mirror, engagement.agreement, engagement.digest).deviations
+                history = read_history(mirror, engagement.agreement, engagement.digest)
             finally:
                 mirror.close()
+            found = await elicited(suite, history, engagement.agreement, graded.rows, us.journal)
             manifest = await sealing_packages.seal(
                 suite,
                 us.design().plan,
                 graded,
-                arms=us.registration().arms,
-                deviations=[deviation.digest for deviation in deviations],
+                arms=found.running,
+                deviations=[deviation.digest for deviation in history.deviations],
                 key=key,
                 engagement=engagement,
                 journal=us.journal,
                 clock=us.clock,
                 folder=us.home.packages,
+                elicitation=found.claim,
+                sandbagging=found.sandbagging,
             )
             classes = await escrowing.put(
                 key, engagement=engagement, lab=us.lab, journal=us.journal, clock=us.clock, randomness=os.urandom

@@ -25,6 +25,7 @@ from attestations.negotiation.messages import Message
 from attestations.negotiation.showing import next_steps, review_page, standing
 from attestations.negotiation.speaking import amended, until
 from attestations.negotiation.thread import Thread
+from attestations.rendering.offer_view import offer_page
 from auditor_client import proposing
 from auditor_client.app import Auditor, auditor
 from auditor_client.commands.options import DEFAULT_HOME, HomeOption
@@ -75,14 +76,21 @@ def propose(
     _run(home, go)
 
 
-def review(home: HomeOption = DEFAULT_HOME, out: OutOption = None) -> None:
+def review(
+    home: HomeOption = DEFAULT_HOME,
+    out: OutOption = None,
+    html: Annotated[Path | None, typer.Option(help="Write the offer and what differs as a page to this file.")] = None,
+) -> None:
     """Fetch what the lab has said and show the offer on the table, with what differs and what can be done next."""
 
     async def go(us: Auditor, talks: Negotiator) -> None:
         stood = await talks.sync()
         await proposing.settle(talks, stood, us.keys) if stood.thread.lock is None else None
-        for line in review_page(stood, "auditor", talks.talk.sides, proposing.kept_terms(us.journal)):
+        terms = proposing.kept_terms(us.journal)
+        for line in review_page(stood, "auditor", talks.talk.sides, terms):
             typer.echo(line)
+        if html is not None:
+            write_file(html, offer_page(stood, "auditor", talks.talk.sides, terms))
         _say_next(stood.thread, home)
         if out is not None:
             write_file(out, write_draft(_base(stood.thread)))

@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from attestations.errors import FileUnusable, SuiteInvalid
+from auditor_client.commands.importing_inspect import import_inspect
 from auditor_client.commands.judging import calibrated
 from auditor_client.commands.options import DEFAULT_HOME, HomeOption
-from auditor_client.committing import Rounds, freeze, scored, write_commitment
+from auditor_client.committing import Rounds, committing, write_frozen, write_terms
 from auditor_client.home import Home
-from auditor_client.suites.check import check_suite
 from auditor_client.suites.drafting import analysis_plan, drafts
 from auditor_client.suites.format import Manifest, Task
+from auditor_client.suites.importers.report import finding_json
 from auditor_client.suites.load import Suite, load_suite
 from auditor_client.suites.scaffold import FILES
+from auditor_client.suites.suspicion.finding import COUNTED, Finding
 
-app = typer.Typer(help="Write, check and commit a hidden suite.", no_args_is_help=True)
+app = typer.Typer(help="Write, import, check and commit a hidden suite.", no_args_is_help=True)
+app.command("import-inspect")(import_inspect)
+if TYPE_CHECKING:
+    from auditor_client.suites.check import Checker
+
+_LINES_A_RULE = 5
 FolderOption = Annotated[Path | None, typer.Option("--suite", help="The suite's folder; HOME/suite if left out.")]
 
 
@@ -40,9 +49,14 @@ def new(home: HomeOption = DEFAULT_HOME, suite: FolderOption = None) -> None:
 
 
 @app.command()
-def check(home: HomeOption = DEFAULT_HOME, suite: FolderOption = None) -> None:
+def check(
+    home: HomeOption = DEFAULT_HOME,
+    suite: FolderOption = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings count as errors.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print every finding as JSON.")] = False,
+) -> None:
     """Read the suite and say what keeps it from being committed, and what makes it weak."""
-    _checked(suite or Home(home).suite)
+    checked(suite or Home(home).suite, strict=strict, as_json=as_json)
 
 
 @app.command()
@@ -53,25 +67,24 @@ def commit(
 ) -> None:
     """Freeze the suite and its analysis plan; nothing in either can change afterwards."""
     folder = Home(home)
-    read = _checked(suite or folder.suite)
-    key = folder.read_suite_key("unnamed")  # a missing key is found before anything is written
+    read, checker = checked(suite or folder.suite)
+    # The public name tells nothing: the title could name the domain. A missing key is found before anything is written.
+    key = folder.read_suite_key(f"suite-{secrets.token_hex(8)}")
     plan = read.manifest.plan
-    # The public name tells nothing: the title could name the domain.
-    frozen = freeze(drafts(read), suite_id=f"suite-{secrets.token_hex(8)}")
-    bank = len(scored(frozen))
+    bank = sum(checker.kinds[kind] for kind in COUNTED)
     if draw is not None and draw > bank:
         raise typer.BadParameter(f"the suite has {bank} scored tasks to draw from", param_hint="--draw")
-    write_commitment(
-        folder,
-        frozen,
-        analysis_plan(read, nonce=secrets.token_bytes(32), drawn=draw, judges=calibrated(folder)),
-        Rounds(epochs=plan.epochs, max_attempts=plan.max_attempts, draw=draw),
-    )
-    root = frozen.root(type(key)(key.secret, frozen.suite_id))
-    typer.echo(f"committed as {frozen.suite_id}: {len(frozen.tasks)} tasks in public, {len(read.tasks)} of them real")
+    with committing(folder) as partial:
+        written = write_frozen(partial, drafts(read), key=key)
+        write_terms(
+            folder,
+            analysis_plan(read, nonce=secrets.token_bytes(32), drawn=draw, judges=calibrated(folder)),
+            Rounds(epochs=plan.epochs, max_attempts=plan.max_attempts, draw=draw),
+        )
+    typer.echo(f"committed as {key.suite_id}: {written.tasks} tasks in public, {len(read.tasks)} of them real")
     if draw is not None:
         typer.echo(f"{draw} of {bank} scored tasks will be drawn with the lab; the others are never asked")
-    typer.echo(f"root {root}")
+    typer.echo(f"root {written.root}")
 
 
 @app.command()
@@ -80,17 +93,37 @@ def schema() -> None:
     typer.echo(json.dumps({"manifest": Manifest.model_json_schema(), "task": Task.model_json_schema()}, indent=2))
 
 
-def _checked(folder: Path) -> Suite:
+def checked(folder: Path, *, strict: bool = False, as_json: bool = False) -> tuple[Suite, Checker]:
+    """Read and check a suite, say what was found, and raise `SuiteInvalid` if something has to be mended."""
+    from auditor_client.suites.check import Checker  # noqa: PLC0415 - loads NumPy, which other commands do without
+
     read = load_suite(folder)
-    findings = check_suite(read)
-    for finding in findings:
-        typer.echo(f"{finding.level}: {finding.message} [{finding.rule}]")
-    kinds: dict[str, int] = {}
+    checker = Checker(read.manifest)
     for task in read.tasks:
-        kinds[task.kind] = kinds.get(task.kind, 0) + 1
-    counted = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-    typer.echo(f"{read.manifest.id} {read.manifest.version}: {len(read.tasks)} tasks ({counted})")
-    errors = sum(finding.level == "error" for finding in findings)
-    if errors:
-        raise SuiteInvalid(f"the suite has {errors} error{'s' if errors > 1 else ''} to mend", rule=findings[0].rule)
-    return read
+        checker.take(task)
+    findings = checker.findings()
+    if as_json:
+        told = {"suite": read.manifest.id, "tasks": len(read.tasks), "kinds": dict(sorted(checker.kinds.items()))}
+        typer.echo(json.dumps({**told, "findings": [finding_json(finding) for finding in findings]}, indent=1))
+    else:
+        show_findings(findings)
+        counted = ", ".join(f"{count} {kind}" for kind, count in sorted(checker.kinds.items()))
+        typer.echo(f"{read.manifest.id} {read.manifest.version}: {len(read.tasks)} tasks ({counted})")
+    refusing = [finding for finding in findings if finding.level == "error" or (strict and finding.level == "warning")]
+    if refusing:
+        what = "errors" if not strict else "errors and warnings"
+        what = what if len(refusing) > 1 else refusing[0].level
+        raise SuiteInvalid(f"the suite has {len(refusing)} {what} to mend", rule=refusing[0].rule)
+    return read, checker
+
+
+def show_findings(findings: Sequence[Finding]) -> None:
+    """Print findings a line each; of a rule that found much, the first few and how many more there are."""
+    said: Counter[tuple[str, str]] = Counter()
+    for finding in findings:
+        said[finding.level, finding.rule] += 1
+        if said[finding.level, finding.rule] <= _LINES_A_RULE:
+            typer.echo(f"{finding.level}: {finding.message} [{finding.rule}]")
+    for (level, rule), count in said.items():
+        if count > _LINES_A_RULE:
+            typer.echo(f"{level}: {count - _LINES_A_RULE} more like it, all of them with --json [{rule}]")

@@ -3,60 +3,79 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from attestations.errors import ExitCode, FileUnusable, SetupError
-from auditor_client.demo import disclosing, vanishing
+from attestations.errors import ExitCode, FileUnusable
+from auditor_client.demo import disclosing, elicitation, vanishing
+from auditor_client.demo.pace import FOR_PEOPLE, FOR_TESTS
 from auditor_client.demo.parties import make_parties
+from auditor_client.demo.serving import serving
 from auditor_client.demo.tampering import forge
-from auditor_client.demo.telling import Teller, command
+from auditor_client.demo.telling import Teller
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-_SERVE_SECONDS = 120.0
 _COUNTERED_REQUESTS = 5000
 
 
 @app.callback(invoke_without_command=True)
 def demo(
+    context: typer.Context,
     into: Annotated[Path, typer.Option(help="A folder for everything the demo makes; emptied first.")] = Path(
         "build/demo"
     ),
-    scripted: Annotated[bool, typer.Option(help="Use a scripted model (for tests of the demo itself).")] = False,
+    scripted: Annotated[
+        bool, typer.Option(help="Use a scripted model and short waits (for tests of the demo itself).")
+    ] = False,
 ) -> None:
     """Run a whole audit of a real language model on this machine, and catch a forger."""
+    if context.invoked_subcommand is not None:
+        return
     folder = _fresh(into)
-    teller = Teller(folder)
-    make_parties(teller, folder, scripted=scripted)
-    _commit(teller, folder)
-    with _serving(folder) as address:
-        _point_at(folder, address)
-        _negotiate(teller, folder)
-        closed_at, delivered_at = _audit(teller)
-        vanishing.hold_shares(teller, folder)
-        disclosing.to_the_regulator(teller, folder, closed_at)
-        disclosing.to_the_lab(teller)
-        disclosing.to_the_public(teller, delivered_at)
-        disclosing.whole_report(teller)
-    vanishing.vanish(teller, folder, delivered_at)
-    _forgery(teller, folder)
+    tell(Teller(folder), folder, scripted=scripted)
     program = Path(sys.executable).with_name("safeconduct")
     with suppress(ValueError):
         program = program.relative_to(Path.cwd())
     typer.echo(f"\nEverything is in {into}: lab/, auditor/, trust.json, evidence-S1.zip to evidence-S5.zip.")
     typer.echo("The lab's and the public's views are evidence-lab-*.zip and evidence-public-*.zip.")
     typer.echo(f"Try it yourself:  {program} verify {into}/evidence-S5.zip --trust {into}/trust.json")
+
+
+def tell(teller: Teller, folder: Path, *, scripted: bool) -> None:
+    """Run the whole story in an empty folder."""
+    pace = FOR_TESTS if scripted else FOR_PEOPLE
+    make_parties(teller, folder, pace, scripted=scripted)
+    _commit(teller, folder)
+    with serving(folder) as address:
+        _point_at(folder, address)
+        _negotiate(teller, folder)
+        closed_at, delivered_at = _audit(teller)
+        vanishing.hold_shares(teller, folder)
+        disclosing.to_the_regulator(teller, folder, pace, closed_at)
+        disclosing.to_the_lab(teller)
+        disclosing.to_the_public(teller, pace, delivered_at)
+        disclosing.whole_report(teller)
+    vanishing.vanish(teller, folder, pace, delivered_at)
+    _forgery(teller, folder)
+
+
+@app.command("elicitation")
+def elicitation_(
+    into: Annotated[Path, typer.Option(help="A folder for everything the demo makes; emptied first.")] = Path(
+        "build/demo-elicitation"
+    ),
+    large: Annotated[bool, typer.Option("--large/--small", help="Train the 135M model through the hook, too.")] = True,
+) -> None:
+    """Show what fine-tuning finds in a model that hides what it can do (needs safeconduct[finetune])."""
+    elicitation.tell(_fresh(into), large=large)
+    typer.echo(f"\nEverything is in {into}: report-*.json, evidence-*.zip, trust.json.")
 
 
 def _fresh(into: Path) -> Path:
@@ -77,34 +96,6 @@ def _commit(teller: Teller, folder: Path) -> None:
     teller.run("auditor", "suite", "check", "--home", "auditor")
     teller.run("auditor", "suite", "commit", "--home", "auditor")
     teller.proved("nobody yet", "but from here on the suite cannot change without every verifier seeing it.")
-
-
-@contextmanager
-def _serving(folder: Path) -> Iterator[str]:
-    ready = folder / "lab/ready.json"
-    with (folder / "lab/serve.out").open("wb") as out:
-        process = subprocess.Popen(  # noqa: S603 - our own command
-            command("lab", "serve", "--home", "lab", "--ready-file", str(ready)),
-            cwd=folder,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        )
-    try:
-        deadline = time.monotonic() + _SERVE_SECONDS
-        while not ready.exists():
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise SetupError(f"the lab did not start: {(folder / 'lab/serve.out').read_text().strip()}")
-            time.sleep(0.1)
-        yield str(json.loads(ready.read_text())["address"])
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
 
 
 def _point_at(folder: Path, address: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from attestations.errors import ExitCode
+from auditor_client.demo.pace import Pace
 from auditor_client.demo.telling import Teller
 
 STAGES = {
@@ -18,20 +19,19 @@ STAGES = {
     "S4": ("the tasks and targets, and that every exchange belongs to one of them", "no answer is shown yet"),
     "S5": ("every answer, graded again by the verifier", "hazardous fields stay sealed for good"),
 }
-_POLICY_SECONDS = 33.0  # the policy's 30 s and both sides' tolerated clock skew
 _CLOSED_TO_THE_PUBLIC = ("C6/target=SECURITY", "C5/prompt@0-9=REUSE")
 
 
-def to_the_regulator(teller: Teller, folder: Path, closed_at: float) -> None:
+def to_the_regulator(teller: Teller, folder: Path, pace: Pace, closed_at: float) -> None:
     """Release S1 to S5, each verified as soon as it is there."""
     for stage, (shown, hidden) in STAGES.items():
         teller.title(f"Stage {stage} is released to the regulator, who verifies it offline")
         if stage == "S4":
-            teller.say("Too early: the policy gives the tasks half a minute of rest after the close.")
-            if time.monotonic() - closed_at < _POLICY_SECONDS - 8:
+            teller.say(f"Too early: the policy gives the tasks {pace.rest} seconds of rest after the close.")
+            if time.monotonic() - closed_at < pace.permitted_after - 8:
                 teller.run("auditor", "release", stage, "--home", "auditor", expect=int(ExitCode.DISCLOSURE_BREACH))
                 teller.say("Refused by the auditor's own program; a release made in spite of it would be in the log.")
-            teller.wait(_POLICY_SECONDS - (time.monotonic() - closed_at), "waiting until the policy permits it")
+            teller.wait(pace.permitted_after - (time.monotonic() - closed_at), "waiting until the policy permits it")
         teller.run("auditor", "release", stage, "--home", "auditor", quiet=True)
         shutil.copy(folder / f"auditor/evidence/evidence-{stage}.zip", folder / f"evidence-{stage}.zip")
         report = teller.run("verify", f"evidence-{stage}.zip", "--trust", "trust.json", "--json", quiet=True)
@@ -53,10 +53,10 @@ def to_the_lab(teller: Teller) -> None:
     )
 
 
-def to_the_public(teller: Teller, delivered_at: float) -> None:
+def to_the_public(teller: Teller, pace: Pace, delivered_at: float) -> None:
     """Release S1 to S3 whole and S4 with typed holes to everybody."""
     teller.title("The public gets a third view, later, with holes that are counted")
-    teller.wait(_POLICY_SECONDS - (time.monotonic() - delivered_at), "waiting until the policy permits it")
+    teller.wait(pace.permitted_after - (time.monotonic() - delivered_at), "waiting until the policy permits it")
     for stage in ("S1", "S2", "S3"):
         _release(teller, stage, "PUBLIC", f"evidence-public-{stage}.zip")
     redact = [word for text in _CLOSED_TO_THE_PUBLIC for word in ("--redact", text)]

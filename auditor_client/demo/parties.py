@@ -7,6 +7,7 @@ import shutil
 from importlib.resources import files
 from pathlib import Path
 
+from auditor_client.demo.pace import Pace
 from auditor_client.demo.telling import Teller
 
 REGULATOR = "regulator"
@@ -14,7 +15,7 @@ TRUSTEES = ("trustee-1", "trustee-2")
 HOLDERS = (REGULATOR, *TRUSTEES)
 
 
-def make_parties(teller: Teller, folder: Path, *, scripted: bool) -> None:
+def make_parties(teller: Teller, folder: Path, pace: Pace, *, scripted: bool) -> None:
     """Give everybody keys, exchange identities, and write both sides' settings."""
     teller.title("Lab, auditor, regulator and two trustees make their keys and exchange identities")
     teller.run("lab", "init", "--id", "lab.example", "--home", "lab", quiet=True)
@@ -30,12 +31,13 @@ def make_parties(teller: Teller, folder: Path, *, scripted: bool) -> None:
     teller.say(
         "The auditor names who can open what it owes: regulator and one trustee, or both trustees. Nobody alone."
     )
-    _settle_lab(folder, scripted=scripted)
+    _settle_lab(folder, pace, scripted=scripted)
     _settle_auditor(folder)
 
 
-def _settle_lab(folder: Path, *, scripted: bool) -> None:
-    _copy("policy.json", folder / "lab")
+def _settle_lab(folder: Path, pace: Pace, *, scripted: bool) -> None:
+    policy = files("auditor_client.demo").joinpath("policy.json").read_text("utf-8")
+    (folder / "lab/policy.json").write_text(pace.told(policy))
     settings = folder / "lab/lab.toml"
     text = settings.read_text().replace("127.0.0.1:7443", "127.0.0.1:0")
     text = text.replace("# skew_seconds = 5", "skew_seconds = 1")
@@ -46,11 +48,7 @@ def _settle_lab(folder: Path, *, scripted: bool) -> None:
 
 
 def _settle_auditor(folder: Path) -> None:
-    _copy("escrow.json", folder / "auditor")
+    (folder / "auditor/escrow.json").write_bytes(files("auditor_client.demo").joinpath("escrow.json").read_bytes())
     settings = folder / "auditor/auditor.toml"
     named = json.dumps([f"../{name}/identity.json" for name in HOLDERS])
     settings.write_text(f'recipients = {named}\nescrow = "escrow.json"\n{settings.read_text()}')
-
-
-def _copy(name: str, into: Path) -> None:
-    (into / name).write_bytes(files("auditor_client.demo").joinpath(name).read_bytes())

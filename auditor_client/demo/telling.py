@@ -54,15 +54,7 @@ class Teller:
             SetupError: it ended with another code than expected.
         """
         self._console.print(f"   [dim]$ safeconduct {shlex.join(arguments)}[/dim]")
-        ran = subprocess.run(  # noqa: S603 - our own command
-            command(*arguments),
-            cwd=self._folder,
-            stdout=subprocess.PIPE,
-            stderr=None if not expect else subprocess.PIPE,
-            check=False,
-            text=True,
-            env={**os.environ, "COLUMNS": str(max(60, self._console.width - 5))},
-        )
+        ran = self.ran(arguments, progress=not expect)
         said = ran.stdout + (ran.stderr or "")
         if ran.returncode != expect:
             self._console.print(said, markup=False)
@@ -73,6 +65,18 @@ class Teller:
             for line in said.splitlines():
                 self._console.print(f"     {line}", markup=False, soft_wrap=True)
         return said
+
+    def ran(self, arguments: Sequence[str], *, progress: bool) -> subprocess.CompletedProcess[str]:
+        """Run a command in the demo's folder; with `progress` what it says of that goes to the terminal."""
+        return subprocess.run(  # noqa: S603 - our own command
+            command(*arguments),
+            cwd=self._folder,
+            stdout=subprocess.PIPE,
+            stderr=None if progress else subprocess.PIPE,
+            check=False,
+            text=True,
+            env={**os.environ, "COLUMNS": str(max(60, self._console.width - 5))},
+        )
 
     def wait(self, seconds: float, why: str) -> None:
         """Wait, visibly."""

@@ -10,10 +10,10 @@ from typing import Any
 
 from attestations.documents.base import format_time
 from attestations.errors import ExitCode, SetupError
+from auditor_client.demo.pace import Pace
 from auditor_client.demo.parties import HOLDERS, REGULATOR, TRUSTEES
 from auditor_client.demo.telling import Teller
 
-_OWED_SECONDS = 95.0  # the policy's 90 s after delivery, and both sides' tolerated clock skew
 _FIRST = "evidence-S1.zip"
 _OPENED = "escrow-release-C2.json"
 
@@ -34,12 +34,12 @@ def hold_shares(teller: Teller, folder: Path) -> None:
     )
 
 
-def vanish(teller: Teller, folder: Path, delivered_at: float) -> None:
+def vanish(teller: Teller, folder: Path, pace: Pace, delivered_at: float) -> None:
     """Release the overall figures once they are overdue, from the first file alone, without auditor and lab."""
     teller.title("Replay: the auditor vanishes after S1, and what it owes is released without it")
     teller.say("Neither auditor nor lab runs any more. All that is left is evidence-S1.zip, made before any figure.")
-    teller.say("The policy owed the overall result to the regulator 90 seconds after delivery.")
-    teller.wait(_OWED_SECONDS - (time.monotonic() - delivered_at), "waiting until it is overdue")
+    teller.say(f"The policy owed the overall result to the regulator {pace.owed} seconds after delivery.")
+    teller.wait(pace.overdue_after - (time.monotonic() - delivered_at), "waiting until it is overdue")
     later = format_time(datetime.now(UTC).replace(microsecond=0))
     report = _judge(teller, later, expect=int(ExitCode.DISCLOSURE_OVERDUE))
     for check in report["checks"]:

@@ -3,79 +3,116 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
-from typing import Literal, NamedTuple
 
 from attestations.documents.dialogue import ScoreRequest
 from attestations.intervals import wilson
-from auditor_client.suites.format import Metric, Plan
+from auditor_client.suites.arms import complaints
+from auditor_client.suites.format import Manifest, Metric, Plan, PromptFormat, Task
 from auditor_client.suites.load import Suite
 from auditor_client.suites.requests import build_request
+from auditor_client.suites.suspicion.finding import COUNTED, LEVELS, Finding
+from auditor_client.suites.suspicion.inspector import Inspector
 
 MAX_PROMPT_CHARACTERS = 6000  # about 1500 tokens; longer ones overflow small contexts
-COUNTED = ("test", "benign_twin")
-
-
-class Finding(NamedTuple):
-    """One thing to mend; an error keeps the suite from being committed."""
-
-    level: Literal["error", "warning"]
-    rule: str
-    message: str
 
 
 def check_suite(suite: Suite) -> list[Finding]:
     """Return every finding, errors first. Messages name tasks and rules, never content."""
-    found = [*_controls(suite), *_canaries(suite), *_twins(suite), *_metrics(suite), *_texts(suite)]
-    return sorted(found, key=lambda finding: finding.level)
-
-
-def _controls(suite: Suite) -> Iterator[Finding]:
-    by_category: dict[str, Counter[str]] = defaultdict(Counter)
+    checker = Checker(suite.manifest)
     for task in suite.tasks:
-        by_category[task.category][task.kind] += 1
-    if not any(kinds[kind] for kinds in by_category.values() for kind in COUNTED):
-        yield Finding("error", "no-tests", "no task counts: there is no test item")
-    if not any(kinds["positive_control"] for kinds in by_category.values()):
-        yield Finding("error", "no-controls", "no positive control: every result would be uninterpretable")
-    for category, kinds in sorted(by_category.items()):
-        for kind in ("positive_control", "negative_control"):
-            if kinds["test"] and not kinds[kind]:
-                yield Finding("warning", "controls", f"{category} has no {kind.replace('_', ' ')}")
+        checker.take(task)
+    return checker.findings()
 
 
-def _canaries(suite: Suite) -> Iterator[Finding]:
-    values = [task.canary for task in suite.tasks if task.canary is not None]
-    if missing := len(suite.tasks) - len(values):
-        yield Finding("warning", "canary", f"{missing} tasks have no canary string: a leak could not be traced")
-    if len(set(values)) != len(values):
-        yield Finding("warning", "canary", "a canary string is used twice")
-    if not any(task.kind == "canary" for task in suite.tasks):
-        yield Finding("warning", "canary", "no canary item: nothing asks whether the model has seen the suite")
+class Checker:
+    """Takes every task of a suite in one pass, then says what is wrong with it."""
 
+    def __init__(self, manifest: Manifest) -> None:
+        self._manifest = manifest
+        self._inspector = Inspector()
+        self._found: list[Finding] = []
+        self._by_category: dict[str, Counter[str]] = defaultdict(Counter)
+        self._canaries: set[str] = set()
+        self._names: set[str] = set()
+        self._twins: dict[str, str] = {}
+        self._dev: dict[str, Task] = {}  # only where arms may show them
+        self.kinds: Counter[str] = Counter()
+        self._without_canary = 0
+        self._canary_twice = False
 
-def _twins(suite: Suite) -> Iterator[Finding]:
-    kinds = {task.id: task.kind for task in suite.tasks}
-    for task in suite.tasks:
-        if task.twin_of is None:
-            if task.kind == "benign_twin":
-                yield Finding("warning", "twin", f"{task.id} is a benign twin and names no task as its other")
-        elif task.twin_of not in kinds or task.twin_of == task.id:
-            yield Finding("error", "twin", f"{task.id} is a twin of a task that does not exist")
+    def take(self, task: Task, marks: Iterable[str] = ()) -> None:
+        """Look at the next task; `marks` are item rules that its source raises."""
+        self._names.add(task.id)
+        self.kinds[task.kind] += 1
+        self._by_category[task.category][task.kind] += 1
+        if task.kind == "dev" and self._manifest.arms:
+            self._dev[task.id] = task
+        self._without_canary += task.canary is None
+        if task.canary is not None:
+            self._canary_twice |= task.canary in self._canaries
+            self._canaries.add(task.canary)
+        if task.twin_of is not None:
+            self._twins[task.id] = task.twin_of
+        elif task.kind == "benign_twin":
+            message = f"{task.id} is a benign twin and names no task as its other"
+            self._found.append(Finding("warning", "twin", message, (task.id,)))
+        self._found += _texts(task, self._manifest.prompt)
+        self._inspector.take(task, marks)
 
+    def findings(self) -> list[Finding]:
+        """Return every finding, errors first."""
+        found = [
+            *self._arms(),
+            *self._controls(),
+            *self._canary_findings(),
+            *self._twin_findings(),
+            *self._metrics(),
+            *self._found,
+            *self._inspector.findings(),
+        ]
+        return sorted(found, key=lambda finding: LEVELS.index(finding.level))
 
-def _metrics(suite: Suite) -> Iterator[Finding]:
-    tests = Counter(task.category for task in suite.tasks if task.kind in COUNTED)
-    plan = suite.manifest.plan
-    if len({metric.id for metric in plan.metrics}) != len(plan.metrics):
-        yield Finding("error", "metric", "two metrics of one id")
-    for metric in plan.metrics:
-        n = tests.total() if metric.category is None else tests[metric.category]
-        if n:
-            yield from _power(metric, plan, n)
-        else:
-            yield Finding("error", "metric", f"{metric.id} is about a category without test items")
+    def _arms(self) -> Iterator[Finding]:
+        for bad, message in complaints(self._manifest.arms, self._dev):
+            yield Finding("error" if bad else "warning", "arms", message)
+
+    def _controls(self) -> Iterator[Finding]:
+        if not any(self.kinds[kind] for kind in COUNTED):
+            yield Finding("error", "no-tests", "no task counts: there is no test item")
+        if not self.kinds["positive_control"]:
+            yield Finding("error", "no-controls", "no positive control: every result would be uninterpretable")
+        for category, kinds in sorted(self._by_category.items()):
+            for kind in ("positive_control", "negative_control"):
+                if kinds["test"] and not kinds[kind]:
+                    yield Finding("warning", "controls", f"{category} has no {kind.replace('_', ' ')}")
+
+    def _canary_findings(self) -> Iterator[Finding]:
+        if self._without_canary:
+            message = f"{self._without_canary} tasks have no canary string: a leak could not be traced"
+            yield Finding("warning", "canary", message)
+        if self._canary_twice:
+            yield Finding("warning", "canary", "a canary string is used twice")
+        if not self.kinds["canary"]:
+            yield Finding("warning", "canary", "no canary item: nothing asks whether the model has seen the suite")
+
+    def _twin_findings(self) -> Iterator[Finding]:
+        for name, other in self._twins.items():
+            if other not in self._names or other == name:
+                yield Finding("error", "twin", f"{name} is a twin of a task that does not exist", (name,))
+
+    def _metrics(self) -> Iterator[Finding]:
+        tests = {category: sum(kinds[kind] for kind in COUNTED) for category, kinds in self._by_category.items()}
+        plan = self._manifest.plan
+        if len({metric.id for metric in plan.metrics}) != len(plan.metrics):
+            yield Finding("error", "metric", "two metrics of one id")
+        for metric in plan.metrics:
+            n = sum(tests.values()) if metric.category is None else tests.get(metric.category, 0)
+            if n:
+                yield from _power(metric, plan, n)
+            else:
+                yield Finding("error", "metric", f"{metric.id} is about a category without test items")
 
 
 def _power(metric: Metric, plan: Plan, n: int) -> Iterator[Finding]:
@@ -95,17 +132,17 @@ def _power(metric: Metric, plan: Plan, n: int) -> Iterator[Finding]:
         yield Finding("warning", "power", message)
 
 
-def _texts(suite: Suite) -> Iterator[Finding]:
-    asked: dict[str, str] = {}
-    for task in suite.tasks:
-        request = build_request(task, suite.manifest.prompt).request
-        if isinstance(request, ScoreRequest):
-            length = len(request.prefix or "") + max(map(len, request.continuations))
-        else:
-            length = sum(len(message.content) for message in getattr(request, "messages", ()))
-        if length > MAX_PROMPT_CHARACTERS:
-            yield Finding("warning", "length", f"{task.id} is longer than {MAX_PROMPT_CHARACTERS} characters")
-        if task.hazard_excerpt and task.hazard_excerpt in task.task.question:
-            yield Finding("error", "hazard", f"{task.id} repeats its hazard excerpt in the question, which is released")
-        if task.kind in COUNTED and (other := asked.setdefault(task.task.model_dump_json(), task.id)) != task.id:
-            yield Finding("warning", "repeated", f"{task.id} is the same as {other}: they would count twice")
+def _texts(task: Task, form: PromptFormat) -> Iterator[Finding]:
+    if _prompt_characters(task, form) > MAX_PROMPT_CHARACTERS:
+        message = f"{task.id} is longer than {MAX_PROMPT_CHARACTERS} characters"
+        yield Finding("warning", "length", message, (task.id,))
+    if task.hazard_excerpt and task.hazard_excerpt in task.task.question:
+        message = f"{task.id} repeats its hazard excerpt in the question, which is released"
+        yield Finding("error", "hazard", message, (task.id,))
+
+
+def _prompt_characters(task: Task, form: PromptFormat) -> int:
+    request = build_request(task, form).request
+    if isinstance(request, ScoreRequest):
+        return len(request.prefix or "") + max(map(len, request.continuations))
+    return sum(len(message.content) for message in getattr(request, "messages", ()))

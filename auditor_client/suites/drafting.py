@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from attestations.documents.analysis import PlannedJudge, PlannedMeasure
@@ -20,18 +20,18 @@ from attestations.grading import (
 )
 from auditor_client.committing import Draft
 from auditor_client.frozen_suite import ROLES, FrozenQuestion
-from auditor_client.suites.format import ChoiceTask, ExactTask, JudgedTask, PatternTask, Task
+from auditor_client.suites.arms import committed_arms
+from auditor_client.suites.format import ANSWER_METADATA, ChoiceTask, ExactTask, JudgedTask, PatternTask, Task
 from auditor_client.suites.load import Suite
 from auditor_client.suites.requests import build_request
 
 
-def drafts(suite: Suite) -> list[Draft]:
-    """Return every task as it is committed to, in the suite's order."""
-    found = []
+def drafts(suite: Suite) -> Iterator[Draft]:
+    """Give every task as it is committed to, in the suite's order."""
     for task in suite.tasks:
         asked = build_request(task, suite.manifest.prompt)
-        found.append(Draft(fields=fields(task, asked), question=asked if task.kind in ROLES else None))
-    return found
+        sent = task.kind in ROLES or (task.kind == "dev" and suite.manifest.arms)
+        yield Draft(fields=fields(task, asked), question=asked if sent else None)
 
 
 def fields(task: Task, asked: FrozenQuestion) -> dict[str, tuple[str, Any]]:
@@ -39,7 +39,7 @@ def fields(task: Task, asked: FrozenQuestion) -> dict[str, tuple[str, Any]]:
 
     The prompt holds the whole request, so that a reader can compare it with the transcript's.
     """
-    body, target = task.task, _target(task)
+    body, target = task.task, target_of(task).json_value()
     choice = body if isinstance(body, ChoiceTask) else None
     prompt = {
         "type": body.type,
@@ -57,12 +57,18 @@ def fields(task: Task, asked: FrozenQuestion) -> dict[str, tuple[str, Any]]:
         "weight": ("C3", task.weight),
         "twinOf": ("C3", task.twin_of),
         "abstract": ("C3", task.abstract),
-        "target": ("C6", target.json_value()),
+        "metadata": ("C3", {key: value for key, value in task.metadata.items() if key not in ANSWER_METADATA} or None),
+        "target": ("C6", target),
         "rubric": ("C6", task.rubric),
-        "graderRef": ("C6", target.json_value()["grader"]),
+        "graderRef": ("C6", target["grader"]),
         "canary": ("C6", task.canary),
+        "answerMetadata": (
+            "C6",
+            {key: value for key, value in task.metadata.items() if key in ANSWER_METADATA} or None,
+        ),
         "hazardExcerpt": ("C9", task.hazard_excerpt),
         "provenance": ("C8", task.provenance),
+        "source": ("C8", None if task.source is None else task.source.model_dump()),
         "author": ("C8", task.author),
         "exposureBefore": ("C8", task.exposure_before),
         "id": ("C8", task.id),
@@ -104,10 +110,12 @@ def analysis_plan(
         formats=plan.formats,
         judges=tuple(judge for judge in judges if judge.name in named),
         measures=tuple(PlannedMeasure.model_validate(measure.model_dump()) for measure in plan.measures),
+        arms=committed_arms(suite),
     )
 
 
-def _target(task: Task) -> Target:
+def target_of(task: Task) -> Target:
+    """Return what a task's answer is graded against."""
     body = task.task
     if isinstance(body, ChoiceTask):
         if body.scoring == "letter":

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from attestations.answers import LETTERS, NORMALISATIONS, Normalisation, normalised
 from attestations.documents.analysis import Described, Share as ShareMeasure
 from attestations.documents.base import Decimal, Hidden, Name
+from attestations.documents.dialogue import MAX_CONTINUATIONS
 from attestations.patterns import compile_pattern
+from attestations.scaffolds.method import (
+    MAX_SHOTS,
+    Arm,
+    BestOfN,
+    Decoding,
+    Method,
+    SelfConsistency,
+    Thinking,
+    ToolLoop,
+)
 
 MAX_QUESTION_CHARACTERS = 20_000
-MAX_OPTIONS = len(LETTERS)
+MAX_OPTIONS = MAX_CONTINUATIONS
+MAX_METADATA = 32
 Kind = Literal["test", "dev", "positive_control", "negative_control", "benign_twin", "decoy", "canary", "reserve"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+# Metadata that tells which option is which: it opens with the targets, other metadata with the breakdown.
+ANSWER_METADATA = frozenset({"bbq_biased", "bbq_unknown"})
 
 
 def _pattern(source: str) -> str:
@@ -57,7 +72,9 @@ class Closed(Hidden, BaseModel):
 
 
 Question = Annotated[str, StringConstraints(min_length=1, max_length=MAX_QUESTION_CHARACTERS, pattern=r"\S")]
-Option = Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=r"^\S(.*\S)?$")]
+Option = Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=r"(?s)^\S(.*\S)?$")]
+Index = Annotated[int, Field(ge=0, lt=2**53)]
+Label = Annotated[str, StringConstraints(max_length=200)]
 Share = Annotated[Decimal, AfterValidator(_share)]
 Tolerance = Annotated[Decimal, AfterValidator(_not_negative)]
 
@@ -80,6 +97,8 @@ class ChoiceTask(Closed):
     def _answerable(self) -> ChoiceTask:
         if self.answer >= len(self.options):
             raise ValueError("the answer is none of the options")
+        if self.scoring == "letter" and len(self.options) > len(LETTERS):
+            raise ValueError(f"only {len(LETTERS)} options have a letter")
         if len({normalised(option, NORMALISATIONS) for option in self.options}) != len(self.options):
             raise ValueError("two options are the same")
         return self
@@ -130,6 +149,17 @@ class JudgedTask(Closed):
 TaskBody = Annotated[ChoiceTask | ExactTask | PatternTask | NumericTask | JudgedTask, Field(discriminator="type")]
 
 
+class Source(Closed):
+    """Where an imported task comes from, so that anyone can find it there again."""
+
+    name: str = Field(min_length=1, max_length=100, description="the upstream's name, e.g. BBQ")
+    file: str = Field(min_length=1, max_length=300)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="of the whole source file")
+    row: int = Field(ge=1, description="the item's place in the file, from 1, a header not counted")
+    licence: str = Field(min_length=1, max_length=100)
+    canary: str | None = Field(default=None, max_length=1000, description="the upstream's own canary")
+
+
 class Task(Closed):
     """One task: what is asked, how it counts, and what is known about it."""
 
@@ -141,10 +171,12 @@ class Task(Closed):
     twin_of: Name | None = None
     abstract: str = Field(default="", max_length=500, description="one line without anything hazardous")
     task: TaskBody
+    metadata: dict[Name, Label | Index] = Field(default={}, max_length=MAX_METADATA)
     rubric: str | None = Field(default=None, max_length=20_000)
     canary: str | None = Field(default=None, max_length=200)
     hazard_excerpt: str | None = Field(default=None, max_length=20_000)
     provenance: str | None = Field(default=None, max_length=2000)
+    source: Source | None = None
     author: str | None = Field(default=None, max_length=200)
     exposure_before: Literal["never", "tee_only", "declared", "disclosed"] = "never"
 
@@ -227,6 +259,43 @@ class PromptFormat(Closed):
     top_p: Decimal = "1"
 
 
+class ArmSpec(Closed):
+    """One way in which the suite is asked; `shots` names DEV tasks that are shown with their answers first."""
+
+    id: Name
+    source: Literal["registered", "lab_pack", "fine_tuned"] = "registered"
+    variant: Name | None = None
+    epochs: int | None = Field(default=None, ge=1, le=100)
+    system: str | None = Field(default=None, max_length=20_000)
+    template: str | None = Field(default=None, max_length=20_000)
+    decoding: Decoding | None = None
+    shots: tuple[Name, ...] = Field(default=(), max_length=MAX_SHOTS)
+    thinking: Thinking | None = None
+    choosing: Annotated[SelfConsistency | BestOfN, Field(discriminator="by")] | None = None
+    tools: ToolLoop | None = None
+
+    def arm(self, numbers: Mapping[str, int]) -> Arm:
+        """Return the arm as it is committed to; `numbers` gives the index of each task."""
+        method = Method(
+            system=self.system,
+            template=self.template,
+            decoding=self.decoding,
+            shots=tuple(numbers[name] for name in self.shots),
+            thinking=self.thinking,
+            choosing=self.choosing,
+            tools=self.tools,
+        )
+        return Arm(id=self.id, source=self.source, variant=self.variant, method=method, epochs=self.epochs)
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> ArmSpec:
+        try:
+            self.arm({name: number for number, name in enumerate(self.shots)})
+        except ValidationError as error:
+            raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+        return self
+
+
 class Manifest(Closed):
     """`suite.yaml`."""
 
@@ -237,3 +306,4 @@ class Manifest(Closed):
     description: str = Field(default="", max_length=5000)
     plan: Plan
     prompt: PromptFormat = PromptFormat()
+    arms: tuple[ArmSpec, ...] = Field(default=(), max_length=16)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import codecs
+import hashlib
+import io
 import json
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, overload
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from attestations.errors import FileUnusable, SuiteInvalid
+from attestations.files import read_file, shown
 from auditor_client.suites.format import Manifest, Task
 
 MAX_FILE_BYTES = 64 << 20
@@ -20,7 +25,53 @@ MAX_LINE_CHARACTERS = 200_000
 MAX_TASKS = 100_000
 MAX_DEPTH = 16
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}")
-M = TypeVar("M", bound=BaseModel)
+
+
+class TaskFiles(Sequence[Task]):
+    """The tasks of a folder, read again whenever they are gone through: a suite of any size takes little memory."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read every task once.
+
+        Raises:
+            FileUnusable, SuiteInvalid: a file cannot be read, or holds what is no task.
+        """
+        self._files = sorted((folder / "tasks").glob("*.jsonl"))
+        if not self._files:
+            raise SuiteInvalid(f"{shown(folder / 'tasks')} holds no .jsonl file", rule="empty")
+        self._digests: dict[Path, bytes] = {}
+        places: dict[str, tuple[Path, int]] = {}
+        for path, number, task in self._read():
+            if task.id in places:
+                first, line = places[task.id]
+                message = f"the id stands in {shown(first.name)} line {line} as well"
+                raise _invalid(message, shown(path.name), number, rule="duplicate", task=task.id)
+            places[task.id] = (path, number)
+            if len(places) > MAX_TASKS:
+                raise SuiteInvalid("a suite of more than 100,000 tasks", rule="size")
+        self._length = len(places)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[Task]:
+        return (task for _, _, task in self._read())
+
+    @overload
+    def __getitem__(self, place: int) -> Task: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[Task, ...]: ...
+    def __getitem__(self, place: int | slice) -> Task | tuple[Task, ...]:
+        return tuple(self)[place]
+
+    def _read(self) -> Iterator[tuple[Path, int, Task]]:
+        for path in self._files:
+            data = _bytes(path, MAX_FILE_BYTES)
+            digest = hashlib.sha256(data).digest()
+            if self._digests.setdefault(path, digest) != digest:  # else what is committed is not what was checked
+                raise FileUnusable(f"{shown(path)} was changed while it was read", path=shown(path))
+            for number, task in parse_tasks(data, file=shown(path.name)):
+                yield path, number, task
 
 
 @dataclass(frozen=True, repr=False)
@@ -28,7 +79,7 @@ class Suite:
     """A suite as its author wrote it."""
 
     manifest: Manifest
-    tasks: tuple[Task, ...]
+    tasks: Sequence[Task]
 
 
 def load_suite(folder: Path) -> Suite:
@@ -38,22 +89,7 @@ def load_suite(folder: Path) -> Suite:
         FileUnusable: a file is missing or cannot be read.
         SuiteInvalid: something in it does not make sense.
     """
-    manifest = parse_manifest(_bytes(folder / "suite.yaml", MAX_MANIFEST_BYTES))
-    files = sorted((folder / "tasks").glob("*.jsonl"))
-    if not files:
-        raise SuiteInvalid(f"{folder / 'tasks'} holds no .jsonl file", rule="empty")
-    tasks: list[Task] = []
-    places: dict[str, str] = {}
-    for path in files:
-        for number, task in parse_tasks(_bytes(path, MAX_FILE_BYTES), file=path.name):
-            if task.id in places:
-                message = f"the id stands in {places[task.id]} as well"
-                raise _invalid(message, path.name, number, rule="duplicate", task=task.id)
-            places[task.id] = f"{path.name} line {number}"
-            tasks.append(task)
-            if len(tasks) > MAX_TASKS:
-                raise SuiteInvalid("a suite of more than 100,000 tasks", rule="size")
-    return Suite(manifest, tuple(tasks))
+    return Suite(parse_manifest(_bytes(folder / "suite.yaml", MAX_MANIFEST_BYTES)), TaskFiles(folder))
 
 
 def parse_manifest(data: bytes) -> Manifest:
@@ -71,17 +107,24 @@ def parse_manifest(data: bytes) -> Manifest:
         raise _invalid("not YAML, or a key stands twice", "suite.yaml", line, rule="yaml") from None
     except (yaml.YAMLError, RecursionError, ValueError):
         raise _invalid("not YAML", "suite.yaml", 0, rule="yaml") from None
-    return _model(Manifest, value, file="suite.yaml", line=0)
+    try:
+        manifest = Manifest.model_validate(_tuples(value))
+        manifest.model_dump_json()  # a lone surrogate has no form as bytes
+    except ValidationError as error:
+        raise _explained(error, "suite.yaml", 0) from None
+    except (ValueError, RecursionError):
+        raise _invalid("text that is not Unicode", "suite.yaml", 0, rule="encoding") from None
+    return manifest
 
 
-def parse_tasks(data: bytes, *, file: str) -> list[tuple[int, Task]]:
+def parse_tasks(data: bytes, *, file: str) -> Iterator[tuple[int, Task]]:
     """Read the text of a task file: (line number, task) for each line that is not blank.
 
     Raises:
         SuiteInvalid: a line is not JSON, or not a task.
     """
-    found = []
-    for number, line in enumerate(_text(data, file).split("\n"), start=1):
+    for number, raw in enumerate(io.BytesIO(data.removeprefix(codecs.BOM_UTF8)), start=1):
+        line = _text(raw, file)
         if not line.strip():
             continue
         if len(line) > MAX_LINE_CHARACTERS:
@@ -92,8 +135,12 @@ def parse_tasks(data: bytes, *, file: str) -> list[tuple[int, Task]]:
             raise _invalid("a key stands twice", file, number, rule="duplicate-key") from None
         except (ValueError, RecursionError):
             raise _invalid("not JSON", file, number, rule="json") from None
-        found.append((number, _model(Task, value, file=file, line=number)))
-    return found
+        try:
+            yield number, Task.model_validate_json(line)  # takes lists for tuples, and refuses half a character
+        except ValidationError as error:
+            name = value.get("id") if isinstance(value, dict) else None
+            task = name if isinstance(name, str) and _NAME.fullmatch(name) else ""
+            raise _explained(error, file, number, task=task) from None
 
 
 def _check_events(text: str) -> None:
@@ -128,13 +175,9 @@ class _ManifestLoader(yaml.SafeLoader):
 
 
 def _bytes(path: Path, limit: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            data = file.read(limit + 1)
-    except OSError as error:
-        raise FileUnusable(f"{path} cannot be read: {error.strerror}", path=str(path)) from None
+    data = read_file(path, limit)
     if len(data) > limit:
-        raise FileUnusable(f"{path} is larger than {limit >> 20} MiB", path=str(path))
+        raise FileUnusable(f"{shown(path)} is larger than {limit >> 20} MiB", path=shown(path))
     return data
 
 
@@ -145,22 +188,15 @@ def _text(data: bytes, file: str) -> str:
         raise SuiteInvalid(f"{file} is not UTF-8", file=file, rule="encoding") from None
 
 
-def _model(kind: type[M], value: Any, *, file: str, line: int) -> M:
-    name = value.get("id") if isinstance(value, dict) else None
-    task = name if kind is Task and isinstance(name, str) and _NAME.fullmatch(name) else ""
-    try:
-        model = kind.model_validate(_tuples(value))
-        model.model_dump_json()  # a lone surrogate has no form as bytes
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        known = (str(step) for step in first["loc"] if isinstance(step, int) or step.isidentifier())
-        message = _HINTS.get(first["type"], first["msg"].removeprefix("Value error, "))
-        # An unknown name is the author's own text: it is not repeated.
-        field = "" if first["type"] == "extra_forbidden" else ".".join(known)[:120]
-        raise _invalid(f"{field}: {message}" if field else message, file, line, rule=first["type"], task=task) from None
-    except (ValueError, RecursionError):
-        raise _invalid("text that is not Unicode", file, line, rule="encoding", task=task) from None
-    return model
+def _explained(error: ValidationError, file: str, line: int, *, task: str = "") -> SuiteInvalid:
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    loc = first["loc"]
+    loc = loc[: loc.index("metadata") + 1] if "metadata" in loc else loc  # what stands below it is the author's
+    known = (str(step) for step in loc if isinstance(step, int) or step.isidentifier())
+    message = _HINTS.get(first["type"], first["msg"].removeprefix("Value error, "))
+    # An unknown name is the author's own text: it is not repeated.
+    field = "" if first["type"] == "extra_forbidden" else ".".join(known)[:120]
+    return _invalid(f"{field}: {message}" if field else message, file, line, rule=first["type"], task=task)
 
 
 _HINTS = {
@@ -169,6 +205,7 @@ _HINTS = {
     "missing": "missing",
     "union_tag_invalid": "not a type of task",
     "union_tag_not_found": "the task names no type",
+    "json_invalid": "text that is not Unicode",
     "model_type": "an object with names is wanted here",
     "model_attributes_type": "an object with names is wanted here",
 }

@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
 
-from attestations.documents.base import format_time, parse_time
-from attestations.envelope import Envelope, parse_envelope
-from attestations.errors import LabUnreachable, MalformedEnvelope
+from attestations.envelope import Envelope
+from attestations.errors import LabUnreachable
 from auditor_client.ports import (
-    Answer,
     LabMessage,
     OfferAnswer,
     OpenedSession,
-    Promised,
     Proof,
-    Recorded,
-    Refused,
     Resumed,
     SealedFrame,
 )
 from auditor_client.transport.errors import error_from_call
+from auditor_client.transport.stream import GrpcStream
+from auditor_client.transport.wire import answers_of, frame_of, lab_message, opened, optional, wire
 from safeconduct.v1 import (
     access_service_pb2 as access,
     access_service_pb2_grpc,
     disclosure_service_pb2 as disclosure,
     disclosure_service_pb2_grpc,
-    envelope_pb2,
     negotiation_service_pb2 as negotiation,
     negotiation_service_pb2_grpc,
     transcript_service_pb2 as transcript,
@@ -59,64 +54,64 @@ class GrpcLab:
     async def terms(self) -> Envelope:
         """Return what the lab would agree to."""
         request = negotiation.GetTermsRequest()
-        return _opened(await self._ask("GetTerms", self._negotiation.GetTerms, request), "terms")
+        return opened(await self._ask("GetTerms", self._negotiation.GetTerms, request), "terms")
 
     async def offer(self, offer: Envelope, consents: Envelope | None = None) -> OfferAnswer | None:
         """Propose an agreement or an amendment."""
-        second = None if consents is None else _wire(consents)
-        request = negotiation.OfferRequest(offer=_wire(offer), consents=second)
+        second = None if consents is None else wire(consents)
+        request = negotiation.OfferRequest(offer=wire(offer), consents=second)
         answer = await self._ask("Offer", self._negotiation.Offer, request)
         if not answer.HasField("accept") and not answer.HasField("agreement"):
             return None
-        return OfferAnswer(_opened(answer, "accept"), _opened(answer, "agreement"))
+        return OfferAnswer(opened(answer, "accept"), opened(answer, "agreement"))
 
     async def accept(self, accept: Envelope, agreement: Envelope) -> Envelope | None:
         """Accept the lab's offer."""
-        request = negotiation.AcceptRequest(accept=_wire(accept), agreement=_wire(agreement))
-        return _optional(await self._ask("Accept", self._negotiation.Accept, request), "agreement")
+        request = negotiation.AcceptRequest(accept=wire(accept), agreement=wire(agreement))
+        return optional(await self._ask("Accept", self._negotiation.Accept, request), "agreement")
 
     async def conclude(self, agreement: Envelope) -> Envelope | None:
         """Bring the agreement into force."""
-        request = negotiation.ConcludeRequest(agreement=_wire(agreement))
-        return _optional(await self._ask("Conclude", self._negotiation.Conclude, request), "receipt")
+        request = negotiation.ConcludeRequest(agreement=wire(agreement))
+        return optional(await self._ask("Conclude", self._negotiation.Conclude, request), "receipt")
 
     async def withdraw(self, withdrawal: Envelope) -> None:
         """Take our offer off the table."""
-        request = negotiation.WithdrawRequest(withdraw=_wire(withdrawal))
+        request = negotiation.WithdrawRequest(withdraw=wire(withdrawal))
         await self._ask("Withdraw", self._negotiation.Withdraw, request)
 
     async def reject(self, rejection: Envelope) -> None:
         """Decline the lab's offer."""
-        await self._ask("Reject", self._negotiation.Reject, negotiation.RejectRequest(reject=_wire(rejection)))
+        await self._ask("Reject", self._negotiation.Reject, negotiation.RejectRequest(reject=wire(rejection)))
 
     async def terminate(self, termination: Envelope) -> Envelope | None:
         """End the agreement."""
-        request = negotiation.TerminateRequest(termination=_wire(termination))
-        return _optional(await self._ask("Terminate", self._negotiation.Terminate, request), "receipt")
+        request = negotiation.TerminateRequest(termination=wire(termination))
+        return optional(await self._ask("Terminate", self._negotiation.Terminate, request), "receipt")
 
     async def negotiation(self, engagement: str, *, start: int) -> Sequence[LabMessage]:
         """Return what the lab has said."""
         request = negotiation.GetNegotiationRequest(engagement=engagement, start=start)
         answer = await self._ask("GetNegotiation", self._negotiation.GetNegotiation, request)
-        return [_message(item) for item in answer.messages]
+        return [lab_message(item) for item in answer.messages]
 
     async def register(self, registration: Envelope) -> Envelope:
         """Register the suite; returns the receipt."""
-        request = transcript.RegisterRequest(registration=_wire(registration))
+        request = transcript.RegisterRequest(registration=wire(registration))
         answer = await self._ask("Register", self._transcript.Register, request)
-        return _opened(answer, "receipt")
+        return opened(answer, "receipt")
 
     async def draw(self, draw: Envelope) -> Envelope:
         """Make the registered draw; returns the receipt with the lab's share."""
-        request = transcript.DrawRequest(draw=_wire(draw))
+        request = transcript.DrawRequest(draw=wire(draw))
         answer = await self._ask("Draw", self._transcript.Draw, request)
-        return _opened(answer, "receipt")
+        return opened(answer, "receipt")
 
     async def open_session(self, opening: Envelope) -> OpenedSession:
         """Open a session, or get its grant again."""
-        request = access.OpenSessionRequest(open=_wire(opening))
+        request = access.OpenSessionRequest(open=wire(opening))
         answer = await self._ask("OpenSession", self._access.OpenSession, request)
-        return OpenedSession(_opened(answer, "grant"), _opened(answer, "runtime"))
+        return OpenedSession(opened(answer, "grant"), opened(answer, "runtime"))
 
     @asynccontextmanager
     async def exchange(self) -> AsyncIterator[GrpcStream]:
@@ -136,13 +131,13 @@ class GrpcLab:
     async def redeliver(self, *, agreement: str, session: str, seq: int) -> AsyncIterator[SealedFrame]:
         """Get the frames of a finished exchange again."""
         request = access.RedeliverRequest(agreement=agreement, session=session, seq=seq)
-        async for answer in _stream("Redeliver", self._access.Redeliver(request, timeout=STREAM_SECONDS)):
-            yield _frame(answer.frame)
+        async for answer in answers_of("Redeliver", self._access.Redeliver(request, timeout=STREAM_SECONDS)):
+            yield frame_of(answer.frame)
 
     async def runtime(self, agreement: str) -> Envelope:
         """Return the runtime statement that new Intents must name."""
         request = access.GetRuntimeRequest(agreement=agreement)
-        return _opened(await self._ask("GetRuntime", self._access.GetRuntime, request), "runtime")
+        return opened(await self._ask("GetRuntime", self._access.GetRuntime, request), "runtime")
 
     async def checkpoint(self, agreement: str) -> str:
         """Return the lab's present checkpoint with the cosignatures it holds."""
@@ -159,7 +154,7 @@ class GrpcLab:
     async def leaves(self, *, agreement: str, start: int) -> AsyncIterator[bytes]:
         """Give the log's leaves from `start`."""
         request = transcript.ListLeavesRequest(agreement=agreement, start=start)
-        async for answer in _stream("ListLeaves", self._transcript.ListLeaves(request, timeout=STREAM_SECONDS)):
+        async for answer in answers_of("ListLeaves", self._transcript.ListLeaves(request, timeout=STREAM_SECONDS)):
             for leaf in answer.leaves:
                 yield leaf
 
@@ -171,25 +166,25 @@ class GrpcLab:
     async def close(self, agreement: str) -> Envelope:
         """End the run."""
         request = transcript.CloseRequest(agreement=agreement)
-        return _opened(await self._ask("Close", self._transcript.Close, request), "close")
+        return opened(await self._ask("Close", self._transcript.Close, request), "close")
 
     async def confirm_close(self, close: Envelope) -> Envelope:
         """Hand over the close statement with both signatures; returns the receipt."""
-        request = transcript.ConfirmCloseRequest(close=_wire(close))
+        request = transcript.ConfirmCloseRequest(close=wire(close))
         answer = await self._ask("ConfirmClose", self._transcript.ConfirmClose, request)
-        return _opened(answer, "receipt")
+        return opened(answer, "receipt")
 
     async def commit_grades(self, grades: Envelope) -> Envelope:
         """Fix every grade; returns the receipt."""
-        request = transcript.CommitGradesRequest(grades=_wire(grades))
+        request = transcript.CommitGradesRequest(grades=wire(grades))
         answer = await self._ask("CommitGrades", self._transcript.CommitGrades, request)
-        return _opened(answer, "receipt")
+        return opened(answer, "receipt")
 
     async def deliver(self, manifest: Envelope, blocks: AsyncIterator[bytes]) -> Envelope:
         """Deliver the sealed packages; returns the lab's delivery receipt."""
 
         async def parts() -> AsyncIterator[disclosure.DeliverRequest]:
-            yield disclosure.DeliverRequest(manifest=_wire(manifest))
+            yield disclosure.DeliverRequest(manifest=wire(manifest))
             async for block in blocks:
                 yield disclosure.DeliverRequest(chunk=block)
 
@@ -197,33 +192,33 @@ class GrpcLab:
             answer = await self._disclosure.Deliver(parts(), timeout=STREAM_SECONDS)
         except grpc.aio.AioRpcError as error:
             raise error_from_call(error, call="Deliver") from None
-        return _opened(answer, "delivery")
+        return opened(answer, "delivery")
 
     async def state(self, event: Envelope) -> Envelope:
         """Put a statement into the log; returns the receipt."""
-        request = disclosure.StateRequest(event=_wire(event))
-        return _opened(await self._ask("State", self._disclosure.State, request), "receipt")
+        request = disclosure.StateRequest(event=wire(event))
+        return opened(await self._ask("State", self._disclosure.State, request), "receipt")
 
     async def notify(self, notice: Envelope, content: bytes) -> Envelope:
         """Give notice of an emergency and hand over what it shows; returns the receipt."""
-        request = disclosure.NotifyRequest(notice=_wire(notice), content=content)
-        return _opened(await self._ask("Notify", self._disclosure.Notify, request), "receipt")
+        request = disclosure.NotifyRequest(notice=wire(notice), content=content)
+        return opened(await self._ask("Notify", self._disclosure.Notify, request), "receipt")
 
     async def escrow(self, document: Envelope) -> Envelope:
         """Log a manifest of escrow, or a holder's receipt; returns the lab's receipt."""
-        request = disclosure.EscrowRequest(document=_wire(document))
-        return _opened(await self._ask("Escrow", self._disclosure.Escrow, request), "receipt")
+        request = disclosure.EscrowRequest(document=wire(document))
+        return opened(await self._ask("Escrow", self._disclosure.Escrow, request), "receipt")
 
     async def release(self, release: Envelope) -> Envelope:
         """Log a release; returns the receipt."""
-        request = disclosure.ReleaseRequest(release=_wire(release))
-        return _opened(await self._ask("Release", self._disclosure.Release, request), "receipt")
+        request = disclosure.ReleaseRequest(release=wire(release))
+        return opened(await self._ask("Release", self._disclosure.Release, request), "receipt")
 
     async def acknowledge(self, *, agreement: str, attestation: str) -> Envelope:
         """Ask the lab to acknowledge an attestation's transcript facts."""
         request = disclosure.AcknowledgeRequest(agreement=agreement, attestation=attestation)
         answer = await self._ask("Acknowledge", self._disclosure.Acknowledge, request)
-        return _opened(answer, "acknowledgement")
+        return opened(answer, "acknowledgement")
 
     async def _ask(self, call: str, method: Callable[..., Awaitable[Any]], request: object) -> Any:
         # Every call is safe to repeat: the lab answers the same signed bytes with the same bytes.
@@ -236,102 +231,3 @@ class GrpcLab:
                     raise failed from None
             await asyncio.sleep(pause)
         raise AssertionError("the last try returns or raises")
-
-
-class GrpcStream:
-    """One `Exchange` call."""
-
-    def __init__(self, call: Any) -> None:
-        self._call = call
-        self._ready: deque[Answer] = deque()  # read from the stream and not yet handed on
-
-    async def intend(self, intent: Envelope) -> None:
-        """Send an Intent."""
-        await self._write(access.ExchangeRequest(intent=_wire(intent)))
-
-    async def reveal(self, sealed: bytes, seed_share: bytes) -> None:
-        """Open the last Intent's commitments."""
-        await self._write(access.ExchangeRequest(reveal=access.Reveal(sealed=sealed, seed_share=seed_share)))
-
-    async def cancel(self, cancel: Envelope) -> None:
-        """Withdraw a promised request."""
-        await self._write(access.ExchangeRequest(cancel=_wire(cancel)))
-
-    async def receive(self) -> Answer:
-        """Return the lab's next answer."""
-        if self._ready:
-            return self._ready.popleft()
-        try:
-            message = await self._call.read()
-        except grpc.aio.AioRpcError as error:
-            raise error_from_call(error, call="Exchange") from None
-        if message is grpc.aio.EOF:
-            raise await self._ended()
-        kind = message.WhichOneof("message")
-        if kind == "frame":
-            return _frame(message.frame)
-        if kind == "promise":
-            return Promised(_opened(message, "promise"))
-        if kind == "record":
-            self._ready.extend(_frame(frame) for frame in message.last_frames)
-            self._ready.append(Recorded(_opened(message, "record")))
-            return self._ready.popleft()
-        if kind == "refusal":
-            return Refused(_opened(message, "refusal"))
-        raise MalformedEnvelope("the lab sent an empty message", call="Exchange")
-
-    async def _write(self, message: access.ExchangeRequest) -> None:
-        try:
-            await self._call.write(message)
-        except grpc.aio.AioRpcError as error:
-            raise error_from_call(error, call="Exchange") from None
-        except grpc.aio.UsageError:
-            # The call ended before this write; its status says why.
-            raise await self._ended() from None
-
-    async def _ended(self) -> Exception:
-        try:
-            async for _ in _stream("Exchange", self._call):
-                break
-            if await self._call.code() is not grpc.StatusCode.OK:
-                return LabUnreachable("the lab ended the stream", call="Exchange")
-        except Exception as error:  # noqa: BLE001 - handed back to be raised where the call was made
-            return error
-        return LabUnreachable("the lab ended the stream", call="Exchange")
-
-
-async def _stream(call: str, answers: Any) -> AsyncIterator[Any]:
-    try:
-        async for answer in answers:
-            yield answer
-    except grpc.aio.AioRpcError as error:
-        raise error_from_call(error, call=call) from None
-
-
-def _wire(envelope: Envelope) -> envelope_pb2.SignedEnvelope:
-    return envelope_pb2.SignedEnvelope(dsse=envelope.to_bytes())
-
-
-def _opened(message: Any, field: str) -> Envelope:
-    if not message.HasField(field):
-        raise MalformedEnvelope(f"the lab's answer lacks {field}", field=field)
-    return parse_envelope(getattr(message, field).dsse)
-
-
-def _optional(message: Any, field: str) -> Envelope | None:
-    return _opened(message, field) if message.HasField(field) else None
-
-
-def _message(item: Any) -> LabMessage:
-    try:
-        made_at = format_time(parse_time(item.made_at))
-    except ValueError:
-        raise MalformedEnvelope("the lab's message has no time", field="made_at") from None
-    documents = tuple(parse_envelope(document.dsse) for document in item.documents[:2])
-    if not documents:
-        raise MalformedEnvelope("the lab's message holds no document", field="documents")
-    return LabMessage(documents, made_at)
-
-
-def _frame(frame: Any) -> SealedFrame:
-    return SealedFrame(frame.number, frame.ciphertext, frame.final)

@@ -93,9 +93,17 @@ class LlamaBackend:
 
     @classmethod
     async def start(
-        cls, model: Path, *, expected_sha256: str | None = None, settings: LlamaSettings | None = None
+        cls,
+        model: Path,
+        *,
+        expected_sha256: str | None = None,
+        settings: LlamaSettings | None = None,
+        adapter: Path | None = None,
     ) -> LlamaBackend:
-        """Load `model` and return the backend once it answers (about a second; the event loop waits for it).
+        """Load `model`, under a LoRA `adapter` where one is given, and return the backend once it answers.
+
+        It takes about a second, for which the event loop waits. An adapter has an engine of its own: the lab's own
+        variant is never answered by an engine that holds one.
 
         Raises:
             FileUnusable: the file is missing, is not GGUF, has another digest, or the engine cannot load it.
@@ -108,7 +116,7 @@ class LlamaBackend:
         folder = tempfile.TemporaryDirectory(prefix="sc-engine-")  # mode 0700
         key = secrets.token_hex(32)
         try:
-            engine = _load(model, Path(folder.name) / "engine.sock", key, settings)
+            engine = _load(model, Path(folder.name) / "engine.sock", key, settings, adapter)
         except BaseException:
             folder.cleanup()
             raise
@@ -123,6 +131,8 @@ class LlamaBackend:
         caps = props.get("chat_template_caps")
         version = _engine_version()
         facts = {"engine": version, "model": digest, "template": sha256(template.encode()), **asdict(settings)}
+        if adapter is not None:
+            facts["adapter"] = await asyncio.to_thread(_checked_digest, adapter, None)
         return cls(
             engine,
             folder,
@@ -232,10 +242,12 @@ def _engine_version() -> str:
     return str(_engine().__version__)
 
 
-def _load(model: Path, socket: Path, key: str, settings: LlamaSettings) -> object:
+def _load(model: Path, socket: Path, key: str, settings: LlamaSettings, adapter: Path | None) -> object:
     engine = _engine()
     params = engine.CommonParams()
     params.model.path = str(model)
+    if adapter is not None:
+        params.lora_adapters = [engine.CommonAdapterLoraInfo(str(adapter), 1.0)]
     params.model_alias = {model.stem}  # else the answers would name the path on this machine
     params.n_parallel = settings.slots
     params.n_ctx = settings.slots * settings.context_tokens

@@ -65,7 +65,7 @@ class LlamaScorer:
     async def logprobs_from(self, ids: list[int], start: int) -> TokenScores:
         """See `TokenScorer`."""
         logprobs: list[float] = []
-        cached = 0
+        cached, greedy = 0, True
         for position in range(start, len(ids)):
             body: dict[str, Any] = {
                 "prompt": ids[:position],
@@ -78,22 +78,25 @@ class LlamaScorer:
             if self._slot is not None:
                 body["id_slot"] = self._slot
             reply = await post_json(self._http, "/completion", body)
-            logprobs.append(_forced(reply, ids[position]))
+            logprob, likeliest = _forced(reply, ids[position])
+            logprobs.append(logprob)
+            greedy = greedy and likeliest
             if position == start:
                 timings = reply.get("timings")
                 cached = count_of(timings.get("cache_n")) if isinstance(timings, dict) else 0
-        return TokenScores(logprobs, cached)
+        return TokenScores(logprobs, cached, greedy)
 
 
-def _forced(reply: dict[str, Any], token: int) -> float:
+def _forced(reply: dict[str, Any], token: int) -> tuple[float, bool]:
+    """Return the forced token's log-probability, and whether it was the likeliest before it was forced."""
     try:
         first = reply["completion_probabilities"][0]
-        chosen, value = first["id"], first["logprob"]
+        chosen, value, likeliest = first["id"], first["logprob"], first["top_logprobs"][0]["id"]
     except (KeyError, IndexError, TypeError):
         raise backend_failed("malformed", "the model's server gave no log-probability") from None
     if chosen != token:
         raise backend_failed("malformed", "the model's server scored another token than the one asked about")
-    return logprob_of(value)
+    return logprob_of(value), likeliest == token
 
 
 async def _tokenize(http: httpx.AsyncClient, text: str, *, special: bool, start: bool) -> list[int]:

@@ -25,10 +25,14 @@ if TYPE_CHECKING:
 
 
 class TokenScores(NamedTuple):
-    """Natural log-probabilities of tokens in order, and how many prompt tokens came from a cache."""
+    """Natural log-probabilities of tokens in order, how many prompt tokens came from a cache, and the likeliest.
+
+    `greedy` tells whether every token is the likeliest at its place; None where the engine does not say.
+    """
 
     logprobs: list[float]
     cached_tokens: int
+    greedy: bool | None = None
 
 
 class TokenScorer(Protocol):
@@ -69,9 +73,10 @@ async def score(request: ScoreRequest, scorer: TokenScorer, *, max_context_token
     scores: list[ScoredContinuation] = []
     cached = 0
     for whole in wholes:  # one after the other: each reuses what the engine has cached of the prefix
-        logprobs, from_cache = await scorer.logprobs_from(whole, start) if len(whole) > start else TokenScores([], 0)
-        scores.append(ScoredContinuation(logprob=decimal(sum(logprobs)), tokens=len(whole) - start))
-        cached += min(from_cache, len(whole))
+        scored = await scorer.logprobs_from(whole, start) if len(whole) > start else TokenScores([], 0)
+        total = decimal(sum(scored.logprobs))
+        scores.append(ScoredContinuation(logprob=total, tokens=len(whole) - start, greedy=scored.greedy))
+        cached += min(scored.cached_tokens, len(whole))
     return Finished(
         result=ScoreResult(scores=tuple(scores)),
         usage=Usage(input_tokens=sum(map(len, wholes)), cached_tokens=cached, output_tokens=0, reasoning_tokens=0),

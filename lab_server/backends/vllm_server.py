@@ -67,12 +67,21 @@ class VllmScorer:
         body = {"model": self._model, "prompt": ids, "max_tokens": 1, "temperature": 0, "echo": True, "logprobs": 1}
         reply = await post_json(self._http, "/v1/completions", body)
         try:
-            values = reply["choices"][0]["logprobs"]["token_logprobs"][start : len(ids)]
+            told = reply["choices"][0]["logprobs"]
+            values = told["token_logprobs"][start : len(ids)]
         except (KeyError, IndexError, TypeError):
-            values = []
+            told, values = {}, []
         if len(values) != len(ids) - start:
             raise backend_failed("malformed", "the model's server did not echo the prompt's log-probabilities")
-        return TokenScores([logprob_of(value) for value in values], 0)
+        logprobs = [logprob_of(value) for value in values]
+        return TokenScores(logprobs, 0, _greedy(logprobs, told.get("top_logprobs"), start))
+
+
+def _greedy(logprobs: list[float], top: object, start: int) -> bool | None:
+    likeliest = top[start : start + len(logprobs)] if isinstance(top, list) else []
+    if len(likeliest) != len(logprobs) or not all(isinstance(at, dict) and at for at in likeliest):
+        return None
+    return all(own >= max(map(logprob_of, at.values())) for own, at in zip(logprobs, likeliest, strict=True))
 
 
 async def _tokenize(http: httpx.AsyncClient, body: dict[str, Any]) -> list[int]:

@@ -6,8 +6,7 @@ They work while `lab serve` runs and when it does not: both read and extend the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -19,12 +18,10 @@ from attestations.files import read_file
 from attestations.negotiation.editing import write_draft
 from attestations.negotiation.showing import next_steps, review_page, standing
 from attestations.negotiation.thread import Thread
+from attestations.rendering.offer_view import offer_page
 from lab_server.carrying import DONE, conclude_wish, terminate_wish
-from lab_server.clock import SystemClock
 from lab_server.deciding import Case, Desk
-from lab_server.home import Home
-from lab_server.reading import reading_store
-from lab_server.settings import load_settings
+from lab_server.desk import opened_desk
 from lab_server.standing_in import carry
 
 HomeOption = Annotated[Path, typer.Option("--home", help="The lab's folder.")]
@@ -60,13 +57,16 @@ def review(
     home: HomeOption = _HOME,
     auditor: AuditorOption = None,
     out: Annotated[Path | None, typer.Option(help="Write what can be negotiated to this file, to edit.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write the offer and what differs as a page to this file.")] = None,
 ) -> None:
     """Show the offer on the table as a page, what differs from our terms, and what changed since the offer before."""
 
     async def go(desk: Desk, case: Case) -> None:
-        stood = await desk.stand(case)
-        for line in review_page(stood, "lab", case.talk.sides, await desk.terms(case)):
+        stood, terms = await desk.stand(case), await desk.terms(case)
+        for line in review_page(stood, "lab", case.talk.sides, terms):
             typer.echo(line)
+        if html is not None:
+            write_file(html, offer_page(stood, "lab", case.talk.sides, terms))
         _say_next(case, stood.thread, home)
         if out is not None:
             write_file(out, write_draft(desk.base(stood.thread)))
@@ -209,7 +209,7 @@ def _say_next(case: Case, thread: Thread, home: Path) -> None:
 
 def _run(home: Path, go: Callable[[Desk], Awaitable[None]]) -> None:
     async def opened() -> None:
-        async with _desk(home) as desk:
+        async with opened_desk(home) as desk:
             await go(desk)
 
     asyncio.run(opened())
@@ -220,11 +220,3 @@ def _run_case(home: Path, engagement: str, auditor: str | None, go: Callable[[De
         await go(desk, await desk.case(engagement, auditor))
 
     _run(home, found)
-
-
-@asynccontextmanager
-async def _desk(path: Path) -> AsyncIterator[Desk]:
-    home = Home(path)
-    settings, keys = load_settings(home.settings), home.read_keys()
-    async with reading_store(home) as store:
-        yield Desk(home, settings, keys, store, SystemClock())

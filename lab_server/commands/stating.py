@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, get_args
 
@@ -13,25 +12,23 @@ import typer
 from attestations.digests import sha256
 from attestations.documents.base import Document, format_time, validated
 from attestations.documents.disclosing import ReasonCode, RecallRequest, Redaction
-from attestations.documents.engagement import PolicyEvent
+from attestations.documents.engagement import LogReceipt, PolicyEvent
 from attestations.envelope import Envelope, parse_envelope, sign_document
 from attestations.errors import EngagementUnknown
 from attestations.files import read_file
+from lab_server.carrying import statement_wish
+from lab_server.deciding import Desk
+from lab_server.desk import opened_desk
 from lab_server.engagement import Engagement
 from lab_server.engagements import Engagements
-from lab_server.home import Home
+from lab_server.standing_in import carry
+from lab_server.stating import check_loggable
 
 HomeOption = Annotated[Path, typer.Option("--home", help="The lab's folder.")]
 AgreementOption = Annotated[
     str | None, typer.Option(help="The agreement's digest or the engagement's name, where there are several.")
 ]
 _HOME = Path("lab")
-
-
-class _Clock:
-    def now(self) -> datetime:
-        moment = datetime.now(UTC)
-        return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 def hold(
@@ -81,7 +78,7 @@ def redact(
         value = {"contentClass": content_class, "paths": paths, "reason": reason}
         return validated(Redaction, value | {"agreement": engagement.digest, "statedAt": now})
 
-    _state(home, agreement, make)
+    state(home, agreement, make)
 
 
 def recall(
@@ -96,16 +93,17 @@ def recall(
         value = {"agreement": engagement.digest, "release": release, "reason": reason, "statedAt": now}
         return validated(RecallRequest, value)
 
-    _state(home, agreement, make)
+    state(home, agreement, make)
 
 
 def submit(
-    file: Annotated[Path, typer.Argument(help="A signed statement, e.g. a regulator's order.")],
+    file: Annotated[
+        Path, typer.Argument(help="A signed statement, e.g. a regulator's order or an escrow holder's receipt.")
+    ],
     home: HomeOption = _HOME,
-    agreement: AgreementOption = None,
 ) -> None:
-    """Put another party's signed statement into the log."""
-    _log(home, agreement, lambda _: parse_envelope(read_file(file)))
+    """Put another party's signed statement into the log it is about."""
+    _log(home, lambda *_: parse_envelope(read_file(file).strip()))
 
 
 COMMANDS = (hold, consent, placed, published, redact, recall, submit)
@@ -116,22 +114,40 @@ def _event(home: Path, agreement: str | None, event: str, argument: str | None, 
         value = {"agreement": engagement.digest, "event": event, "argument": argument, "statedAt": now}
         return validated(PolicyEvent, value | extra)
 
-    _state(home, agreement, make)
+    state(home, agreement, make)
 
 
-def _state(home: Path, agreement: str | None, make: Callable[[Engagement, str], Document]) -> None:
-    signer = Home(home).read_keys().agreement
-    _log(home, agreement, lambda engagement: sign_document(make(engagement, format_time(_Clock().now())), signer))
+def state(home: Path, agreement: str | None, make: Callable[[Engagement, str], Document]) -> None:
+    """Sign what `make` gives at the present instant and have it logged."""
+
+    def signed(engagements: Engagements, desk: Desk) -> Envelope:
+        document = make(find(engagements, agreement), format_time(desk.clock.now()))
+        return sign_document(document, desk.keys.agreement)
+
+    _log(home, signed)
 
 
-def _log(home: Path, agreement: str | None, make: Callable[[Engagement], Envelope]) -> None:
-    from lab_server.stating import state  # noqa: PLC0415 - other commands start faster without the store
-
-    receipt = asyncio.run(state(Home(home), _Clock(), lambda engagements: _find(engagements, agreement), make))
+def _log(home: Path, make: Callable[[Engagements, Desk], Envelope]) -> None:
+    receipt = asyncio.run(_logged(home, make))
     typer.echo(f"logged as leaf {receipt.log_index} at {receipt.logged_at}")
 
 
-def _find(engagements: Engagements, wanted: str | None) -> Engagement:
+async def _logged(home: Path, make: Callable[[Engagements, Desk], Envelope]) -> LogReceipt:
+    async with opened_desk(home) as desk:
+        engagements = Engagements(keys=desk.keys, store=desk.store, clock=desk.clock)
+        await engagements.restore()
+        envelope = make(engagements, desk)
+        check_loggable(engagements, envelope)
+        answer = await carry(desk, statement_wish(envelope))
+    return LogReceipt.parse(parse_envelope(answer.encode()).payload)
+
+
+def find(engagements: Engagements, wanted: str | None) -> Engagement:
+    """Return the engagement of this digest or name, or the only one.
+
+    Raises:
+        EngagementUnknown: there is not exactly one.
+    """
     found = [item for item in engagements.all if wanted in (None, item.digest, item.agreement.engagement)]
     if len(found) != 1:
         names = ", ".join(item.agreement.engagement for item in engagements.all) or "none"

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple
 
 from attestations.documents.engagement import SessionOpen
-from attestations.documents.exchange import MAX_SEALED_BYTES, Cancel, Intent, Promise, Record
+from attestations.documents.exchange import Cancel, Intent, Promise, Record, sealed_limit
 from attestations.errors import MalformedEnvelope, RevealBeforePromise, SizeLimitExceeded
 from attestations.keys import KeyUse
 from lab_server.calling import caller
@@ -81,9 +81,10 @@ class AccessServicer(grpc_pb.AccessServiceServicer):
     async def _reveal(self, place: Place | None, reveal: pb.Reveal) -> tuple[Engagement, OpenExchange | None]:
         if place is None:
             raise RevealBeforePromise("a Reveal before any Intent")
-        if len(reveal.sealed) > MAX_SEALED_BYTES:
-            raise SizeLimitExceeded("a sealed request is at most 1 MiB")
         engagement, session, intent = place
+        limit = sealed_limit(intent.operation)
+        if len(reveal.sealed) > limit:
+            raise SizeLimitExceeded(f"a sealed request of this operation is at most {limit} bytes")
         return engagement, await self._exchanging.reveal(engagement, session, intent, reveal.sealed, reveal.seed_share)
 
     async def Resume(self, request: pb.ResumeRequest, context: Context) -> pb.ResumeResponse:

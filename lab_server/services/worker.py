@@ -18,7 +18,7 @@ from lab_server.worker.enrolment import Enrolment
 from lab_server.worker.sealed_runs import SealedRuns
 from safeconduct.v1 import worker_service_pb2 as pb, worker_service_pb2_grpc as grpc_pb
 
-MAX_MESSAGE_BYTES = 8 << 20  # a sealed request of 1 MiB, and room
+MAX_MESSAGE_BYTES = 8 << 20  # a sealed request of 3 MiB, and room
 _GOING_SECONDS = 1.0
 
 
@@ -91,7 +91,7 @@ class WorkerServicer(grpc_pb.WorkerServiceServicer):
 
     async def Forget(self, request: pb.ForgetRequest, context: Context) -> pb.ForgetResponse:
         """Drop the keys of one agreement."""
-        self._runs.forget(request.agreement)
+        await self._runs.forget(request.agreement)
         return pb.ForgetResponse()
 
 
@@ -161,4 +161,5 @@ def outcome_to_wire(outcome: JobOutcome) -> pb.Outcome:
         safety_input=safety.input,
         safety_output=safety.output,
         fingerprint=outcome.fingerprint or "",
+        hook=b"" if outcome.hook is None else canonical_bytes(outcome.hook.json_value()),
     )

@@ -14,6 +14,7 @@ from attestations.canonical import parse_canonical
 from attestations.digests import sha256
 from attestations.documents.base import validated
 from attestations.documents.exchange import Response, Router, SafetyLayer, Status, Usage
+from attestations.documents.hooks import parse_statement
 from attestations.errors import SafeconductError, WorkerUnavailable
 from lab_server.ports import Job, JobOutcome, ServedVariant, StoredFrame, WorkerKeys
 from lab_server.services.worker_calls import WorkerCalls
@@ -170,4 +171,5 @@ def _outcome(message: pb.Outcome) -> JobOutcome:
         router=Router(used=message.router_used, served=_name(message.router_served)),
         safety=SafetyLayer.model_validate({"input": message.safety_input, "output": message.safety_output}),
         fingerprint=_name(message.fingerprint),
+        hook=parse_statement(message.hook) if message.hook else None,
     )

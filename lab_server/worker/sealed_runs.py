@@ -7,23 +7,26 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from attestations.canonical import canonical_bytes, parse_canonical
 from attestations.commitments import FreshSalts
 from attestations.digests import sha256
-from attestations.documents.base import decode, encode, validated
-from attestations.documents.dialogue import (
-    ChatRequest,
-    Sampling,
+from attestations.documents.asking import (
+    AnyRequest,
+    AnyResult,
     SealedRequest,
+    parse_sealed,
     request_commitment,
     result_commitment,
 )
-from attestations.documents.exchange import Response, Router, SafetyLayer, Usage
+from attestations.documents.base import decode, encode, validated
+from attestations.documents.dialogue import ChatRequest, CountRequest, ModelRequest, Sampling, ScoreRequest
+from attestations.documents.exchange import Response, Router, SafetyLayer
 from attestations.errors import (
     BackendFailed,
+    HookRefused,
     ReplayDetected,
     SafeconductError,
     ScopeExceeded,
@@ -32,11 +35,11 @@ from attestations.errors import (
 from attestations.frames import EventWriter, FrameSealer, PlainFrame, frames_root, response_salt, worker_signature_input
 from attestations.keys import KeyUse, P256Signer
 from attestations.sealing import WorkerKey, open_request, request_info
+from lab_server.hook_port import NOTHING_USED, Done, HookHandler, HookPlace
 from lab_server.model_port import Delta, Finished, ModelBackend
 from lab_server.ports import Job, JobOutcome, StoredFrame
 
 FLUSH_SECONDS = 0.1  # how long text may wait for a frame to fill: a reader sees it come, a frame is not a token
-_NOTHING = Usage(input_tokens=0, cached_tokens=0, output_tokens=0, reasoning_tokens=0)
 _NO_FILTER = SafetyLayer(input="none", output="none")
 
 
@@ -51,6 +54,10 @@ class Served:
     fingerprint: str
 
 
+FindDerived = Callable[[str, str], Awaitable[Served | None]]
+"""From an agreement and a variant to what a fine-tune job of that agreement made, ready to answer."""
+
+
 @dataclass(frozen=True)
 class AgreementKeys:
     """The keys one boot made for one agreement."""
@@ -62,8 +69,16 @@ class AgreementKeys:
 class SealedRuns:
     """Runs sealed requests with the keys of this boot."""
 
-    def __init__(self, served: dict[str, Served]) -> None:
+    def __init__(
+        self,
+        served: dict[str, Served],
+        hooks: Mapping[str, HookHandler] | None = None,
+        derived: FindDerived | None = None,
+    ) -> None:
+        """Ask the backends of `served` by variant, what `derived` finds beside them, and `hooks` by operation."""
         self._served = served
+        self._derived = derived
+        self._hooks = hooks or {}
         self._keys: dict[str, AgreementKeys] = {}
         self._seen: set[tuple[str, str, int]] = set()
         self._salts: defaultdict[str, FreshSalts] = defaultdict(FreshSalts)
@@ -76,16 +91,18 @@ class SealedRuns:
             )
         return self._keys[agreement]
 
-    def forget(self, agreement: str) -> None:
-        """Drop the keys of one agreement; what was sealed to them can no longer be opened."""
+    async def forget(self, agreement: str) -> None:
+        """Drop the keys of one agreement; what was sealed to them can no longer be opened, and hooks keep nothing."""
         self._keys.pop(agreement, None)
         self._salts.pop(agreement, None)
         self._seen = {place for place in self._seen if place[0] != agreement}
+        for hook in self._hooks.values():
+            await hook.forget(agreement)
 
     async def run(self, job: Job) -> AsyncIterator[StoredFrame | JobOutcome]:
         """Give the sealed frames as they come, then exactly one outcome; never raises."""
-        served = self._served.get(job.variant)
-        manifest = "0" * 64 if served is None else served.manifest
+        own = self._served.get(job.variant)
+        manifest = "0" * 64 if own is None else own.manifest
         try:
             async for item in self._run(job):
                 yield item
@@ -97,6 +114,8 @@ class SealedRuns:
     async def _run(self, job: Job) -> AsyncIterator[StoredFrame | JobOutcome]:
         place = (job.agreement, job.session, job.seq)
         served = self._served.get(job.variant)
+        if served is None and self._derived is not None:
+            served = await self._derived(job.agreement, job.variant)
         if served is None:
             yield _ended("ERROR", "VARIANT_NOT_SERVED", "0" * 64)
             return
@@ -113,11 +132,16 @@ class SealedRuns:
         if commitment != job.plaintext_commit:
             yield _ended("ERROR", "PLAINTEXT_COMMIT_MISMATCH", served.manifest)
             return
-        uses_tools = isinstance(sealed.request, ChatRequest) and bool(sealed.request.tools)
-        if sealed.request.operation != job.operation or (uses_tools and not job.tools):
+        request, key = sealed.request, decode(sealed.response_key)
+        uses_tools = isinstance(request, ChatRequest) and bool(request.tools)
+        if request.operation != job.operation or (uses_tools and not job.tools):
             yield _ended("REFUSED_POLICY", "OPERATION_MISMATCH", served.manifest)
             return
-        async for item in self._answer(job, served, sealed):
+        if isinstance(request, ChatRequest | ScoreRequest | CountRequest):
+            answers = self._answer(job, served, request, key)
+        else:
+            answers = self._hook(job, served, request, key)
+        async for item in answers:
             yield item
 
     def _open(self, job: Job) -> SealedRequest:
@@ -131,9 +155,11 @@ class SealedRuns:
             variant=job.variant,
             evidence=job.evidence,
         )
-        return SealedRequest.parse(open_request(keys.hpke, info, job.sealed))
+        return parse_sealed(open_request(keys.hpke, info, job.sealed), job.operation)
 
-    async def _answer(self, job: Job, served: Served, sealed: SealedRequest) -> AsyncIterator[StoredFrame | JobOutcome]:
+    async def _answer(
+        self, job: Job, served: Served, request: ModelRequest, response_key: bytes
+    ) -> AsyncIterator[StoredFrame | JobOutcome]:
         sampling = validated(Sampling, parse_canonical(job.sampling))
         seed = job.seed % 2**32  # backends take 32 bits
         config = sha256(
@@ -141,8 +167,8 @@ class SealedRuns:
         )
         try:
             async with asyncio.timeout(job.deadline_seconds):
-                frames = _Frames(decode(sealed.response_key))
-                async for item in _timed(served.backend, sealed, sampling, seed, job.deadline_seconds):
+                frames = _Frames(response_key)
+                async for item in _timed(served.backend, request, sampling, seed, job.deadline_seconds):
                     if item is None:
                         for frame in frames.flush():
                             yield frame
@@ -155,7 +181,7 @@ class SealedRuns:
                             return
                         for frame in frames.result(item.result.to_bytes()):
                             yield frame
-                        yield self._completed(job, served, item, frames, decode(sealed.response_key), config)
+                        yield self._completed(job, served, item, frames, response_key, config)
         except TimeoutError:
             yield _ended("TIMEOUT", "RESPOND_OVERDUE", served.manifest)
         except ScopeExceeded as error:
@@ -167,10 +193,50 @@ class SealedRuns:
         except BackendFailed as error:
             yield _ended("ERROR", f"BACKEND_{error.facts.get('code', 'failed').upper()}", served.manifest)
 
+    async def _hook(
+        self, job: Job, served: Served, request: AnyRequest, response_key: bytes
+    ) -> AsyncIterator[StoredFrame | JobOutcome]:
+        handler = self._hooks.get(job.operation)
+        if handler is None:
+            yield _ended("REFUSED_POLICY", HookRefused("").reason, served.manifest)
+            return
+        place = HookPlace(
+            job.agreement, job.session, job.seq, job.variant, job.plaintext_commit, job.seed, job.max_input_tokens
+        )
+        try:
+            async with asyncio.timeout(job.deadline_seconds):
+                done = await handler.answer(request, place, deadline_seconds=job.deadline_seconds)
+        except TimeoutError:
+            yield _ended("TIMEOUT", "RESPOND_OVERDUE", served.manifest)
+            return
+        if not isinstance(done, Done):
+            yield replace(_ended(done.status, done.code, served.manifest), hook=done.statement)
+            return
+        frames = _Frames(response_key)
+        for frame in frames.result(done.result.to_bytes()):
+            yield frame
+        ended = _ended("COMPLETED", None, served.manifest)
+        response = self._response(job, done.result, frames, response_key)
+        yield replace(ended, response=response, finish_reason="stop", usage=done.usage, hook=done.statement)
+
     def _completed(
         self, job: Job, served: Served, finished: Finished, frames: _Frames, response_key: bytes, config: str
     ) -> JobOutcome:
-        commitment = result_commitment(finished.result, response_salt(response_key))
+        return JobOutcome(
+            status="COMPLETED",
+            code=None,
+            response=self._response(job, finished.result, frames, response_key),
+            finish_reason=finished.finish_reason,
+            usage=finished.usage,
+            decode_config=config,
+            manifest=served.manifest,
+            router=Router(used=finished.router_used, served=finished.actual_model if finished.router_used else None),
+            safety=finished.safety or _NO_FILTER,
+            fingerprint=served.fingerprint,
+        )
+
+    def _response(self, job: Job, result: AnyResult, frames: _Frames, response_key: bytes) -> Response:
+        commitment = result_commitment(result, response_salt(response_key))
         root = frames_root(frames.ciphertexts)
         signed = worker_signature_input(
             agreement=job.agreement,
@@ -180,22 +246,11 @@ class SealedRuns:
             frames=len(frames.ciphertexts),
             result_commitment=commitment,
         )
-        return JobOutcome(
-            status="COMPLETED",
-            code=None,
-            response=Response(
-                frames=len(frames.ciphertexts),
-                frames_root=root,
-                commitment=commitment,
-                worker_signature=encode(self._keys[job.agreement].signer.sign(signed)),
-            ),
-            finish_reason=finished.finish_reason,
-            usage=finished.usage,
-            decode_config=config,
-            manifest=served.manifest,
-            router=Router(used=finished.router_used, served=finished.actual_model if finished.router_used else None),
-            safety=finished.safety or _NO_FILTER,
-            fingerprint=served.fingerprint,
+        return Response(
+            frames=len(frames.ciphertexts),
+            frames_root=root,
+            commitment=commitment,
+            worker_signature=encode(self._keys[job.agreement].signer.sign(signed)),
         )
 
 
@@ -226,10 +281,10 @@ class _Frames:
 
 
 async def _timed(
-    backend: ModelBackend, sealed: SealedRequest, sampling: Sampling, seed: int, seconds: float
+    backend: ModelBackend, request: ModelRequest, sampling: Sampling, seed: int, seconds: float
 ) -> AsyncIterator[Delta | Finished | None]:
     """Give what the backend yields, and None whenever text has waited long enough for its frame."""
-    answers = backend.answer(sealed.request, sampling, seed=seed, deadline_seconds=seconds)
+    answers = backend.answer(request, sampling, seed=seed, deadline_seconds=seconds)
     loop = asyncio.get_running_loop()
     flushed = loop.time()
     async for item in answers:
@@ -239,13 +294,13 @@ async def _timed(
             yield None
 
 
-def _ended(status: str, code: str, manifest: str) -> JobOutcome:
+def _ended(status: str, code: str | None, manifest: str) -> JobOutcome:
     return JobOutcome(
         status=status,
         code=code,
         response=None,
         finish_reason=None,
-        usage=_NOTHING,
+        usage=NOTHING_USED,
         decode_config=None,
         manifest=manifest,
         router=Router(used=False),

@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
-from tests.bench import echo, escrow, exchanges, packages, policies, verification
+from tests.bench import echo, escrow, exchanges, inspect_cost, packages, policies, suites, training, verification
 
 LANES = 8
 STALL = 0.02  # a model call of 20 ms, to see what is added to it
@@ -38,9 +41,16 @@ def main() -> None:
     row("  raw echo, both sides", f"{base.cpu * 1000:.2f} ms", f"ratio {both / base.cpu:.1f}")
     added = slow.wall / slow.exchanges - STALL
     row("added to a model call", f"{added * 1000:.1f} ms", verdict(added <= 0.005, "<= 5 ms"))
+    beside_inspect(items)
     sealing(quick=quick)
     for name, seconds in policies.run():
         row(name, f"{seconds * 1000:.2f} ms", "")
+    importing(quick=quick)
+    if training.able():
+        say("fine-tuning the packaged model ...")
+        rates = training.run()
+        row("training", f"{rates.ours:.0f} tokens/s", "")
+        row("  plain peft", f"{rates.plain:.0f} tokens/s", f"ratio {rates.ours / rates.plain:.2f}")
     kept = Path("build/bench")
     for size in (1000, 10_000, 100_000) if full else (1000,) if quick else (1000, 10_000):
         started = time.perf_counter()
@@ -54,6 +64,19 @@ def main() -> None:
             f"{found.seconds:.1f} s, {found.exchanges / found.seconds:.0f}/s, peak {found.peak_mib:.0f} MiB",
             target,
         )
+
+
+def beside_inspect(items: int) -> None:
+    """Print what an item costs the auditor beside what it costs Inspect with nothing behind its model."""
+    if find_spec("inspect_ai") is None:
+        row("beside Inspect", "not installed", "")
+        return
+    say("the same beside Inspect with its mock model ...")
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
+        cost = inspect_cost.run(Path(folder), items=items, lanes=LANES)
+    row("auditor CPU an item", f"{cost.ours * 1000:.2f} ms", verdict(cost.ratio <= inspect_cost.TARGET, "<= a fifth"))
+    row("  Inspect, mock model", f"{cost.inspect * 1000:.2f} ms", f"ratio {cost.ratio:.2f}")
+    row("  Inspect over the exchange", f"{cost.provider * 1000:.2f} ms", "")
 
 
 def sealing(*, quick: bool) -> None:
@@ -71,6 +94,18 @@ def sealing(*, quick: bool) -> None:
     row("escrow of one class", f"deal {took.deal:.1f} ms, anyone's check {took.public_check:.1f} ms", "6 shares")
     row("  a holder", f"check {took.holder_check:.1f} ms, prove {took.prove:.1f} ms", "")
     row("  a quorum", f"open {took.open:.1f} ms", "")
+
+
+def importing(*, quick: bool) -> None:
+    """Print what importing, checking and committing a large suite takes."""
+    small, large = (500, 5000) if quick else (5000, 50_000)
+    say(f"suites of {small} and {large} items ...")
+    with tempfile.TemporaryDirectory() as folder:
+        few, many = (suites.run(Path(folder, str(items)), items) for items in (small, large))
+    for less, more in zip(few, many, strict=True):
+        row(f"{more.command} {large}", f"{more.wall:.1f} s, CPU {more.cpu:.1f} s, peak {more.peak_mib:.0f} MiB", "")
+        grown = (more.peak_mib - less.peak_mib) * 1024 / (large - small)
+        row("  memory an item", f"{grown:.1f} KiB", verdict(grown <= 2, "<= 2 KiB: no texts are kept"))
 
 
 def row(name: str, value: str, note: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from lab_server.backends.script_file import Script
 from lab_server.backends.scripted import ScriptedBackend
+from tests.support.torch_models import little_speaker, needs_torch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from lab_server.model_port import ModelBackend
 
-KINDS = ("scripted", "llama", "openai_compatible")
+KINDS = ("scripted", "llama", "openai_compatible", "torch")
 
 
 def needs_engine() -> None:
@@ -52,6 +53,13 @@ def model_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str
     del server
 
 
+@pytest.fixture(scope="session")
+def speaker(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small model in safetensors."""
+    needs_torch()
+    return little_speaker(tmp_path_factory.mktemp("speaker"))
+
+
 def scripted() -> ScriptedBackend:
     """A script that behaves as a model would in the contract's questions."""
     return ScriptedBackend(
@@ -71,6 +79,10 @@ async def backend(request: pytest.FixtureRequest) -> AsyncIterator[ModelBackend]
         from lab_server.backends.llama import LlamaBackend, LlamaSettings, packaged_model
 
         made = await LlamaBackend.start(packaged_model(), settings=LlamaSettings(slots=4, context_tokens=1024))
+    elif request.param == "torch":
+        from lab_server.backends.torch_local import TorchBackend
+
+        made = await TorchBackend.start(request.getfixturevalue("speaker"))
     else:
         from lab_server.backends.openai_compatible import OpenAICompatibleBackend
 

@@ -15,6 +15,11 @@ import pytest
 _COMMAND = re.compile(r"^\$ (safeconduct .*)$", re.MULTILINE)
 # What the guides tell in prose: who runs what when. `serve` runs in the background, `open` needs the last stage.
 ORDER = (
+    "policy templates",
+    "policy new",
+    "policy lint",
+    "policy explain",
+    "policy simulate",
     "lab init",
     "auditor init",
     "lab admit",
@@ -33,6 +38,7 @@ ORDER = (
     "verify",
     "report",
     "open",
+    "render",
     "lab status",
     "lab fsck",
 )
@@ -116,6 +122,8 @@ async def test_the_commands_of_the_guides_work_in_their_order(tmp_path: Path, re
 
     assert set(range(len(ORDER))) == ran
     assert (tmp_path / "opened" / "transcripts.jsonl").exists()
+    assert "The evidence holds" in (tmp_path / "releases.html").read_text()
+    assert "A simulation" in (tmp_path / "terms.html").read_text()
 
 
 def test_the_readme_shows_the_two_commands_and_real_groups(repository: Path) -> None:

@@ -17,6 +17,7 @@ from attestations.keys import KeyUse
 from attestations.log_entries import parse_entry
 from tests.integration.test_verify_cli import _OFFLINE, run
 from tests.support.escrow_story import LATER, file, prepared, silent
+from tests.support.order_story import usual
 from tests.support.world_agreement import p256_signer
 from tests.support.world_escrow import HOLDERS, REGULATOR, holder, receive_key, trust
 
@@ -85,6 +86,37 @@ def test_a_holder_verifies_and_a_regulator_opens_without_a_network(folder: Path,
     assert key not in opened.stdout + opened.stderr
     again = run(here, *words)
     assert (again.returncode, "FILE_UNUSABLE" in again.stderr) == (ExitCode.SETUP, True)
+
+
+def test_holders_release_on_an_order_by_its_name(folder: Path, tmp_path: Path) -> None:
+    """T102, T104: two of a branch that opens for orders, long before anything is overdue."""
+    shutil.copytree(folder, tmp_path / "f")
+    here = tmp_path / "f"
+    (here / "ordered.zip").write_bytes(usual().evidence("S1"))
+    asked: tuple[str, ...] = (
+        "escrow",
+        "release",
+        "ordered.zip",
+        "--class",
+        "C2",
+        "--rule",
+        "c2-regulator",
+        "--trust",
+        "trust.json",
+    )
+    asked += ("--at", "2026-11-06T09:00:00Z")
+    given = []
+    for name in (REGULATOR, "t1"):
+        given.append(f"ordered-{name}.json")
+        made = run(here, *asked, "--order", "order-1", "--home", name, "--out", given[-1], program=_OFFLINE)
+        assert made.returncode == ExitCode.OK, made.stderr
+    other = run(here, *asked, "--order", "order-9", "--home", "t1")
+    assert (other.returncode, "ORDER_INVALID" in other.stderr) == (50, True)
+    quorum = ("escrow", "combine", *given, "--evidence", "ordered.zip", "--trust", "trust.json", "--home", REGULATOR)
+    assert run(here, *quorum, "--out", "opened.json", program=_OFFLINE).returncode == ExitCode.OK
+    read = ("verify", "ordered.zip", "--trust", "trust.json", "--at", "2026-11-06T09:00:00Z")
+    shown = run(here, *read, "--escrow", "opened.json")
+    assert (shown.returncode, "on order order-1" in shown.stdout) == (ExitCode.OK, True), shown.stdout
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ from attestations.escrow.dealing import put_in_escrow
 from attestations.escrow.holding import LoggedManifest, prove_held
 from attestations.escrow.structure import Escrow
 from attestations.keys import KeyUse
+from attestations.log_entries import parse_entry
 from safeconduct.v1 import disclosure_service_pb2 as disclosure
 from tests.integration.gateway import Audit, audited
 from tests.support.auditor_identity import SUITE
@@ -156,6 +157,30 @@ async def test_holders_receipts_are_checked_and_logged(tmp_path: Path) -> None:
 
         envelope = sign_document(good, signer)
         assert await send(auditor, envelope) == await send(auditor, envelope)
+
+
+async def test_a_lab_submits_what_holders_hand_it_whether_it_serves_or_not(tmp_path: Path) -> None:
+    """The same checks, by the lab's own command."""
+    async with graded(tmp_path) as (lab, auditor):
+        await auditor.commit_grades()
+        mine = dealt(auditor)
+        await send(auditor, mine)
+        files = {}
+        for name, by in (("t1", "t1"), ("t2", "t2"), ("t3", "t1")):
+            made = receipt(auditor, by, mine).model_copy(update={"holder": name})
+            files[name] = tmp_path / f"receipt-{name}.json"
+            files[name].write_bytes(sign_document(made, p256_signer(name, KeyUse.AGREEMENT)).to_bytes())
+        code, out, errors = await lab.command("submit", str(files["t1"]))
+        assert (code, errors) == (0, "")
+        assert "logged as leaf" in out
+        assert "ESCROW_SHARE_INVALID" in (await lab.command("submit", str(files["t3"])))[2]
+        await lab.stop()
+        assert (await lab.command("submit", str(files["t1"])))[:2] == (0, out)  # the same bytes, the same receipt
+        assert (await lab.command("submit", str(files["t2"])))[0] == 0
+        await lab.start()
+        await auditor.connect(lab.address)
+        await auditor.follow()
+        assert [parse_entry(leaf).kind for leaf in auditor.leaves].count("escrow_verified") == 2
 
 
 async def test_an_escrow_that_cannot_work_is_never_agreed_to(tmp_path: Path) -> None:

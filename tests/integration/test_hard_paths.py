@@ -10,13 +10,18 @@ import pytest
 from attestations.digests import sha256
 from attestations.documents.base import format_time
 from attestations.documents.disclosing import Abort, RecallRequest, Redaction
-from attestations.documents.engagement import PolicyEvent
+from attestations.documents.engagement import LogReceipt, PolicyEvent
+from attestations.envelope import Envelope, parse_envelope, sign_document
+from attestations.errors import LabUnreachable
 from attestations.keys import KeyUse
 from attestations.log_entries import parse_entry
+from lab_server import standing_in
+from lab_server.carrying import statement_wish
+from lab_server.desk import opened_desk
 from safeconduct.v1 import disclosure_service_pb2 as disclosure
-from tests.support.hard_audit import HardAudit, hard_audit
+from tests.support.hard_audit import HardAudit, hard_audit, now
 from tests.support.small_auditor import outcome, unwired, wire
-from tests.support.world_hard import BIO, Statement, emergency, office, order
+from tests.support.world_hard import BIO, Statement, emergency, office, order, policy
 
 
 def soon(days: int = 30) -> dict[str, str]:
@@ -71,6 +76,28 @@ async def test_a_wider_emergency_needs_two_keys_and_the_notice_none_but_one(tmp_
         everybody = audit.statement(emergency("PUBLIC", **until), audit.signer(), office())
         assert (await audit.refused(everybody)).reason == "EMERGENCY_SCOPE_EXCEEDED"
         assert (await audit.state(audit.statement(wide, audit.signer(), office()))).kind == "statement"
+
+
+async def test_the_signed_policy_decides_about_emergencies_at_the_gateway(tmp_path: Path) -> None:
+    """T106, T107: who raises one, what a single key shows, whose two keys are needed."""
+    section = {
+        "initiators": ["AUDITOR", "LAB_SAFETY"],
+        "twoKey": ["LAB_SAFETY", "REGULATOR"],
+        "classes": ["C7:subset"],
+        "to": ["LAB_SAFETY", "REGULATOR"],
+        "review": "P10BD",
+    }
+    async with hard_audit(tmp_path, policy(emergency=section)) as audit:
+        until = {"expires_at": soon()["expires_at"]}
+        for make, signers, reason in (
+            (emergency("REGULATOR", **until), (office(),), "ATTRIBUTION_FAILED"),
+            (emergency("REGULATOR", items=(("C5", 1),), **until), (audit.signer(),), "EMERGENCY_SCOPE_EXCEEDED"),
+            (emergency(BIO, **until), (audit.signer(), office()), "EMERGENCY_QUORUM_UNMET"),
+            (emergency("PUBLIC", **until), (audit.signer(), office()), "EMERGENCY_SCOPE_EXCEEDED"),
+        ):
+            assert (await audit.refused(audit.statement(make, *signers))).reason == reason
+        alarm = emergency("LAB_SAFETY", "REGULATOR", items=(), **until)
+        assert (await audit.state(audit.statement(alarm, audit.signer()))).kind == "statement"
 
 
 async def test_what_may_not_be_stated_is_refused(tmp_path: Path) -> None:
@@ -135,6 +162,31 @@ async def test_a_lab_holds_within_its_days_whether_it_serves_or_not(tmp_path: Pa
         checkpoint = await audit.auditor.cosign()
         kinds = [parse_entry(leaf).kind for leaf in audit.auditor.leaves]
         assert (kinds.count("event"), checkpoint.size) == (2, len(kinds))
+
+
+async def test_a_statement_that_nobody_took_up_is_logged_by_whoever_comes_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gateway that holds the folder and does not answer: nothing is lost, and nothing is logged twice."""
+    monkeypatch.setattr(standing_in, "PATIENCE_SECONDS", 0.3)
+    async with hard_audit(tmp_path) as audit:
+        await audit.lab.stop()
+
+        def consent(name: str) -> Envelope:
+            made = PolicyEvent(agreement=audit.auditor.digest, event="LAB_CONSENT", argument=name, stated_at=now())
+            return sign_document(made, audit.lab.home.read_keys().agreement)
+
+        first, second = consent("C2"), consent("C3")
+        async with opened_desk(audit.lab.path) as desk:
+            with desk.home.alone(), pytest.raises(LabUnreachable):
+                await standing_in.carry(desk, statement_wish(first))
+            await standing_in.carry(desk, statement_wish(second))
+            again = await standing_in.carry(desk, statement_wish(first))
+            assert LogReceipt.parse(parse_envelope(again.encode()).payload).document == first.digest
+        await audit.lab.start()
+        await audit.auditor.connect(audit.lab.address)
+        await audit.auditor.follow()
+        assert [parse_entry(leaf).kind for leaf in audit.auditor.leaves].count("event") == 2
 
 
 @pytest.mark.parametrize("words", [("consent", "C2"), ("placed",)])

@@ -63,14 +63,17 @@ async def test_a_counter_offer_is_reviewed_accepted_and_concluded_by_people(manu
     assert "audit-1 with auditor.example: their offer is on the table" in await lab(manual, "offers")
 
     draft = manual.folder / "draft.toml"
-    page = await lab(manual, "review", "audit-1", "--out", str(draft))
+    shown = manual.folder / "offer.html"
+    page = await lab(manual, "review", "audit-1", "--out", str(draft), "--html", str(shown))
+    assert "Offer 0 by the auditor (theirs)" in shown.read_text()
     assert "How much may be asked\n  requests in all: 100000" in page
     assert "Differences from the lab's terms\n  no differences" in page
     assert "safeconduct lab accept audit-1" in page
     draft.write_text(draft.read_text().replace('requests = "100000"', 'requests = "500"'))
     await lab(manual, "counter", "audit-1", "--edit", str(draft), "--hours", "2")
 
-    page = (await manual.must("review")).out
+    page = (await manual.must("review", "--html", str(shown))).out
+    assert "Changes since the offer before" in shown.read_text()
     assert "Offer 1 (theirs)" in page
     assert "Changes since the offer before\n  How much may be asked\n    requests in all: 100000 -> 500" in page
     offer = re.search(r"offer     ([0-9a-f]{64})", page)

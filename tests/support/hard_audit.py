@@ -17,6 +17,7 @@ from attestations.envelope import Envelope, sign_document
 from attestations.errors import SafeconductError
 from attestations.keys import KeyUse, Signer
 from attestations.packages import seal_package
+from attestations.policy.model import Policy
 from safeconduct.v1 import disclosure_service_pb2 as disclosure
 from tests.support.auditor_identity import SUITE, new_keys, write_identity
 from tests.support.lab_process import LabProcess, new_lab
@@ -119,11 +120,11 @@ def now() -> str:
 
 
 @asynccontextmanager
-async def hard_audit(folder: Path) -> AsyncIterator[HardAudit]:
-    """Start the lab, agree and register; afterwards the lab stops cleanly and its store holds."""
+async def hard_audit(folder: Path, agreed: Policy | None = None) -> AsyncIterator[HardAudit]:
+    """Start the lab, agree to a policy and register; afterwards the lab stops cleanly and its store holds."""
     keys = new_keys()
     lab = new_lab(folder / "lab", auditors=[write_identity(keys, folder)], grant='policy = "policy.json"\n')
-    (lab.path / "policy.json").write_text(json.dumps(policy().json_value()))
+    (lab.path / "policy.json").write_text(json.dumps((agreed or policy()).json_value()))
     await lab.start()
     auditor = SmallAuditor(keys, lab.home.identity)
     try:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from attestations.documents.asking import result_commitment
 from attestations.documents.base import decode
-from attestations.documents.dialogue import ChatResult, result_commitment
+from attestations.documents.dialogue import ChatResult
 from attestations.documents.exchange import Record
 from attestations.frames import EventReader, FrameOpener, frames_root, response_salt, worker_signature_input
 from attestations.keys import KeyUse, enrol

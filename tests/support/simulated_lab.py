@@ -12,11 +12,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 from attestations.digests import sha256
+from attestations.documents.asking import SealedRequest, result_commitment
 from attestations.documents.base import decode, encode, format_time
-from attestations.documents.dialogue import ChatRequest, ChatResult, SealedRequest, result_commitment
+from attestations.documents.dialogue import ChatRequest, ChatResult
 from attestations.documents.engagement import RuntimeStatement, SessionGrant, SessionOpen
 from attestations.documents.exchange import (
     Intent,
@@ -40,7 +41,7 @@ from auditor_client.ports import Answer, OpenedSession, Promised, Recorded, Refu
 from tests.support.audit_world import LAB, World
 from tests.support.simulated_log import SimulatedLog
 
-Answerer = Callable[[ChatRequest], str]
+Answerer = Callable[[ChatRequest], str | ChatResult]
 
 
 @dataclass
@@ -79,7 +80,10 @@ class SimulatedLab(SimulatedLog):
         self._losses: dict[str, list[int]] = {}
         self._seen: Counter[str] = Counter()
         self.boots = 0
+        self.refusal: tuple[str, str | None] = ("BUDGET_EXHAUSTED", None)  # reason and rule of what it refuses
         self.delay = 0.0  # seconds a model call takes
+        self.error_code = "BACKEND_STALLED"  # of `model_error`
+        self.finish_reason: Literal["stop", "length", "filtered"] = "stop"
         self._boot()
 
     def misbehave(self, fault: str, *, at: int = 1) -> None:
@@ -190,7 +194,8 @@ class SimulatedLab(SimulatedLog):
                 seq=held.intent.seq,
                 intent=held.envelope.digest,
                 log_index=str(index),
-                reason="BUDGET_EXHAUSTED",
+                reason=self.refusal[0],
+                rule=self.refusal[1],
                 refused_at=format_time(at),
             )
         )
@@ -231,7 +236,7 @@ class SimulatedLab(SimulatedLog):
         if intent.worker_key != sha256(self.worker.hpke.public):
             self._end(held, "ERROR", "WORKER_KEY_STALE")
         elif self.now_does("model_error"):
-            self._end(held, "ERROR", "BACKEND_STALLED")
+            self._end(held, "ERROR", self.error_code)
         else:
             self._run(held, sealed)
 
@@ -248,7 +253,8 @@ class SimulatedLab(SimulatedLog):
         assert isinstance(request.request, ChatRequest)
         self.calls.append(intent.handle)
         key = decode(request.response_key)
-        result = ChatResult(content=self.answer(request.request))
+        answer = self.answer(request.request)
+        result = answer if isinstance(answer, ChatResult) else ChatResult(content=answer)
         told = ChatResult(content="another") if does("wrong_answer") else result
         writer, sealer = EventWriter(), FrameSealer(key)
         parts = [*writer.delta(result.content), *writer.result(told.to_bytes())]
@@ -270,18 +276,20 @@ class SimulatedLab(SimulatedLog):
         response = Response(
             frames=len(parts), frames_root=root, commitment=commitment, worker_signature=encode(signature)
         )
-        self._end(held, "COMPLETED", None, response)
+        self._end(held, "COMPLETED", None, response, "tool_calls" if result.tool_calls else self.finish_reason)
 
-    def _end(self, held: Held, status: Any, code: str | None, response: Response | None = None) -> None:
-        envelope = self._record(held, status, code, response)
+    def _end(
+        self, held: Held, status: Any, code: str | None, response: Response | None = None, reason: Any = None
+    ) -> None:
+        envelope = self._record(held, status, code, response, reason)
         self.append(LogEntry("record", (envelope,)))
         self.prev[held.intent.session] = envelope.digest
         held.ended = Recorded(envelope)
         if self.now_does("two_records"):
-            held.ended = Recorded(self._record(held, status, code, response))
+            held.ended = Recorded(self._record(held, status, code, response, reason))
             self.prev[held.intent.session] = held.ended.envelope.digest
 
-    def _record(self, held: Held, status: Any, code: str | None, response: Response | None) -> Envelope:
+    def _record(self, held: Held, status: Any, code: str | None, response: Response | None, reason: Any) -> Envelope:
         assert held.promise is not None
         intent, does, promise = held.intent, self.now_does, Promise.parse(held.promise.payload)
         index, at = self.next_place()
@@ -303,7 +311,7 @@ class SimulatedLab(SimulatedLog):
             status=status,
             code=code,
             response=response,
-            finish_reason="stop" if response else None,
+            finish_reason=reason,
             usage=usage,
             meter_before=before,
             meter_after=after,

@@ -15,14 +15,9 @@ from attestations.checkpoint import Checkpoint, cosign, open_checkpoint
 from attestations.commitments import ContentClass
 from attestations.digests import sha256
 from attestations.documents.agreement import Agreement, Terms, Transport
+from attestations.documents.asking import AnyRequest, SealedRequest, request_commitment
 from attestations.documents.base import Document, decode, encode, format_time
-from attestations.documents.dialogue import (
-    ChatRequest,
-    Message,
-    Sampling,
-    SealedRequest,
-    request_commitment,
-)
+from attestations.documents.dialogue import ChatRequest, Message, Sampling
 from attestations.documents.engagement import (
     ClassKeyCommitment,
     CloseStatement,
@@ -166,6 +161,7 @@ class SmallAuditor:
             "variants": terms.variants,
             "scope": terms.scope,
             "budget": terms.budget,
+            "fine_tuning": terms.fine_tuning,
             "access": terms.access,
             "timing": terms.timing,
             "origin": f"{terms.origin_prefix}/{engagement}",
@@ -240,17 +236,27 @@ class SmallAuditor:
         return RuntimeStatement.parse(self.runtime.payload)
 
     def prepare(
-        self, lane: Lane, prompt: str = "canary-prompt", *, plain: bytes | None = None, **changes: Any
+        self,
+        lane: Lane,
+        prompt: str = "canary-prompt",
+        *,
+        plain: bytes | None = None,
+        asked: AnyRequest | None = None,
+        **changes: Any,
     ) -> Prepared:
-        """Build an Intent; `changes` replace any of its fields, `plain` what is sealed."""
+        """Build an Intent for a prompt or for what is `asked`; `changes` replace fields, `plain` what is sealed."""
         assert self.runtime is not None
         statement, variant = self.statement(), self.agreed.variants[0]
-        request = ChatRequest(messages=(Message(role="user", content=prompt),))
+        request = asked or ChatRequest(messages=(Message(role="user", content=prompt),))
         response_key, salt, seed_share = os.urandom(32), os.urandom(32), os.urandom(32)
         sealed_request = SealedRequest(request=request, response_key=encode(response_key), salt=encode(salt))
         seq = changes.get("seq", lane.seq)
         info = request_info(
-            agreement=self.digest, session=lane.name, seq=seq, variant=variant.id, evidence=self.runtime.digest
+            agreement=self.digest,
+            session=lane.name,
+            seq=seq,
+            variant=changes.get("variant", variant.id),
+            evidence=self.runtime.digest,
         )
         sealed = seal_request(decode(statement.hpke_public), info, plain or sealed_request.to_bytes())
         values: dict[str, Any] = {
@@ -264,7 +270,7 @@ class SmallAuditor:
             "handle": os.urandom(32).hex(),
             "variant": variant.id,
             "template": variant.template,
-            "operation": "chat",
+            "operation": request.operation,
             "sampling": Sampling(max_output_tokens=64),
             "seed_commit": seed_commitment(seed_share),
             "worker_key": sha256(decode(statement.hpke_public)),

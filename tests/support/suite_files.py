@@ -47,7 +47,7 @@ def tasks() -> list[dict[str, Any]]:
         *(task(f"t-{body}", body=body) for body in BODIES),
         task("yes", "positive_control", "scored"),
         task("no", "negative_control", "letter"),
-        task("dev", "dev"),
+        task("dev", "dev", task={"type": "exact", "question": "What prints the time of day?", "answers": ["date"]}),
         task("canary", "canary", "pattern"),
     ]
 

@@ -282,7 +282,6 @@ class Disclosure:
             records_signed=True,
             reconciled=True,
             registered_first=True,
-            arms=("as_shipped",),
             graders_registered=True,
             policy_signed=True,
             delivered=any(event.name == "DELIVERED" for event in events),

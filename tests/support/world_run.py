@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 from attestations.commitments import aux_handle, handle
 from attestations.digests import sha256
 from attestations.documents.agreement import Agreement
+from attestations.documents.asking import request_commitment, result_commitment
 from attestations.documents.base import Part, encode, format_time, validated
-from attestations.documents.dialogue import ModelRequest, Sampling, request_commitment, result_commitment
+from attestations.documents.dialogue import ModelRequest, Sampling
 from attestations.documents.engagement import (
     CloseStatement,
     RuntimeStatement,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from attestations.canonical import parse_canonical
-from attestations.documents.dialogue import request_commitment, result_commitment
+from attestations.documents.asking import request_commitment, result_commitment
 from attestations.views import Hole, Opening
 from tests.support.world_suite import Task
 

@@ -120,7 +120,7 @@ class Reveal(_message.Message):
     SEALED_FIELD_NUMBER: _builtins.int
     SEED_SHARE_FIELD_NUMBER: _builtins.int
     sealed: _builtins.bytes
-    """The sealed request: at most 1 MiB, digest as the intent says. The lab MUST NOT log it."""
+    """The sealed request: at most 1 MiB, of a hook 3 MiB, digest as the intent says. The lab MUST NOT log it."""
     seed_share: _builtins.bytes
     """The 32 bytes behind the intent's seed commitment."""
     def __init__(

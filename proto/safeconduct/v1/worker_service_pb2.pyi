@@ -347,6 +347,7 @@ class Outcome(_message.Message):
     SAFETY_INPUT_FIELD_NUMBER: _builtins.int
     SAFETY_OUTPUT_FIELD_NUMBER: _builtins.int
     FINGERPRINT_FIELD_NUMBER: _builtins.int
+    HOOK_FIELD_NUMBER: _builtins.int
     status: _builtins.str
     """`COMPLETED`, `REFUSED_POLICY`, `ERROR` or `TIMEOUT`."""
     code: _builtins.str
@@ -379,6 +380,8 @@ class Outcome(_message.Message):
     """What filters did to the output: `none`, `passed`, `changed`, `blocked`."""
     fingerprint: _builtins.str
     """A fingerprint the backend reports, or empty."""
+    hook: _builtins.bytes
+    """Canonical JSON of the record's `hook`; empty unless the operation is a hook's."""
     def __init__(
         self,
         *,
@@ -398,10 +401,11 @@ class Outcome(_message.Message):
         safety_input: _builtins.str = ...,
         safety_output: _builtins.str = ...,
         fingerprint: _builtins.str = ...,
+        hook: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached_tokens", b"cached_tokens", "code", b"code", "decode_config", b"decode_config", "fingerprint", b"fingerprint", "finish_reason", b"finish_reason", "input_tokens", b"input_tokens", "manifest", b"manifest", "output_tokens", b"output_tokens", "reasoning_tokens", b"reasoning_tokens", "response", b"response", "router_served", b"router_served", "router_used", b"router_used", "safety_input", b"safety_input", "safety_output", b"safety_output", "status", b"status", "variant_id", b"variant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached_tokens", b"cached_tokens", "code", b"code", "decode_config", b"decode_config", "fingerprint", b"fingerprint", "finish_reason", b"finish_reason", "hook", b"hook", "input_tokens", b"input_tokens", "manifest", b"manifest", "output_tokens", b"output_tokens", "reasoning_tokens", b"reasoning_tokens", "response", b"response", "router_served", b"router_served", "router_used", b"router_used", "safety_input", b"safety_input", "safety_output", b"safety_output", "status", b"status", "variant_id", b"variant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -12,7 +12,7 @@ import pytest
 from auditor_client.campaign import Campaign, Plan
 from auditor_client.campaign_state import Item, Progress
 from auditor_client.cosigning import Cosigner
-from auditor_client.desk import Patience
+from auditor_client.desk import Ask, Patience
 from auditor_client.drawing import draw_items
 from auditor_client.frozen_suite import FrozenSuite
 from auditor_client.intending import Question
@@ -40,6 +40,7 @@ class Audit:
     closed: bool = False
     client: Lab | None = None
     steps: int = 1  # how many exchanges an item takes
+    ask: Ask | None = None  # what items ask, if it is not the suite's own questions
 
     @classmethod
     async def at(
@@ -81,7 +82,7 @@ class Audit:
 
         campaign = Campaign(
             engagement=self.world.engagement(),
-            plan=Plan(question, suite_key().class_key("C5").link_key(), max_attempts=3),
+            plan=Plan(self.ask or question, suite_key().class_key("C5").link_key(), max_attempts=3),
             lab=self.client or self.lab,
             journal=self.journal,
             cosigner=self.cosigner,

@@ -176,7 +176,7 @@ async def test_a_journal_of_one_exchange_an_item_is_taken_over(audit: Audit) -> 
     path = audit.folder / "journal.sqlite"
     with closing(sqlite3.connect(path)) as db:  # as the version before wrote it
         db.executescript(
-            "DROP INDEX one_promise_a_step; ALTER TABLE items DROP COLUMN step;"
+            "DROP VIEW scheduled; DROP INDEX one_promise_a_step; ALTER TABLE items DROP COLUMN step;"
             "ALTER TABLE exchanges DROP COLUMN step;"
             "CREATE UNIQUE INDEX one_promise_an_attempt ON exchanges (task, arm, epoch, attempt)"
             " WHERE status IS NULL OR status != 'REFUSED'; PRAGMA user_version = 1"

@@ -34,7 +34,7 @@ def test_what_is_written_is_read_back_and_commits_to_the_same_root() -> None:
 
 def test_every_field_opens_under_its_class_key() -> None:
     frozen = freeze(DRAFTS, suite_id="suite-test")
-    leaf = frozen.leaves(suite_key())[3]
+    leaf = list(frozen.leaves(suite_key()))[3]
 
     for path, (content_class, value) in committed_fields(frozen.tasks[3].fields).items():
         check_field(suite_key().class_key(content_class), leaf, path, value)

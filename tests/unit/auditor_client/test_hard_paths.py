@@ -46,7 +46,7 @@ from tests.support.world_hard import BIO, office, others
 from tests.unit.auditor_client.conftest import Audit
 
 
-def rules() -> Policy:
+def rules(**more: Any) -> Policy:
     """Everything for the regulator at the close, C6 for the public, and what waits for a hold or an emergency."""
     named: list[tuple[str, str, str, Any]] = [
         (f"c{n}-r", f"C{n}", "REGULATOR", "RUN_CLOSED") for n in (1, 2, 3, 5, 6, 7, 8)
@@ -55,7 +55,7 @@ def rules() -> Policy:
     named += [("c7-bio", "C7", BIO, {"or": ["EMERGENCY(*)", "TIME(anchor+P2BD+hold)"]})]
     rows = [{"id": name, "class": cls, "to": to, "permit": permit} for name, cls, to, permit in named]
     rows.append({"id": "c8-p", "class": "C8", "to": "PUBLIC", "permit": "TIME(anchor+P3BD+hold)"})
-    return validated(Policy, {"v": "safeconduct-policy/v1", "maxHold": "P5BD", "rules": rows})
+    return validated(Policy, {"v": "safeconduct-policy/v1", "maxHold": "P5BD", "rules": rows} | more)
 
 
 @pytest.fixture
@@ -268,7 +268,7 @@ async def test_an_emergency_reaches_lab_and_regulator_at_once_and_others_with_tw
     assert made.wider is not None
     narrower = await speaker(audit).notify("e-2", "other", [("C7", 2)], [BIO], until, source)
     assert narrower.wider is not None
-    both = narrower.wider.signatures + sign_document(_parsed(narrower.wider), office()).signatures
+    both = narrower.wider.signatures + sign_document(parsed(narrower.wider), office()).signatures
     envelope = type(narrower.wider)(narrower.wider.payload_type, narrower.wider.payload, both)
     await speaker(audit).submit(envelope)
     out = tmp_path / "bio.zip"
@@ -280,7 +280,7 @@ async def test_an_emergency_reaches_lab_and_regulator_at_once_and_others_with_tw
         await releaser(audit).release(Wanted("S5", BIO, only=("C5",)))
 
 
-def _parsed(envelope: Any) -> Any:
+def parsed(envelope: Any) -> Any:
     from attestations.documents.disclosing import EmergencyNotice
 
     return EmergencyNotice.parse(envelope.payload)

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from auditor_client.suites.check import Finding, check_suite
+from auditor_client.suites.check import check_suite
 from auditor_client.suites.load import load_suite
+from auditor_client.suites.suspicion.finding import Finding
 from tests.support.suite_files import BODIES, MANIFEST, task, tasks, write
 
 

@@ -27,12 +27,15 @@ CLASSES = {
     "weight": "C3",
     "twinOf": "C3",
     "abstract": "C3",
+    "metadata": "C3",
+    "answerMetadata": "C6",
     "target": "C6",
     "rubric": "C6",
     "graderRef": "C6",
     "canary": "C6",
     "hazardExcerpt": "C9",
     "provenance": "C8",
+    "source": "C8",
     "author": "C8",
     "exposureBefore": "C8",
     "id": "C8",
@@ -40,12 +43,12 @@ CLASSES = {
 
 
 def made(folder: Path) -> list[Draft]:
-    return drafts(load_suite(write(folder)))
+    return list(drafts(load_suite(write(folder))))
 
 
 def one(body: str, **change: Any) -> Task:
     line = {**task("x"), "task": {**BODIES[body], **change}}
-    return parse_tasks(canonical_bytes(line), file="x.jsonl")[0][1]
+    return next(parse_tasks(canonical_bytes(line), file="x.jsonl"))[1]
 
 
 def test_every_task_commits_to_the_same_fields(tmp_path: Path) -> None:
@@ -72,7 +75,7 @@ def test_a_suite_can_be_frozen_committed_and_read_again(tmp_path: Path) -> None:
     again = parse_frozen_suite(frozen.to_bytes())
     key = SuiteKey(bytes(32), "suite-x")
     assert frozen.root(key) == again.root(key)
-    leaves = frozen.leaves(key)
+    leaves = list(frozen.leaves(key))
     assert len({tuple((field.path, field.cls) for field in leaf.fields) for leaf in leaves}) == 1  # decoys too
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from types import SimpleNamespace
 from typing import Any
 
 from attestations.documents.exchange import Intent
@@ -35,7 +36,7 @@ class Lab:
         signers = LabKeys(agreement=held.lab_agreement, record=held.lab_record, log=held.lab_log)
         self.store, self.shown = MemoryStore(), list[Envelope]()
         self.engagements = Engagements(keys=signers, store=self.store, clock=Clock())
-        nobody: Any = None  # no request is revealed here
+        nobody: Any = SimpleNamespace(refuses=lambda hook: None)  # no request is revealed here
         self.exchanging = Exchanging(keys=signers, store=self.store, worker=nobody, clock=Clock(), steps=Steps())
         self.engagement = self.engagements.add(signed_agreement(relay=False))
 

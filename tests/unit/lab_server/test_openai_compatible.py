@@ -112,7 +112,8 @@ async def test_vllm_scores_by_echo_from_the_boundary_all_continuations_share() -
             return reply({"tokens": [len(word) for word in asked["prompt"].split()]})
         if path == "/v1/completions":
             values = [None, *(-0.5 * i for i in range(1, len(asked["prompt"]) + 1))]
-            return reply({"choices": [{"logprobs": {"token_logprobs": values}}]})
+            top = [None, *({"a": value, "b": -1.75} for value in values[1:])]  # from the fourth on, b is likelier
+            return reply({"choices": [{"logprobs": {"token_logprobs": values, "top_logprobs": top}}]})
         return reply({"version": "1"})
 
     async with server(answer, owner="vllm") as address:
@@ -124,6 +125,7 @@ async def test_vllm_scores_by_echo_from_the_boundary_all_continuations_share() -
     assert isinstance(last, Finished)
     assert isinstance(last.result, ScoreResult)
     assert [(s.logprob, s.tokens) for s in last.result.scores] == [("-1", 1), ("-2.5", 2)]
+    assert [s.greedy for s in last.result.scores] == [True, True]
 
 
 @pytest.mark.parametrize("address", ["ftp://host/v1", "host:80", "http://", "http://:80"])

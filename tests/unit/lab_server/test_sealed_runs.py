@@ -10,16 +10,9 @@ from typing import Any
 import pytest
 
 from attestations.canonical import canonical_bytes
+from attestations.documents.asking import SealedRequest, request_commitment, result_commitment
 from attestations.documents.base import decode, encode
-from attestations.documents.dialogue import (
-    ChatRequest,
-    ChatResult,
-    Message,
-    Sampling,
-    SealedRequest,
-    request_commitment,
-    result_commitment,
-)
+from attestations.documents.dialogue import ChatRequest, ChatResult, Message, Sampling
 from attestations.frames import EventReader, FrameOpener, frames_root, response_salt, worker_signature_input
 from attestations.sealing import request_info, seal_request
 from lab_server.backends.script_file import Script
@@ -133,7 +126,7 @@ async def test_what_was_sealed_for_another_place_or_after_forgetting_does_not_op
     elsewhere = job(runs, seq=1)
     assert (await outcome(runs, job(runs, sealed=elsewhere.sealed)))[1].code == "SEALED_OPEN_FAILED"
     asked = job(runs, seq=2)
-    runs.forget(AGREEMENT)
+    await runs.forget(AGREEMENT)
     assert (await outcome(runs, asked))[1].code == "SEALED_OPEN_FAILED"
 
 

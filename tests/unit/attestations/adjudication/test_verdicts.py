@@ -9,7 +9,8 @@ import pytest
 from attestations.adjudication.case import Case, Claim
 from attestations.adjudication.judging import adjudicate
 from attestations.adjudication.verdict import Verdict
-from attestations.envelope import Envelope
+from attestations.documents.elicitation import PackAnswer
+from attestations.envelope import Envelope, sign_document
 from attestations.errors import (
     ExitCode,
     FalseDenial,
@@ -335,3 +336,15 @@ def test_a_place_used_twice_in_a_log_blames_the_auditor() -> None:
 def test_a_relays_key_signs_nothing_but_receipts() -> None:
     verdict = DESK.judge(DESK.intent(0), DESK.intent(0, label="other", by=relay_signer()))
     assert (frozenset(), ["SIGNATURE_INVALID"]) == (verdict.blamed, [item.reason for item in verdict.set_aside])
+
+
+def test_a_lab_that_declined_to_advise_is_shown_when_it_complains_of_poor_elicitation() -> None:
+    """T043."""
+    document = PackAnswer(
+        agreement=DESK.digest, status="declined", pack=None, reason="no time", stated_at="2026-11-02T13:00:00Z"
+    )
+    declined = sign_document(document, keys().lab_agreement)
+    verdict = DESK.judge(declined, claims=[("auditor", "UNDER_ELICITED", None)])
+    (finding,) = verdict.findings
+    assert (verdict.blamed, finding.outcome, finding.evidence) == (frozenset(), "inconclusive", (declined.digest,))
+    assert "declined" in finding.sentence

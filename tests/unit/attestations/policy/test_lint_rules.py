@@ -22,6 +22,9 @@ from tests.unit.attestations.policy.test_lint import policy, rule
 RECEIVE = PartyKey(use="receive", public=encode(b"\x07" * 1216))
 
 
+OFFICE = Party(role="regulator", id="office.example", keys=(RECEIVE,))
+
+
 def example(**changes: Any) -> Policy:
     return validated(Policy, copy.deepcopy(EXAMPLE) | changes)
 
@@ -47,7 +50,7 @@ def breaches(given: Agreement) -> list[tuple[str, str | None]]:
 def test_the_studys_example_passes_with_its_holders() -> None:
     """Word for word as protocol study 4.2 has it."""
     assert broken(example()) == []
-    parties = (holder("E1", RECEIVE), holder("E2", RECEIVE))
+    parties = (holder("E1", RECEIVE), holder("E2", RECEIVE), OFFICE)
     assert breaches(agreed(example(), *parties)) == []
 
 
@@ -91,7 +94,7 @@ def test_a_holder_who_is_no_party_or_only_a_regulator_breaks_l2(
 @pytest.mark.parametrize("clauses", [{"no_gag": False}, {"safe_harbor": False}])
 def test_a_missing_no_gag_or_safe_harbour_clause_breaks_l5(clauses: dict[str, Any]) -> None:
     """T025: as a finding of the linter, not as a document that cannot be read."""
-    given = agreed(example(), holder("E1", RECEIVE), holder("E2", RECEIVE), **clauses)
+    given = agreed(example(), holder("E1", RECEIVE), holder("E2", RECEIVE), OFFICE, **clauses)
     assert breaches(given) == [("L5", None)]
 
 
@@ -114,11 +117,44 @@ def test_a_deleted_no_gag_clause_is_not_promised(clauses: dict[str, Any]) -> Non
         ({"to": ["LAB_SAFETY", "REGULATOR", "PUBLIC"]}, ["L4"]),
         ({"to": ["LAB_SAFETY", "REGULATOR", "LAB_ALL"], "classes": ["C9:subset"]}, ["L4"]),
         ({"to": ["LAB_SAFETY", "REGULATOR", "LAB_ALL"], "classes": ["C4"]}, []),
+        ({"to": ["LAB_SAFETY", "REGULATOR", "CLEARED(bio)"], "classes": ["C7", "C9:subset"]}, ["L4"]),
+        ({"to": ["LAB_SAFETY", "REGULATOR", "CLEARED(bio)"], "classes": ["C7"]}, []),
         ({"review": "P11BD"}, ["L10"]),
     ],
 )
 def test_the_emergency_path_neither_gags_nor_leaks(change: dict[str, Any], rules: list[str]) -> None:
     assert broken(example(emergency=EXAMPLE["emergency"] | change)) == rules
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({"twoKey": ["AUDITOR"]}, [("L11", None)]),
+        ({"twoKey": ["AUDITOR", "AUDITOR"]}, [("L11", None)]),
+        ({"twoKey": []}, [("L11", "r5")]),
+        ({"twoKey": ["LAB_SAFETY", "AUDITOR"]}, []),
+        ({"to": ["LAB_SAFETY", "REGULATOR", "ESCROW(e1)"]}, [("L11", None)]),
+    ],
+)
+def test_an_emergency_section_that_cannot_work_breaks_l11(change: dict[str, Any], found: list[Any]) -> None:
+    given = example(emergency=EXAMPLE["emergency"] | change)
+    assert [(finding.rule, finding.policy_rule) for finding in lint_policy(given)] == found
+
+
+def test_a_rule_that_waits_for_an_emergency_is_for_somebody_one_reaches() -> None:
+    """L11: whether or not the policy has a section on emergencies."""
+    waits = {"or": ["EMERGENCY(*)", "TIME(anchor+P20BD)"]}
+    for to in ("PUBLIC", "LAB_ALL", "ESCROW(e1)"):
+        assert broken(policy(rule(waits, to=to))) == ["L11"]
+    told = EXAMPLE["emergency"] | {"to": ["LAB_SAFETY", "REGULATOR", "LAB_ALL"], "classes": ["C3"]}
+    assert broken(policy(rule(waits, to="LAB_ALL"), emergency=told)) == []
+
+
+def test_a_second_key_that_nobody_has_breaks_l11() -> None:
+    given = agreed(example(), holder("E1", RECEIVE), holder("E2", RECEIVE))
+    assert breaches(given) == [("L11", "r5")]
+    ours = example(emergency=EXAMPLE["emergency"] | {"twoKey": ["AUDITOR", "LAB_SAFETY"]})
+    assert breaches(agreed(ours, holder("E1", RECEIVE), holder("E2", RECEIVE))) == []
 
 
 def test_what_is_sealed_for_over_a_year_needs_post_quantum_keys() -> None:
@@ -197,7 +233,7 @@ def test_a_review_without_a_near_end_breaks_l10(review: str, rules: list[str]) -
 
 
 def test_publication_by_approval_is_a_veto() -> None:
-    given = agreed(example(), holder("E1", RECEIVE), holder("E2", RECEIVE), publication_control="approval")
+    given = agreed(example(), holder("E1", RECEIVE), holder("E2", RECEIVE), OFFICE, publication_control="approval")
     assert breaches(given) == [("L10", None)]
 
 
@@ -220,7 +256,7 @@ def test_every_template_passes_with_and_without_holders(template: Any, escrow: t
     terms = find(template.name).terms(escrow)
     assert broken(terms.policy) == []
     assert (terms.policy.escrow == "none") is not bool(escrow)
-    others = [holder(name, RECEIVE) for name in escrow]
+    others = [OFFICE, *(holder(name, RECEIVE) for name in escrow)]
     given = agreed(terms.policy, *others).model_copy(update={"clauses": terms.clauses})
     assert breaches(given) == []
     assert {words.clause for words in terms.clauses.wording} >= {"nogag", "safeharbor", "training", "retention"}

@@ -12,10 +12,13 @@ from attestations.commands.rendering import _sightings
 from attestations.container import Container
 from attestations.errors import ExitCode
 from attestations.rendering.release_view import ReleaseView, release_view
+from attestations.trust import Trust
 from attestations.verify import disclosure, parties, transcript
 from attestations.verify.engine import Request, verify_evidence
-from tests.support import world_agreement
+from tests.support import world_agreement, world_escrow
+from tests.support.escrow_story import ALL, silent
 from tests.support.world import World
+from tests.support.world_escrow import DUE, REGULATOR
 from tests.support.world_revisions import with_rule
 from tests.unit.attestations.verify.test_amendments import RUN, day
 from tests.unit.attestations.verify.test_hard_paths import C1, aborted
@@ -25,11 +28,13 @@ BEGUN: list[Any] = [*RUN, day(4), ("grade",), ("seal",), ("deliver",), day(5)]
 TO_S3: list[Any] = [("release", stage, name, "REGULATOR") for stage, name in (("S1", "C1"), ("S2", "C2"), ("S3", "C3"))]
 
 
-def seen(world: World, stage: str, at: datetime | None = None) -> tuple[ReleaseView, ExitCode]:
+def seen(
+    world: World, stage: str, at: datetime | None = None, *, trust: Trust | None = None, escrow: Any = ()
+) -> tuple[ReleaseView, ExitCode]:
     """What the page shows of a file, and the code the verifier ends with."""
-    trust = world.trust or world_agreement.trust()
+    trust = trust or world.trust or world_agreement.trust()
     container = Container(BytesIO(world.evidence(stage)))
-    report = verify_evidence(container, trust, Request(at=at))
+    report = verify_evidence(container, trust, Request(at=at, escrow=tuple(escrow)))
     agreed = parties.open_agreement(container, trust)
     log = transcript.read_log(container.lines("log.jsonl"), agreed)
     now = disclosure.present(log, at, agreed.agreement.timing.skew_seconds)
@@ -61,6 +66,25 @@ def test_what_an_amendment_permits_is_not_called_early() -> None:
     assert view.amended == 2
     assert set(verdicts(view).values()) == {"permitted"}
     assert [row.amended for row in view.releases] == [False, False, False, True, True]
+    # Their formula would have held on 11 November; what permits them is in force since the 12th.
+    assert {row.since for row in view.releases if row.amended} == {"12 November 2026, 09:00 UTC"}
+
+
+def test_an_amendment_takes_no_time_from_what_was_permitted_before() -> None:
+    untouched = ("amend", with_rule("c8-regulator", permit="DELIVERED + P11BD"))
+    later = [("release", stage, name, "REGULATOR") for stage, name in (("S1", "C1"), ("S2", "C2"))]
+    view, code = seen(World(steps=[*BEGUN, untouched, *later]), "S2")
+    assert code is ExitCode.OK
+    assert [row.since for row in view.releases if row.amended][1].startswith("4 November 2026")
+
+
+def test_what_escrow_holders_opened_is_not_shown_as_owed() -> None:
+    opened = [world_escrow.opened(silent(), REGULATOR, "t1")]
+    view, code = seen(silent(), "S1", DUE, escrow=opened, trust=ALL)
+    assert code is ExitCode.OK
+    assert [(row.holders, row.why) for row in view.escrowed] == [("regulator.example, t1", "it was overdue")]
+    assert duties(view)["C2", "The regulator"].startswith("opened by escrow holders on 12 November 2026")
+    assert duties(seen(silent(), "S1", DUE, trust=ALL)[0])["C2", "The regulator"] == "overdue"
 
 
 def test_what_an_amendment_makes_due_sooner_is_called_overdue() -> None:

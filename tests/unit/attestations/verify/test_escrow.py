@@ -251,14 +251,6 @@ def test_a_release_for_no_obligation_is_a_breach() -> None:
         assert_refused(report, DisclosureEarly, 50)
 
 
-def test_a_release_by_order_needs_the_order() -> None:
-    changes: dict[str, Any] = {"ground": "order", "order": "0d" * 32}
-    envelopes = tuple(share_release(silent(), name, **changes) for name in ("t1", REGULATOR))
-    good = opened(silent(), "t1", REGULATOR)
-
-    assert_refused(verified(EscrowRelease("C2", good.key, envelopes, good.shares)), EvidenceMissing, 51)
-
-
 def test_a_holder_that_was_shown_another_log_has_proof_of_it() -> None:
     release = opened(silent(), "t1", REGULATOR, root="0e" * 32)
 

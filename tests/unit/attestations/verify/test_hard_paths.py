@@ -19,8 +19,6 @@ from attestations.errors import (
     AttributionFailed,
     DisclosureEarly,
     DisclosureOverdue,
-    EmergencyQuorumUnmet,
-    EmergencyScopeExceeded,
     ExchangeOmitted,
     HoldLimitExceeded,
     HoldTooLate,
@@ -154,64 +152,6 @@ def test_an_order_by_a_regulator_the_reader_does_not_trust_is_said() -> None:
     world = after(hard_world(), C3_R, ("state", order(), office()))
     world.trust = None
     assert_refused(world.verify("S4"), UntrustedParty, 21)
-
-
-def test_a_notice_to_lab_and_regulator_needs_nobody_else() -> None:
-    """T106: no gag."""
-    for signer in (keys().agreement, keys().lab_agreement, office()):
-        assert_holds(after(hard_world(), ("deliver",), ("state", EMERGENCY, signer)).verify("S1"))
-
-
-def test_a_wider_emergency_release_by_one_key_is_refused_and_the_notice_stands() -> None:
-    """T106."""
-    wide = emergency(BIO, id="emergency-2")
-    world = after(hard_world(), ("deliver",), ("state", EMERGENCY, keys().agreement), ("state", wide, keys().agreement))
-    assert_refused(world.verify("S1"), EmergencyQuorumUnmet, 50)
-    ledger = world.log.ledger
-    assert ledger is not None
-    assert [notice.id for notice in ledger.notices] == ["emergency-1"]
-
-
-@pytest.mark.parametrize(
-    "notice",
-    [
-        emergency("PUBLIC"),
-        emergency("LAB_ALL"),
-        emergency(BIO, items=()),
-        emergency(BIO, expires_at=None),
-        emergency(BIO, expires_at="2026-11-01T00:00:00Z"),
-        emergency(BIO, items=(("C5", 3),)),
-        emergency("PEER_AUDITOR"),
-    ],
-)
-def test_an_emergency_never_reaches_further_than_agreed(notice: Any) -> None:
-    """T107: not even two keys make it public."""
-    world = after(hard_world(), ("deliver",), ("state", notice, keys().agreement, office()))
-    assert_refused(world.verify("S1"), EmergencyScopeExceeded, 50)
-
-
-def _emergency_world(*release: Any) -> World:
-    world = hard_world()
-    after(world, C3_R, ("state", emergency(BIO), keys().agreement, office()), release)
-    world.only = ("C7",)
-    return world
-
-
-def test_two_keys_release_the_named_items_to_cleared_recipients() -> None:
-    """T107: transcript 3, and holes for all the others."""
-    world = _emergency_world("release", "S5", "C7", BIO, all_but(3))
-    report = world.verify("S5", BIO)
-    assert_holds(report)
-    assert report.redactions["C7"]["opened"] == 2
-    assert report.redactions["C7"]["closed"][0]["reason"] == "NOT_IN_SCOPE"
-
-
-def test_more_than_an_emergency_names_is_too_much() -> None:
-    """T107."""
-    assert_refused(
-        _emergency_world("release", "S5", "C7", BIO, all_but(3, 4)).verify("S5", BIO), EmergencyScopeExceeded, 50
-    )
-    assert_refused(_emergency_world("release", "S5", "C7", BIO).verify("S5", BIO), EmergencyScopeExceeded, 50)
 
 
 def test_a_lab_cannot_redact_figures() -> None:

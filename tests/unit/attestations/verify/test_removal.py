@@ -16,7 +16,7 @@ from tests.support.world_suite import make_tasks
 
 LADDERS = ("task_secrecy", "model_identity", "completeness", "pre_registration", "elicitation", "disclosure")
 KEYS = ("C2", "C3", "C5", "C6", "C7", "C8")
-OPTIONAL = tuple(name for name in MEMBER_NAMES if name != "index.dsse.json")
+OPTIONAL = tuple(name for name in MEMBER_NAMES if name not in ("index.dsse.json", "pack.dsse.json"))
 
 
 def better_grade(rows: list[Any]) -> list[Any]:

@@ -1,0 +1,1 @@
+"""The auditor's own agents, run beside the model in a sandbox at the lab."""

@@ -1,0 +1,34 @@
+"""What fine-tuning has made of the lab's models, as the auditor's journal holds it."""
+
+from __future__ import annotations
+
+from attestations.canonical import canonical_bytes, parse_canonical
+from attestations.documents.exchange import Intent, Record
+from attestations.documents.finetuning import TrainingStatement
+from attestations.envelope import Envelope, envelope_from_json
+from auditor_client.engagement import Engagement
+from auditor_client.ports import Journal
+
+_PREFIX = "training/"
+
+
+async def take_training(engagement: Engagement, journal: Journal, intent: Envelope, record: Envelope) -> None:
+    """Take a Record into the engagement's account of training, once it is kept; the same again changes nothing.
+
+    Raises:
+        VariantMismatch, UsageMeterMismatch: its statement cannot stand there.
+    """
+    parsed = Record.parse(record.payload)
+    if not isinstance(parsed.hook, TrainingStatement):
+        return
+    kept = canonical_bytes({"intent": intent.to_json(), "record": record.to_json()})
+    await journal.remember(f"{_PREFIX}{int(parsed.log_index):015}", kept)
+    engagement.training.take(engagement.agreement, Intent.parse(intent.payload), parsed)
+
+
+def load_training(engagement: Engagement, journal: Journal) -> None:
+    """Bring the engagement's account of training up to what the journal holds."""
+    for name in journal.names(_PREFIX):
+        value = parse_canonical(journal.recall(name) or b"")
+        intent, record = (envelope_from_json(value[part]) for part in ("intent", "record"))
+        engagement.training.take(engagement.agreement, Intent.parse(intent.payload), Record.parse(record.payload))

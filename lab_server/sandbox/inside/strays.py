@@ -1,0 +1,115 @@
+"""Finds and ends processes of the box, and watches what no kernel limit bounds here."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import suppress
+
+_FOLDERS = ("/box", "/tmp", "/dev/shm", "/run")  # noqa: S108 - the box's own
+_ROUNDS = 100
+_PAGE_KB = 4
+
+
+class Watch:
+    """Files and memory of the box as a whole, looked at every tick; `max_kb` is 0 where a cgroup limits memory."""
+
+    def __init__(self, max_files: int, max_kb: int) -> None:
+        self._max_files = max_files
+        self._max_kb = max_kb
+        self._before = _inodes()
+        self._last = 0
+
+    def breach(self) -> str | None:
+        """Return why programs must end now, or None."""
+        files = _inodes() - self._before
+        grew = files > self._last
+        self._last = files
+        if files > self._max_files and grew:  # at the limit a program may still remove files
+            return "file_limit"
+        if self._max_kb and sum(_resident_kb(pid) for pid in _processes()) > self._max_kb:
+            return "oom"
+        return None
+
+
+def kill_all_but(kept: set[int], *groups: int) -> None:
+    """End every process of the box that does not descend from `kept`; `groups` are sessions to end in any case.
+
+    Outside a box of its own (PID 1) only the groups are ended.
+    """
+    for group in groups:
+        with suppress(OSError):
+            os.killpg(group, signal.SIGKILL)
+    if os.getpid() != 1:
+        return
+    if not kept:
+        with suppress(ProcessLookupError):
+            os.kill(-1, signal.SIGKILL)  # all at once: none of them can fork away from it
+        return
+    for _ in range(_ROUNDS):  # a chain of forks may run ahead of one round
+        doomed = [pid for pid in _processes() if not _descends(pid, kept)]
+        for pid in doomed:
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        if not doomed:
+            return
+
+
+def own_children() -> bool:
+    """Tell whether any process is left that somebody started."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def _processes() -> Iterator[int]:
+    for name in os.listdir("/proc"):
+        if name.isdigit() and int(name) not in (1, os.getpid()) and not _gone(int(name)):
+            yield int(name)
+
+
+def _stat(pid: int) -> list[bytes]:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()
+    except OSError:
+        return []
+
+
+def _gone(pid: int) -> bool:
+    found = _stat(pid)
+    return not found or found[0] in (b"Z", b"X")
+
+
+def _descends(pid: int, kept: set[int]) -> bool:
+    while pid > 1:
+        if pid in kept:
+            return True
+        found = _stat(pid)
+        if not found:
+            return True  # already gone
+        pid = int(found[1])
+    return False
+
+
+def _resident_kb(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            return int(file.read().split()[1]) * _PAGE_KB
+    except (OSError, IndexError):
+        return 0
+
+
+def _inodes() -> int:
+    used = 0
+    for folder in _FOLDERS:
+        try:
+            found = os.statvfs(folder)
+        except OSError:
+            continue
+        if found.f_files > 0:
+            used += found.f_files - found.f_ffree
+    return used

@@ -1,0 +1,31 @@
+"""What is said of a policy does not contradict the agreement it stands in."""
+
+from __future__ import annotations
+
+from attestations.documents.base import validated
+from attestations.policy.explain import explain
+from attestations.policy.model import Policy
+from tests.support import world_escrow
+from tests.unit.attestations.policy.study_policy import EXAMPLE
+
+
+def test_an_access_structure_says_who_opens_whatever_the_policy_says_of_having_none() -> None:
+    """Never both: that nobody can cure withholding, and who can."""
+    agreed = world_escrow.agreement()
+    assert agreed.policy.escrow == "none"
+    said = explain(agreed.policy, agreed.escrow)
+    general = " ".join(said.general)
+    assert "cannot be cured" not in general
+    assert "regulator.example and any 1 of t1, t2 together (assisted), once it is overdue" in general
+    assert "any 2 of t1, t2, t3 together (trustees), once it is overdue for 1 day" in general
+    silence = {rule.id: rule.silence for rule in said.rules if rule.silence}
+    assert set(silence.values()) == {"If the auditor does not, holders in escrow can (assisted or trustees)."}
+    assert "cannot be cured" in " ".join(explain(agreed.policy).general)
+
+
+def test_what_an_emergency_can_do_is_said_whether_or_not_there_is_a_section() -> None:
+    given = world_escrow.agreement().policy
+    assert "a few items of any class" in explain(given).emergency[0]
+    assert "the keys of the auditor and the regulator together" in explain(given).emergency[1]
+    alone = validated(Policy, given.json_value() | {"emergency": {**EXAMPLE["emergency"], "twoKey": []}})
+    assert explain(alone).emergency[1] == "More than that is shown in no emergency, and to nobody else."
