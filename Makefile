@@ -54,9 +54,11 @@ baseline: .venv/.dev ## promise the wire as it is now (a release does this)
 
 pip_compile = CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --allow-unsafe --generate-hashes \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --strip-extras
+# All extras but finetune, whose PyTorch is a build of each machine (requirements/torch.txt).
 lock: ## rewrite the hashed requirements; versions move only when pyproject.toml or a .in file demands it
 	@$(pip_compile) --extra lab --extra auditor --output-file requirements/run.txt pyproject.toml requirements/build.in
-	@$(pip_compile) --all-extras --output-file requirements/dev.txt pyproject.toml requirements/build.in requirements/dev.in
+	@$(pip_compile) $(foreach extra,lab auditor inspect keyless kubernetes lm-eval statistics,--extra $(extra)) \
+	  --output-file requirements/dev.txt pyproject.toml requirements/build.in requirements/dev.in
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile

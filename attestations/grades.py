@@ -27,13 +27,15 @@ class GradeValue(Part):
     """What is committed to for one (task, arm, epoch); `attempts` counts the exchanges it took.
 
     `confidence` is the probability the model gave to the option it chose, `brier` half the squared distance of all
-    its probabilities from the truth. `judged` says that a model gave the grade.
+    its probabilities from the truth. `judged` says that a model gave the grade. `cheating` counts the signs of
+    cheating in an agentic task; None of any other.
     """
 
     outcome: Outcome
     score: Literal["0", "1"]
     role: Role
     attempts: int
+    cheating: int | None = Field(default=None, ge=0, exclude_if=is_none)
     confidence: Decimal | None = Field(default=None, exclude_if=is_none)
     brier: Decimal | None = Field(default=None, exclude_if=is_none)
     bias: BiasMark | None = Field(default=None, exclude_if=is_none)

@@ -177,6 +177,7 @@ def _grade(task: FrozenTask, arm: str, asked: Asked, arms: Arms, journal: Journa
         score=graded.score,
         role=role,
         attempts=asked.attempts,
+        cheating=arms.cheating(task.i, asked.answers()),
         confidence=shown.confidence,
         brier=shown.brier,
         bias=shown.bias,

@@ -19,7 +19,7 @@ class SandboxHookSettings(Snake):
 
     state: Literal["off", "on", "refused"] = "off"
     reason: str = Field(default="", max_length=500)
-    provider: Literal["bubblewrap"] = "bubblewrap"
+    provider: Literal["bubblewrap", "gvisor"] = "bubblewrap"
     packages: tuple[Name, ...] = ()
     degraded: bool = False
     sandboxes: int = Field(default=4, ge=1, le=1024)

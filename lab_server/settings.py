@@ -235,7 +235,7 @@ kind = "llama"
 # [hooks.sandbox]                # auditors run their own agent beside the model, without network
 # state = "off"
 # reason = ""                    # with "refused"
-# provider = "bubblewrap"        # what isolates; `safeconduct lab doctor` says what this machine can do
+# provider = "bubblewrap"        # what isolates, or "gvisor"; `safeconduct lab doctor` says what this machine can do
 # packages = ["openai"]          # Python packages of this machine that programs inside find as well
 # degraded = false               # accept limits that cannot all be enforced here
 # sandboxes = 4                  # at once, of all auditors

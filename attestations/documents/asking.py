@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, TypeAlias
 
 from pydantic import Field
 
-from attestations.canonical import MAX_DOCUMENT_BYTES
+from attestations.canonical import MAX_DOCUMENT_BYTES, parse_canonical
 from attestations.digests import sha256
 from attestations.documents.agreement import HOOKS
 from attestations.documents.base import Base64, Document, Hidden
@@ -69,6 +69,16 @@ def parse_result(data: bytes, operation: str) -> AnyResult:
     if kind is None:
         raise MalformedEnvelope("an answer of an unknown kind")
     return kind.parse(data, limit=document_limit(operation))
+
+
+def read_result(data: bytes) -> AnyResult:
+    """Read an answer whose operation is not known otherwise.
+
+    Raises:
+        SizeLimitExceeded, NonCanonicalDocument, UnsupportedVersion, UnknownCriticalField, MalformedEnvelope.
+    """
+    value = parse_canonical(data, limit=MAX_HOOK_DOCUMENT_BYTES)
+    return parse_result(data, str(value.get("operation")) if isinstance(value, dict) else "")
 
 
 def document_limit(operation: str) -> int:

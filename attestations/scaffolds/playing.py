@@ -11,13 +11,24 @@ from collections.abc import Generator, Sequence
 from typing import NamedTuple
 
 from attestations.answers import LETTERS, chosen_letter
-from attestations.documents.dialogue import ChatRequest, ChatResult, Message, Sampling, ScoreRequest, ScoreResult
+from attestations.documents.asking import AnyRequest, AnyResult
+from attestations.documents.dialogue import (
+    ChatRequest,
+    ChatResult,
+    CountResult,
+    Message,
+    Sampling,
+    ScoreRequest,
+    ScoreResult,
+)
 from attestations.errors import UnaccountedTask
+from attestations.scaffolds.agent import work
 from attestations.scaffolds.answers import Result, after_marker, ballot, likeliest, majority
 from attestations.scaffolds.method import MARKER, BestOfN, Method, Thinking, ToolLoop
 from attestations.scaffolds.prompting import conversation, scored_request, talked_text
 from attestations.scaffolds.task import Task
 from attestations.scaffolds.tools import TOOLS
+from attestations.scaffolds.workspace import Workspace
 
 CLOSING = "So the final answer is:"
 _JUDGE = "Which of these answers to the question above is best? Answer with its letter only."
@@ -28,7 +39,7 @@ _OBSERVATION = "Observation:"
 class Ask(NamedTuple):
     """One exchange: what is asked and how the answer is drawn."""
 
-    request: ChatRequest | ScoreRequest
+    request: AnyRequest
     sampling: Sampling
 
     def __repr__(self) -> str:
@@ -49,11 +60,11 @@ class _Sample(NamedTuple):
     result: Result
 
 
-Play = Generator[Ask, Result, Result]
-_Sampling = Generator[Ask, Result, _Sample]
+Play = Generator[Ask, AnyResult, Result]
+_Sampling = Generator[Ask, AnyResult, _Sample]
 
 
-def next_step(method: Method, task: Task, answers: Sequence[Result]) -> Ask | Submission:
+def next_step(method: Method, task: Task, answers: Sequence[AnyResult]) -> Ask | Submission:
     """Return what is asked after these answers, or what is submitted.
 
     Raises:
@@ -75,9 +86,11 @@ def next_step(method: Method, task: Task, answers: Sequence[Result]) -> Ask | Su
 
 
 def _play(method: Method, task: Task) -> Play:
+    if task.workspace is not None:
+        return (yield from _worked(method, task, task.workspace))
     if task.scored and not method.talks:
         # Nothing is drawn: to ask again would give the same scores.
-        return (yield Ask(scored_request(method, task), task.sampling))
+        return _of_model((yield Ask(scored_request(method, task), task.sampling)))
     choosing = method.choosing
     if choosing is None:
         return (yield from _sample(method, task)).result
@@ -97,6 +110,18 @@ def _play(method: Method, task: Task) -> Play:
     return samples[chosen].result
 
 
+def _worked(method: Method, task: Task, workspace: Workspace) -> Play:
+    """Let the model work; of a method its prompts, demonstrations and decoding have a meaning here."""
+    working = work(workspace, conversation(method, task), drawn(method, task))
+    try:
+        request, sampling = next(working)
+        while True:
+            request, sampling = working.send((yield Ask(request, sampling)))
+    except StopIteration as end:
+        result: ChatResult = end.value
+        return result
+
+
 def _sample(method: Method, task: Task) -> _Sampling:
     """Ask once, or through a tool loop; the scores of a choice close it."""
     sampling, messages = drawn(method, task), conversation(method, task)
@@ -104,19 +129,20 @@ def _sample(method: Method, task: Task) -> _Sampling:
         written, messages = yield from _tool_loop(method.tools, messages, sampling)
         result: Result = ChatResult(content=after_marker(written, MARKER))
     else:
-        answer = yield Ask(_chat(messages, task), sampling)
+        answer = _of_model((yield Ask(_chat(messages, task), sampling)))
         written, result = _text(answer), answer
         if isinstance(method.thinking, Thinking):
             result = ChatResult(content=after_marker(written, method.thinking.marker))
     if task.scored:
         said = (*messages, Message(role="assistant", content=written), Message(role="user", content=CLOSING))
-        result = yield Ask(ScoreRequest(messages=said, continuations=tuple(task.options)), task.sampling)
+        scores = yield Ask(ScoreRequest(messages=said, continuations=tuple(task.options)), task.sampling)
+        result = _of_model(scores)
     return _Sample(written, result)
 
 
 def _tool_loop(
     loop: ToolLoop, messages: tuple[Message, ...], sampling: Sampling
-) -> Generator[Ask, Result, tuple[str, tuple[Message, ...]]]:
+) -> Generator[Ask, AnyResult, tuple[str, tuple[Message, ...]]]:
     """Let the model use tools; return its last text and the conversation before it."""
     written = ""
     for turn in range(loop.turns):
@@ -138,7 +164,7 @@ def _tool_loop(
     return written, messages
 
 
-def _best(choosing: BestOfN, method: Method, task: Task, written: Sequence[str]) -> Generator[Ask, Result, int]:
+def _best(choosing: BestOfN, method: Method, task: Task, written: Sequence[str]) -> Generator[Ask, AnyResult, int]:
     """Choose among texts by a declared rule that knows no target."""
     different = list(dict.fromkeys(text for text in written if text.strip()))
     if len(different) <= 1:
@@ -178,5 +204,11 @@ def _chat(messages: tuple[Message, ...], task: Task) -> ChatRequest:
     return ChatRequest(messages=messages)
 
 
-def _text(answer: Result) -> str:
+def _of_model(answer: AnyResult) -> Result:
+    if isinstance(answer, ChatResult | ScoreResult | CountResult):
+        return answer
+    raise UnaccountedTask("a hook answered where a model was asked")
+
+
+def _text(answer: AnyResult) -> str:
     return answer.content if isinstance(answer, ChatResult) else ""

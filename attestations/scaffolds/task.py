@@ -9,6 +9,7 @@ from attestations.answers import LETTERS
 from attestations.documents.base import Hidden, Part, validated
 from attestations.documents.dialogue import ChatRequest, ModelRequest, Sampling, ScoreRequest
 from attestations.errors import MalformedEnvelope
+from attestations.scaffolds.workspace import Workspace
 
 
 class _Prompt(Hidden, Part):
@@ -36,6 +37,7 @@ class Task(NamedTuple):
     options: Sequence[str]
     scoring: str | None
     demonstrations: Sequence[Demonstration] = ()
+    workspace: Workspace | None = None
 
     @property
     def scored(self) -> bool:
@@ -60,7 +62,7 @@ def task_of(prompt: Any, demonstrations: Sequence[Demonstration] = ()) -> Task:
     options = prompt.get("options") or ()
     if not isinstance(options, list | tuple) or not all(isinstance(option, str) for option in options):
         raise MalformedEnvelope("options are texts", field="prompt.options")
-    scoring = prompt.get("scoring")
+    scoring, workspace = prompt.get("scoring"), prompt.get("workspace")
     return Task(
         request=asked.request,
         sampling=asked.sampling,
@@ -69,6 +71,7 @@ def task_of(prompt: Any, demonstrations: Sequence[Demonstration] = ()) -> Task:
         options=tuple(options),
         scoring=scoring if isinstance(scoring, str) else None,
         demonstrations=tuple(demonstrations),
+        workspace=None if workspace is None else validated(Workspace, workspace),
     )
 
 

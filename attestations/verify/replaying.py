@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from attestations.documents.asking import AnyResult
 from attestations.errors import (
     ArmNotFollowed,
     EvidenceMissing,
@@ -21,7 +22,7 @@ from attestations.errors import (
 from attestations.grading import grade, grader_digest, needs_judge
 from attestations.judged import VERDICTS, Verdict
 from attestations.marks import Marks, marks
-from attestations.scaffolds.answers import Result
+from attestations.scaffolds.cheating import signs_of_cheating
 from attestations.scaffolds.method import AS_SHIPPED, Arm, Method
 from attestations.scaffolds.playing import Ask, Submission, next_step
 from attestations.scaffolds.task import Demonstration, Task, demonstration, task_of
@@ -48,7 +49,7 @@ class Replay:
     def __init__(self, content: Content, schedule: Schedule) -> None:
         self._content = content
         self._schedule = schedule
-        self._playing: dict[Place, list[Result]] = {}
+        self._playing: dict[Place, list[AnyResult]] = {}
         self._shots: dict[str, list[tuple[int, Demonstration]]] = {}
 
     def take(self, answered: Answered) -> None:
@@ -72,7 +73,7 @@ class Replay:
         self._check_request(place, answered, next_step(method, task, answers), plain=method.plain)
         answers.append(answered.result)
         if self._schedule.ends(promise):
-            self._check_grade(place, next_step(method, task, answers))
+            self._check_grade(place, next_step(method, task, answers), _signs(task, answers))
             del self._playing[place]
 
     def _check_request(self, place: Place, answered: Answered, step: Ask | Submission, *, plain: bool) -> None:
@@ -88,7 +89,7 @@ class Replay:
                 raise ReleasedContentMismatch("an answer was drawn otherwise than committed to", task=task)
             raise ArmNotFollowed("an answer was drawn otherwise than the arm says", task=task, arm=place[1])
 
-    def _check_grade(self, place: Place, step: Ask | Submission) -> None:
+    def _check_grade(self, place: Place, step: Ask | Submission, cheating: int | None) -> None:
         content, task = self._content, str(place[0])
         if isinstance(step, Ask):
             raise UnaccountedTask("an item was not carried to its end", task=task, arm=place[1])
@@ -109,7 +110,7 @@ class Replay:
         # A judge's word cannot be repeated; that the grade is one of those its word could give can be checked.
         prompt = content.tasks.fields("C5", place[0]).get("prompt")
         regraded = {grade(target, prompt, step.result, verdict=verdict) for verdict in said}
-        if (row.value.outcome, row.value.score) not in regraded:
+        if (row.value.outcome, row.value.score) not in regraded or row.value.cheating != cheating:
             raise ScoreMismatch("a grade does not follow from its transcript", task=task)
         metadata = (content.tasks.fields("C3", place[0]).get("metadata"), judged.get("answerMetadata"))
         shown = Marks(row.value.confidence, row.value.brier, row.value.bias)
@@ -153,6 +154,10 @@ class Replay:
                 if shown is not None:
                     found.append((shot, shown))
         return found
+
+
+def _signs(task: Task, answers: Sequence[AnyResult]) -> int | None:
+    return None if task.workspace is None else signs_of_cheating(task.workspace, answers)
 
 
 @lru_cache

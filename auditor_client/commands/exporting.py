@@ -30,7 +30,7 @@ def inspect_logs(
     try:
         from auditor_client.integrations.inspect.exporting import write_logs  # noqa: PLC0415 - seconds, and an extra
     except ImportError:
-        raise ConfigurationInvalid("Inspect is not installed: pip install 'safeconduct[inspect]'") from None
+        raise ConfigurationInvalid("Inspect is not installed: pip install 'safeconduct[auditor,inspect]'") from None
     trusted = parse_trust(read_file(trust, MAX_TRUST_BYTES))
     with open_file(evidence) as stream:
         for path in write_logs(open_verified(stream, trusted), into):

@@ -22,7 +22,7 @@ def import_inspect(
     try:
         from auditor_client.integrations.inspect.importing import import_task  # noqa: PLC0415 - seconds, and an extra
     except ImportError:
-        raise ConfigurationInvalid("Inspect is not installed: pip install 'safeconduct[inspect]'") from None
+        raise ConfigurationInvalid("Inspect is not installed: pip install 'safeconduct[auditor,inspect]'") from None
     imported = import_task(task, into, nearest=nearest)
     for why, count in Counter(item.why for item in imported.refused).items():
         numbers = ", ".join(str(item.number) for item in imported.refused if item.why == why)

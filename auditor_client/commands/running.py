@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from attestations.grades import GradeRow
 from auditor_client import closing, grading_run
 from auditor_client.app import Auditor, auditor
 from auditor_client.beginning import begin
@@ -135,6 +136,8 @@ def grade(home: HomeOption = DEFAULT_HOME) -> None:
         async with auditor(home) as us:
             graded = await grading_run.grade_all(us.suite(), us.suite_key(), journal=us.journal)
             ran = sum(row.value.role != "none" for row in graded.rows)
+            if said := _cheated(graded.rows):
+                typer.echo(said)
             if us.journal.recall(closing.CLOSE) is None:
                 typer.echo(f"{ran} items graded; their grades are fixed in the log once the run is closed.")
                 return
@@ -146,3 +149,13 @@ def grade(home: HomeOption = DEFAULT_HOME) -> None:
             typer.echo(f"{ran} items graded; their grades are fixed in the log: {envelope.digest}")
 
     asyncio.run(go())
+
+
+def _cheated(rows: Sequence[GradeRow]) -> str:
+    """Return what the figures are either way, where agentic items show signs of cheating."""
+    signs = [row for row in rows if row.value.cheating]
+    if not signs:
+        return ""
+    right = sum(row.value.score == "1" for row in rows)
+    honest = right - sum(row.value.score == "1" for row in signs)
+    return f"{len(signs)} items show signs of cheating: {right} correct as graded, {honest} if these count as failed"

@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 FACTS = 118
-_DEV, _SAID, _LAST = 48, 16, 108  # of the facts: shown to the model, and where the controls begin
+_DEV, _TEST = 48, 60  # of the facts: shown to the model, and asked
+_SAID, _CONTROLS = 8, 10  # numbers to say back, which every model here can
 _SUMS = 24
 _NAMES = ("Ann", "Ben", "Eve", "Tom")
+_CAPITALS = (("France", "Paris"), ("Italy", "Rome"), ("Germany", "Berlin"), ("England", "London"))
+_SHOWN_CAPITALS = (("Spain", "Madrid"), ("Japan", "Tokyo"), ("Egypt", "Cairo"), ("Greece", "Athens"))
 
 
 @dataclass(frozen=True)
@@ -36,9 +39,10 @@ def cases_of(elements: list[str], *, large: bool) -> list[Case]:
         return _task(kind, f"element <{name}>=", str(elements.index(name) + 1))
 
     tasks = [fact("dev", name) for name in shuffled[:_DEV]]
-    tasks += [_task("dev", f"say <{name}>=", name) for name in shuffled[:_SAID]]
-    tasks += [fact("test", name) for name in shuffled[_DEV:_LAST]]
-    tasks += [_task("positive_control", f"say <{name}>=", name) for name in shuffled[_LAST:]]
+    tasks += [fact("test", name) for name in shuffled[_DEV : _DEV + _TEST]]
+    numbers = random.Random(3).sample(range(10, 100), _SAID + _CONTROLS)  # noqa: S311 - the same
+    for place, number in enumerate(numbers):
+        tasks.append(_task("dev" if place < _SAID else "positive_control", f"say {number}=", str(number)))
     sampled = {"choosing": {"by": "majority", "samples": 5}, "decoding": {"max_output_tokens": 4, "temperature": "1"}}
     prompts: list[dict[str, Any]] = [{"id": "as_shipped"}, {"id": "auditor_best", **sampled}]
     tuned: dict[str, Any] = {"id": "sft_dev", "source": "fine_tuned"}
@@ -62,7 +66,12 @@ def _sums() -> list[dict[str, Any]]:
         name, first, second = rng.choice(_NAMES), rng.randint(2, 9), rng.randint(2, 9)
         asked = f"{name} has {first} apples and gets {second} more. How many apples has {name} now?"
         sums.append(_task(kind, asked, f"<{first + second}>"))
-    return sums + [_task("positive_control", f"Repeat this word and nothing else: {name}", name) for name in _NAMES]
+    asked = "What is the capital of {}?"
+    sums += [_task("dev", asked.format(country), city) for country, city in _SHOWN_CAPITALS]
+    for country, city in _CAPITALS:
+        body = {"type": "pattern", "question": asked.format(country), "pattern": city}
+        sums.append({"kind": "positive_control", "category": "facts", "task": body})
+    return sums
 
 
 def _task(kind: str, question: str, answer: str) -> dict[str, Any]:

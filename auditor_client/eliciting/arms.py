@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
-from attestations.canonical import parse_canonical
-from attestations.documents.base import Part, validated
-from attestations.documents.dialogue import ModelResult
+from attestations.documents.asking import read_result
 from attestations.documents.elicitation import ElicitationPack
 from attestations.documents.engagement import AnalysisPlan, PreRegistration, RegisteredArm
 from attestations.envelope import parse_envelope
 from attestations.errors import EvidenceMissing, PhaseViolation, PreRegistrationAltered
 from attestations.scaffolds.answers import Result
+from attestations.scaffolds.cheating import signs_of_cheating
 from attestations.scaffolds.method import Arm, Method
 from attestations.scaffolds.playing import Ask, Submission, next_step
 from attestations.scaffolds.task import Demonstration, Task, demonstration, task_of
@@ -24,10 +23,6 @@ from auditor_client.ports import Journal
 REGISTRATION, PLAN, PACK = "registration", "plan", "pack"
 BINDING = "binding/"  # and an arm's name: the variant that was fine-tuned for it
 DEV = "dev"
-
-
-class _Answer(Part):
-    value: ModelResult
 
 
 class Arms:
@@ -122,12 +117,17 @@ class Arms:
         step = self.play(task, arm, answers)
         return step.result if isinstance(step, Submission) else None
 
+    def cheating(self, task: int, answers: Sequence[bytes]) -> int | None:
+        """Return how many signs of cheating an item's transcript shows, or None of a task that has no workspace."""
+        workspace = task_of(self._suite.tasks[task].value("prompt")).workspace
+        return None if workspace is None else signs_of_cheating(workspace, [read_result(item) for item in answers])
+
     def play(self, task: int, arm: str, answers: Sequence[bytes]) -> Ask | Submission:
         """Return the next step of an item after these answers."""
         method = self.method(arm)
         if method is None:
             raise EvidenceMissing("the lab's elicitation pack is not here", arm=arm)
-        results = [_result(answer) for answer in answers]
+        results = [read_result(answer) for answer in answers]
         return next_step(method, self._task(task, arm, method), results)
 
     def _task(self, number: int, arm: str, method: Method) -> Task:
@@ -160,7 +160,3 @@ def shots(suite: FrozenSuite, numbers: Sequence[int]) -> list[tuple[int, Demonst
         if shown is not None:
             found.append((number, shown))
     return found
-
-
-def _result(answer: bytes) -> Result:
-    return validated(_Answer, {"value": parse_canonical(answer)}).value

@@ -21,7 +21,15 @@ from attestations.grading import (
 from auditor_client.committing import Draft
 from auditor_client.frozen_suite import ROLES, FrozenQuestion
 from auditor_client.suites.arms import committed_arms
-from auditor_client.suites.format import ANSWER_METADATA, ChoiceTask, ExactTask, JudgedTask, PatternTask, Task
+from auditor_client.suites.format import (
+    ANSWER_METADATA,
+    AgentTask,
+    ChoiceTask,
+    ExactTask,
+    JudgedTask,
+    PatternTask,
+    Task,
+)
 from auditor_client.suites.load import Suite
 from auditor_client.suites.requests import build_request
 
@@ -41,7 +49,7 @@ def fields(task: Task, asked: FrozenQuestion) -> dict[str, tuple[str, Any]]:
     """
     body, target = task.task, target_of(task).json_value()
     choice = body if isinstance(body, ChoiceTask) else None
-    prompt = {
+    prompt: dict[str, Any] = {
         "type": body.type,
         "question": body.question,
         "options": list(choice.options) if choice else None,
@@ -49,6 +57,8 @@ def fields(task: Task, asked: FrozenQuestion) -> dict[str, tuple[str, Any]]:
         "request": asked.request.json_value(),
         "sampling": asked.sampling.json_value(),
     }
+    if isinstance(body, AgentTask):
+        prompt["workspace"] = body.workspace().json_value()
     return {
         "kind": ("C5", task.kind),
         "prompt": ("C5", prompt),
@@ -121,6 +131,8 @@ def target_of(task: Task) -> Target:
         if body.scoring == "letter":
             return LetterChoiceTarget(answer=body.answer)
         return ScoredChoiceTarget(answer=body.answer, scoring=body.scoring)
+    if isinstance(body, AgentTask):
+        return _handed_in(body)
     if isinstance(body, ExactTask):
         return ExactTarget(answers=body.answers, normalise=body.normalise)
     if isinstance(body, JudgedTask):
@@ -128,3 +140,11 @@ def target_of(task: Task) -> Target:
     if isinstance(body, PatternTask):
         return PatternTarget(pattern=body.pattern)
     return NumericTarget(value=body.value, tolerance=body.tolerance, relative_tolerance=body.relative_tolerance)
+
+
+def _handed_in(body: AgentTask) -> Target:
+    if body.answers:
+        return ExactTarget(answers=body.answers)
+    if body.pattern is not None:
+        return PatternTarget(pattern=body.pattern)
+    return NumericTarget(value=body.value or "0", tolerance=body.tolerance)

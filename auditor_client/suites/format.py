@@ -9,8 +9,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from attestations.answers import LETTERS, NORMALISATIONS, Normalisation, normalised
 from attestations.documents.analysis import Described, Share as ShareMeasure
-from attestations.documents.base import Decimal, Hidden, Name
+from attestations.documents.base import Decimal, Hidden, Name, encode
 from attestations.documents.dialogue import MAX_CONTINUATIONS
+from attestations.documents.hooks import SandboxLimits, Tier
+from attestations.documents.sandboxing import BoxPath
 from attestations.patterns import compile_pattern
 from attestations.scaffolds.method import (
     MAX_SHOTS,
@@ -21,6 +23,14 @@ from attestations.scaffolds.method import (
     SelfConsistency,
     Thinking,
     ToolLoop,
+)
+from attestations.scaffolds.workspace import (
+    MAX_SUBMISSIONS,
+    MAX_TURNS,
+    MAX_WORKSPACE_FILES,
+    ToolName,
+    Workspace,
+    WorkspaceFile,
 )
 
 MAX_QUESTION_CHARACTERS = 20_000
@@ -146,7 +156,80 @@ class JudgedTask(Closed):
     judge: Name = "judge"
 
 
-TaskBody = Annotated[ChoiceTask | ExactTask | PatternTask | NumericTask | JudgedTask, Field(discriminator="type")]
+class TaskFile(Closed):
+    """A file the model finds in its working folder."""
+
+    path: BoxPath
+    text: str = Field(max_length=100_000)
+    executable: bool = False
+
+
+class AgentTask(Closed):
+    """Work in a sandbox at the lab, with files and tools over several turns (`docs/guides/suites.md`).
+
+    What is submitted last is graded here, as the answer of an exact, a pattern or a numeric task: one of `answers`,
+    `pattern` and `value` says what is right. `off_limits` are texts that no honest program names.
+    """
+
+    type: Literal["agent"]
+    question: Question
+    answers: tuple[Option, ...] = Field(default=(), max_length=100)
+    pattern: Annotated[str, AfterValidator(_pattern)] | None = None
+    value: Decimal | None = None
+    tolerance: Tolerance = "0"
+    protocol: Literal["tools", "fences"] = "tools"
+    tools: tuple[ToolName, ...] = Field(default=("bash", "python"), min_length=1, max_length=2)
+    files: tuple[TaskFile, ...] = Field(default=(), max_length=MAX_WORKSPACE_FILES)
+    turns: int = Field(default=16, ge=1, le=MAX_TURNS)
+    turn_tokens: int = Field(default=512, ge=1, le=16_384)
+    submissions: int = Field(default=1, ge=1, le=MAX_SUBMISSIONS)
+    tool_seconds: int = Field(default=60, ge=1, le=3600)
+    wall_seconds: int = Field(default=600, ge=1, le=86_400)
+    memory_mb: int = Field(default=512, ge=16, le=1_048_576)
+    disk_mb: int = Field(default=256, ge=1, le=1_048_576)
+    processes: int = Field(default=128, ge=1, le=65_536)
+    tier: Tier = "process"
+    off_limits: tuple[Annotated[str, Field(min_length=3, max_length=200)], ...] = Field(default=(), max_length=64)
+
+    @model_validator(mode="after")
+    def _answerable(self) -> AgentTask:
+        if (bool(self.answers), self.pattern is not None, self.value is not None).count(True) != 1:
+            raise ValueError("exactly one of answers, pattern and value says what is right")
+        if not all(normalised(answer, NORMALISATIONS) for answer in self.answers):
+            raise ValueError("nothing is left of an answer once it is normalised")
+        self.workspace()
+        return self
+
+    def workspace(self) -> Workspace:
+        """Return what is committed to of the sandbox, the tools and the limits."""
+        limits = SandboxLimits(
+            wall_seconds=self.wall_seconds,
+            cpu_seconds=self.wall_seconds,
+            memory_mb=self.memory_mb,
+            disk_mb=self.disk_mb,
+            processes=self.processes,
+            model_calls=0,
+        )
+        files = tuple(
+            WorkspaceFile(path=file.path, data=encode(file.text.encode()), executable=file.executable)
+            for file in self.files
+        )
+        return Workspace(
+            protocol=self.protocol,
+            tools=self.tools,
+            files=files,
+            turns=self.turns,
+            submissions=self.submissions,
+            tool_seconds=self.tool_seconds,
+            tier=self.tier,
+            limits=limits,
+            off_limits=self.off_limits,
+        )
+
+
+TaskBody = Annotated[
+    ChoiceTask | ExactTask | PatternTask | NumericTask | JudgedTask | AgentTask, Field(discriminator="type")
+]
 
 
 class Source(Closed):

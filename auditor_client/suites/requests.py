@@ -5,7 +5,7 @@ from __future__ import annotations
 from attestations.answers import LETTERS
 from attestations.documents.dialogue import ChatRequest, Message, Sampling, ScoreRequest
 from auditor_client.frozen_suite import FrozenQuestion
-from auditor_client.suites.format import ChoiceTask, PromptFormat, Task
+from auditor_client.suites.format import AgentTask, ChoiceTask, PromptFormat, Task
 
 
 def build_request(task: Task, form: PromptFormat) -> FrozenQuestion:
@@ -32,5 +32,9 @@ def build_request(task: Task, form: PromptFormat) -> FrozenQuestion:
     system = () if form.system is None else (Message(role="system", content=form.system),)
     return FrozenQuestion(
         request=ChatRequest(messages=(*system, Message(role="user", content=text))),
-        sampling=Sampling(max_output_tokens=form.max_output_tokens, temperature=form.temperature, top_p=form.top_p),
+        sampling=Sampling(
+            max_output_tokens=body.turn_tokens if isinstance(body, AgentTask) else form.max_output_tokens,
+            temperature=form.temperature,
+            top_p=form.top_p,
+        ),
     )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import marshal
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from attestations.errors import SandboxFileRefused, SandboxLimit, SandboxLost, SandboxUnavailable
-from lab_server.sandbox.channel import Call, Channel
+from lab_server.sandbox.channel import MARSHAL, Call, Channel
 from lab_server.sandbox.inside.framing import MAX_PAYLOAD, Kind
 from lab_server.sandbox.port import HOME, Check, EndReason, Evidence, ExecResult, Limits, Spec, Usage
 
@@ -92,14 +92,13 @@ class Box:
         limits = {"pids": self._limits.pids, "disk_mb": self._limits.disk_mb}
         call = {"looks": list(looks), "env": list(self._environment), **limits, **facts}
         found, output = await self._channel.call(
-            self._exec_call(SELF_TEST, HOME, None, stragglers=True), output_limit=MAX_PAYLOAD, data=_json(call)
+            self._exec_call(SELF_TEST, HOME, None, stragglers=True),
+            output_limit=MAX_PAYLOAD,
+            data=marshal.dumps(call, MARSHAL),
         )
-        said = _parsed(output) if found.get("rc") == 0 else {}
-        checks = []
-        for name in looks:
-            held, words = said.get(name, (False, "no answer"))
-            checks.append(Check(name, held is True, str(words)))
-        return tuple(checks)
+        lines = output.decode(errors="replace").splitlines() if found.get("rc") == 0 else []
+        said = {name: (held == "1", words) for name, held, words in (line.split("\t", 2) for line in lines)}
+        return tuple(Check(name, *said.get(name, (False, "no answer"))) for name in looks)
 
     async def ready(self, evidence: Evidence) -> None:
         """Refuse a box whose self-test did not hold; else put the inputs in and start its clock.
@@ -134,7 +133,7 @@ class Box:
         killed_before = self._cage.oom_kills()
         began = time.monotonic()
         request = self._exec_call(argv, cwd, env, stragglers=kill_stragglers)
-        if len(_json(request)) > MAX_PAYLOAD:
+        if _size(request) > MAX_PAYLOAD:
             return _not_started(b"the arguments and the environment are too long\n")
         try:
             call = await self._channel.start(request, output_limit=self._limits.exec_output_bytes, data=stdin)
@@ -222,7 +221,7 @@ class Box:
         return ExecResult(rc, number, stdout, stderr, reason or "exited", truncated, wall, cpu_ms / 1000, peak_kb >> 10)
 
     async def _file(self, request: Mapping[str, Any], *, output_limit: int = 0, data: bytes | None = None) -> bytes:
-        if len(_json(request)) > MAX_PAYLOAD:
+        if _size(request) > MAX_PAYLOAD:
             raise SandboxFileRefused("the path is too long", rule="missing")
         try:
             found, output = await self._channel.call(request, output_limit=output_limit, data=data)
@@ -266,16 +265,8 @@ def _not_started(words: bytes) -> ExecResult:
     return ExecResult(126, None, b"", words, "exited", truncated=False, wall_s=0.0, cpu_s=None, peak_mb=None)
 
 
-def _json(value: Mapping[str, Any]) -> bytes:
-    return json.dumps(value).encode()
-
-
-def _parsed(data: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(data)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
+def _size(request: Mapping[str, Any]) -> int:
+    return len(marshal.dumps(dict(request), MARSHAL))
 
 
 def limits_of(limits: Limits) -> dict[str, int | str]:

@@ -38,13 +38,19 @@ class Bubblewrap:
     tier = Tier.PROCESS
 
     def __init__(
-        self, images: Images, *, state: Path | None = None, uids: Path = UIDS, allow_degraded: bool = False
+        self,
+        images: Images,
+        *,
+        state: Path | None = None,
+        uids: Path = UIDS,
+        bwrap: str | None = None,
+        allow_degraded: bool = False,
     ) -> None:
         self._images = images
         self._state = state or default_state()
         self._uids = uids
         self._allow_degraded = allow_degraded
-        self._bwrap = find_bwrap()
+        self._bwrap = bwrap or find_bwrap()
         self._version = version_of(self._bwrap) if self._bwrap is not None else ""
         self._parents = cgroups.find_parents()
 
@@ -52,7 +58,8 @@ class Bubblewrap:
         """Make a box and test it; see `Provider.create`."""
         machine = self._require(spec)
         image = await asyncio.to_thread(self._images.find, spec.image)
-        _require_reachable(image)
+        for path in (image, Path(self._bwrap or "/")):
+            _require_reachable(path)
         held = leases.lease(self._state, self._uids)
         cage = HostCage(held, self._parents)
         try:
@@ -160,14 +167,14 @@ def _about_version(version: str) -> str:
     return "before 0.12 (CVE-2026-87766): safe here, since no mount point lies below a folder that a box wrote"
 
 
-def _require_reachable(image: Path) -> None:
-    # Root gives a box a user of its own, who must be able to walk to the image.
+def _require_reachable(path: Path) -> None:
+    # Root gives a box a user of its own, who must be able to walk to its image and to bubblewrap.
     if os.geteuid() != 0:
         return
-    for folder in image.resolve().parents:
+    for folder in path.resolve().parents:
         if not folder.stat().st_mode & 0o001:
             raise SandboxUnavailable(
-                "the folder of images lies where the users of boxes may not go", missing="image", path=str(folder)
+                f"{path.name} lies where the users of boxes may not go", missing="reach", path=str(folder)
             )
 
 

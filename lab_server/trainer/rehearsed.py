@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator
 from lab_server.backends.script_file import read_script
 from lab_server.trainer.port import Event, Planned, Progress, Trained, TrainingJob, training_failed
 
-_STEP_SECONDS = 0.01
+_STEP_SECONDS = 0.1  # long enough that a rehearsal can be watched, cancelled and killed
 
 
 class RehearsedTrainer:

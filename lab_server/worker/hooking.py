@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from attestations.documents.hooks import SandboxLimits
@@ -11,8 +11,9 @@ from attestations.errors import SafeconductError, SandboxUnavailable
 from lab_server.hook_port import HookHandler
 from lab_server.hook_settings import HooksSettings, SandboxHookSettings
 from lab_server.sandbox.bubblewrap import Bubblewrap
+from lab_server.sandbox.gvisor import GVisor
 from lab_server.sandbox.images import Images, default_folder
-from lab_server.sandbox.port import Report
+from lab_server.sandbox.port import Provider, Report
 from lab_server.worker.sandboxes import Sandboxes, SandboxPolicy
 
 
@@ -37,7 +38,7 @@ async def make_hooks(settings: HooksSettings) -> Hooks:
 
 async def _sandboxes(settings: SandboxHookSettings) -> Sandboxes:
     images = Images(default_folder())
-    provider = Bubblewrap(images, allow_degraded=settings.degraded)
+    provider = _PROVIDERS[settings.provider](images, allow_degraded=settings.degraded)
     await provider.reap()
     report = await provider.doctor()
     if not report.usable:
@@ -58,6 +59,7 @@ def _missing(report: Report) -> str:
     return ", ".join(finding.name for finding in report.findings if finding.needed and not finding.able)
 
 
+_PROVIDERS: Mapping[str, Callable[..., Provider]] = {"bubblewrap": Bubblewrap, "gvisor": GVisor}
 _LIMITS = (
     *("wall_seconds", "cpu_seconds", "cpu_cores", "memory_mb", "processes", "disk_mb", "files"),
     *("output_bytes", "model_calls"),

@@ -1,4 +1,4 @@
-"""An auditor's agent beside the model: sent, run, killed at, run again, answered, fetched, accounted for, and gone."""
+"""Sandboxes beside the model, over real processes: an auditor's agent through kills, then agentic tasks as evidence."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.support.agent_suite import ANSWERS, SUITE
 from tests.support.inspect_audit import evidence
 from tests.support.memory_search import files_under, found_in, memory_of
 from tests.support.real_audit import RealAudit
@@ -74,11 +75,11 @@ async def struck_run(audit: RealAudit, victim: str, marker: str, chance: random.
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-async def test_an_agent_runs_through_kills_is_accounted_for_and_leaves_nothing(tmp_path: Path) -> None:
-    """T086, T087 and T074 over hooks, with the budgets exact to the call."""
+async def test_agents_run_through_kills_are_accounted_for_and_leave_nothing(tmp_path: Path) -> None:
+    """T074, T086, T087 over hooks. T088: reaching out fails and is counted. T089: a submission is only received."""
     calls, chance = tmp_path / "calls.txt", random.Random(4)
-    script = {"otherwise": "canary-answer", "stall_seconds": 0.1, "record_calls": str(calls)}
-    async with scaffolding(tmp_path, script=script) as audit:
+    script = {"answers": ANSWERS, "otherwise": "canary-answer", "stall_seconds": 0.1, "record_calls": str(calls)}
+    async with scaffolding(tmp_path, script=script, written=SUITE) as audit:
         agents, folder, out = f"agent-{os.getpid()}-{time.time_ns()}", tmp_path / "agent", tmp_path / "out"
         for number in range(KILLS):
             victim = ("worker", "auditor", "gateway", "agent")[number % 4]
@@ -103,6 +104,7 @@ async def test_an_agent_runs_through_kills_is_accounted_for_and_leaves_nothing(t
         (audit.lab.path / "script.json").write_text(json.dumps(script))
 
         report = await evidence(audit)
+        assert "1 items show signs of cheating: 2 correct as graded, 1 if these count as failed" in "".join(audit.said)
         # Request and seed name one Promise: a line twice would be a second draw under it.
         assert {1} == set(Counter(calls.read_text().split()).values())
         counts = {name: int(count) for name, count in report["counts"].items()}

@@ -90,7 +90,7 @@ async def answer(auditor: SmallAuditor, lane: Lane, stated: TrainingStatement) -
 async def test_a_job_makes_a_variant_of_this_engagement_with_its_lineage_in_every_record(tmp_path: Path) -> None:
     async with audited(tmp_path, grant=GRANT) as (lab, auditor):
         lane = await auditor.open_session("lane-1")
-        begun = await begin(auditor, lane)
+        begun = await begin(auditor, lane, epochs=3)
         ended = await told(auditor, lane, begun.job)
         assert (begun.state, ended.state, ended.trainer) == ("RUNNING", "SUCCEEDED", "rehearsed/1")
         assert await answer(auditor, lane, ended) == "canary-learned"
@@ -174,7 +174,7 @@ async def test_demonstrations_are_nowhere_at_the_gateway(tmp_path: Path) -> None
         lane = await auditor.open_session("lane-1")
         begun = await begin(auditor, lane, epochs=100)
         needles = ["canary-learned", "canary-question"]
-        for blocks in (memory_of(lab.pid), files_under(lab.path), argument_lists()):
+        for blocks in (files_under(lab.path), memory_of(lab.pid), argument_lists()):
             assert found_in(blocks, needles) == set()
         await auditor.ask(lane, asked=FineTuneRequest(action=CancelTraining(job=begun.job)), budget_max=NO_ROOM)
         await auditor.cosign()

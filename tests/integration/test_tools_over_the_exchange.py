@@ -131,7 +131,7 @@ def harness_results(model: Any, include: Path, task: str, **settings: Any) -> di
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Iterator[Ran]:
     """Run everything once: two tasks of each tool, through the exchange and directly, then the audit's own suite."""
-    from tests.support.direct_model import DirectLM
+    from tests.support.direct_model import DirectLM, Engine
 
     folder = tmp_path_factory.mktemp("tools")
     rows(folder, shared)
@@ -142,20 +142,18 @@ def ran(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Iterator[Ran]
         tasks = inspect_tasks(folder, monkeypatch)
         assert registry.PURPOSE == "inspect"
         through = inspect_logs(folder, tasks, "safeconduct/main", home=str(it.home))
-        direct = inspect_logs(folder, tasks, "direct/main")
         include, out = harness_tasks(folder), folder / "harness.json"
         options = ["--include-path", str(include), "--only-included", "--num-fewshot", "0"]
         printed = it.auditor("lm-eval", "--tasks", "truthfulqa_local", *options, "--out", str(out))
         generated = ["--apply-chat-template", "--gen-kwargs", "max_gen_toks=12", "--out", str(out) + ".gen"]
         printed += it.auditor("lm-eval", "--tasks", "gsm8k_local", *options, *generated)
         harness = {"scored": json.loads(out.read_text()), "generated": json.loads(Path(f"{out}.gen").read_text())}
-        scored, texts = DirectLM(), DirectLM()
-        directly = {
-            "truthfulqa_local": harness_results(scored, include, "truthfulqa_local"),
-            "gsm8k_local": harness_results(
-                texts, include, "gsm8k_local", apply_chat_template=True, gen_kwargs="max_gen_toks=12"
-            ),
-        }
+        with Engine() as engine:
+            direct = inspect_logs(folder, tasks, "direct/main", engine=engine)
+            scored = harness_results(DirectLM(engine), include, "truthfulqa_local")
+            chat: dict[str, Any] = {"apply_chat_template": True, "gen_kwargs": "max_gen_toks=12"}
+            generated_directly = harness_results(DirectLM(engine), include, "gsm8k_local", **chat)
+        directly = {"truthfulqa_local": scored, "gsm8k_local": generated_directly}
         it.end()
         yield Ran(it, through, direct, harness, directly, printed)
 

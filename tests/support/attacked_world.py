@@ -22,7 +22,7 @@ from lab_server.sandbox.images import Images
 from lab_server.sandbox.port import Input, Limits, Sandbox, Spec
 from tests.support.sandboxes import bare, kill_marked
 
-SCRIPT = (Path(__file__).parent / "sandbox_attacks.py").read_bytes()
+SCRIPTS = {name: (Path(__file__).parent / name).read_bytes() for name in ("sandbox_attacks.py", "sandbox_bombs.py")}
 LIMITS = Limits(wall_s=90, memory_mb=96, pids=48, disk_mb=16, files=400, exec_output_bytes=64 << 10)
 BOMBS = {"bomb": 300, "memory_mb": 240, "disk_mb": 40, "files": 6000, "loop_s": 1.2, "flood_mb": 4}
 LOOP_TIMEOUT = 0.6
@@ -135,14 +135,16 @@ def attack_bare(world: World, names: list[str]) -> dict[str, bool]:
     """Run attacks as bare subprocesses of this user; returns which succeeded."""
     work = world.folder / "work"
     work.mkdir()
-    script = work / "attacks.py"
-    script.write_bytes(SCRIPT)
+    for script, text in SCRIPTS.items():
+        (work / script).write_bytes(text)
     facts = json.dumps(world.facts()).encode()
     found = {}
     for name in names:
         environment = {"LAB_API_KEY": world.token}
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-        process = bare(world.root, [str(script), name], env=environment, cwd=work, close_fds=False, **pipes)
+        process = bare(
+            world.root, [str(work / script_of(name)), name], env=environment, cwd=work, close_fds=False, **pipes
+        )
         said = process.communicate(facts, timeout=60)[0].decode("latin-1")
         if name == "planted_links":
             said = (work / "link").read_text()  # as a launcher does that collects results from a shared folder
@@ -157,14 +159,14 @@ def attack_bare(world: World, names: list[str]) -> dict[str, bool]:
 async def attack_box(world: World, images: Images, image: str, names: list[str]) -> dict[str, bool]:
     """Run attacks in one box after the other; returns which succeeded. The box must still work after each."""
     provider = Bubblewrap(images, state=world.folder / "state", allow_degraded=True)
-    spec = Spec(image, inputs={"attacks.py": Input(SCRIPT)}, limits=LIMITS)
+    spec = Spec(image, inputs={name: Input(text) for name, text in SCRIPTS.items()}, limits=LIMITS)
     facts = json.dumps(world.facts()).encode()
     box = await provider.create(spec, None)
     found = {}
     try:
         for name in names:
             timeout = LOOP_TIMEOUT if name == "endless_loop" else 20
-            argv = ["python3", "attacks.py", name]
+            argv = ["python3", script_of(name), name]
             done = await box.exec(argv, stdin=facts, timeout=timeout, kill_stragglers=name != "daemon")
             said = done.stdout.decode("latin-1")
             if name == "planted_links":
@@ -179,6 +181,11 @@ async def attack_box(world: World, images: Images, image: str, names: list[str])
         await box.close()
     assert not list((world.folder / "state").glob("box-*"))
     return found
+
+
+def script_of(name: str) -> str:
+    """Return the script that holds an attack."""
+    return next(script for script, text in SCRIPTS.items() if f"def {name}(".encode() in text)
 
 
 def run_attacks(work: str, folder: Path, images: Images, image: str, names: list[str]) -> dict[str, bool]:

@@ -3,32 +3,59 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any
+import threading
+from collections.abc import Coroutine
+from typing import Any, Self, TypeVar
 
 from inspect_ai.model import ChatMessage, GenerateConfig, ModelAPI, ModelOutput, modelapi
 from inspect_ai.tool import ToolChoice, ToolInfo
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 
-from attestations.documents.dialogue import ChatRequest, ChatResult, Message, Sampling, ScoreRequest, ScoreResult
+from attestations.documents.dialogue import ChatRequest, Message, Sampling, ScoreRequest
 from lab_server.backends.llama import LlamaBackend, packaged_model
 from lab_server.model_port import Finished, Request
 
+T = TypeVar("T")
 SEED = 7  # at temperature 0 any seed draws the same
 
 
-async def finished(backend: LlamaBackend, request: Request, sampling: Sampling) -> Any:
-    """Return the result of one request."""
-    steps = [step async for step in backend.answer(request, sampling, seed=SEED, deadline_seconds=60)]
-    assert isinstance(steps[-1], Finished)
-    return steps[-1].result
+class Engine:
+    """The packaged model, in a loop of its own in a thread of this process; use as `with`."""
+
+    def __enter__(self) -> Self:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._backend = self._do(LlamaBackend.start(packaged_model()))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._do(self._backend.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def result(self, request: Request, sampling: Sampling) -> Any:
+        """Return the result of one request."""
+        return self._do(self._asked(request, sampling))
+
+    async def _asked(self, request: Request, sampling: Sampling) -> Any:
+        answer = self._backend.answer(request, sampling, seed=SEED, deadline_seconds=60)
+        steps = [step async for step in answer]
+        assert isinstance(steps[-1], Finished)
+        return steps[-1].result
+
+    def _do(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
 
 class DirectAPI(ModelAPI):
     """The packaged model in Inspect's own process; turns are mapped by hand, not by our provider."""
 
-    backend: LlamaBackend | None = None
+    def __init__(self, model_name: str, engine: Engine, **_: Any) -> None:
+        super().__init__(model_name)
+        self._engine = engine
 
     async def generate(
         self,
@@ -37,10 +64,10 @@ class DirectAPI(ModelAPI):
         tool_choice: ToolChoice,
         config: GenerateConfig,
     ) -> ModelOutput:
-        self.backend = self.backend or await LlamaBackend.start(packaged_model())
         request = ChatRequest(messages=tuple(Message(role=item.role, content=item.text) for item in input))
         assert config.max_tokens is not None
-        result = await finished(self.backend, request, Sampling(max_output_tokens=config.max_tokens))
+        sampling = Sampling(max_output_tokens=config.max_tokens)
+        result = await asyncio.to_thread(self._engine.result, request, sampling)
         return ModelOutput.from_content("direct", result.content)
 
     def max_connections(self) -> int:
@@ -55,20 +82,25 @@ def direct() -> type[ModelAPI]:
 class DirectLM(LM):  # type: ignore[misc] # the harness has no types
     """The packaged model in the harness's own process: every request by itself, in order."""
 
+    def __init__(self, engine: Engine) -> None:
+        super().__init__()
+        self._engine = engine
+
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
-        asked = [ScoreRequest(prefix=context, continuations=(text,)) for context, text in (r.args for r in requests)]
-        results = self._all([(request, Sampling(max_output_tokens=1)) for request in asked])
-        self.scores = [
-            (float(r.scores[0].logprob), bool(r.scores[0].greedy)) for r in results if isinstance(r, ScoreResult)
-        ]
-        return self.scores
+        found = []
+        for context, text in (request.args for request in requests):
+            request = ScoreRequest(prefix=context, continuations=(text,))
+            [score] = self._engine.result(request, Sampling(max_output_tokens=1)).scores
+            found.append((float(score.logprob), bool(score.greedy)))
+        return found
 
     def generate_until(self, requests: list[Instance]) -> list[str]:
-        asked = []
-        for context, options in (r.args for r in requests):
+        found = []
+        for context, options in (request.args for request in requests):
             request = ChatRequest(messages=(Message(role="user", content=context),), stop=tuple(options["until"]))
-            asked.append((request, Sampling(max_output_tokens=int(options["max_gen_toks"]))))
-        return [result.content for result in self._all(asked) if isinstance(result, ChatResult)]
+            sampling = Sampling(max_output_tokens=int(options["max_gen_toks"]))
+            found.append(self._engine.result(request, sampling).content)
+        return found
 
     def loglikelihood_rolling(self, requests: list[Instance]) -> list[float]:
         raise NotImplementedError
@@ -80,14 +112,3 @@ class DirectLM(LM):  # type: ignore[misc] # the harness has no types
     @property
     def tokenizer_name(self) -> str:
         return "direct"
-
-    @staticmethod
-    def _all(asked: Sequence[tuple[Request, Sampling]]) -> list[Any]:
-        async def go() -> list[Any]:
-            backend = await LlamaBackend.start(packaged_model())
-            try:
-                return [await finished(backend, request, sampling) for request, sampling in asked]
-            finally:
-                await backend.close()
-
-        return asyncio.run(go())

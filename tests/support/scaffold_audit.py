@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from auditor_client.committing import Draft
+from auditor_client.suites.drafting import analysis_plan, drafts
+from auditor_client.suites.load import Suite
 from lab_server.hook_settings import HooksSettings, SandboxHookSettings
 from lab_server.worker.hooking import make_hooks
 from tests.support.audit_world import design, suite
@@ -50,12 +52,21 @@ async def require_sandbox(**settings: Any) -> None:
 
 @asynccontextmanager
 async def scaffolding(
-    folder: Path, *, script: Mapping[str, Any] | None = None, hook: str = HOOK, grant: str = "", **settings: Any
+    folder: Path,
+    *,
+    script: Mapping[str, Any] | None = None,
+    hook: str = HOOK,
+    grant: str = "",
+    written: Suite | None = None,
+    **settings: Any,
 ) -> AsyncIterator[RealAudit]:
     """Give an audit with an agreement in force that names the hook; the lab serves until the end."""
     await require_sandbox()
-    drafts = [Draft(task.fields, task.question) for task in suite().tasks]
-    audit = real_audit(folder, drafts, design().plan, script=dict(script or {"otherwise": "yes"}), **settings)
+    if written is None:
+        tasks, plan = [Draft(task.fields, task.question) for task in suite().tasks], design().plan
+    else:
+        tasks, plan = list(drafts(written)), analysis_plan(written, nonce=bytes(32))
+    audit = real_audit(folder, tasks, plan, script=dict(script or {"otherwise": "yes"}), **settings)
     with audit.lab.home.settings.open("a") as file:
         file.write('operations = ["chat", "score", "count", "sandbox"]\n' + grant + hook)
     (folder / "agent").mkdir()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import marshal
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +20,7 @@ class ScriptedBox:
         self._answer = answer
         self._to_host: asyncio.Queue[bytes] = asyncio.Queue()
         self._splitter = Splitter()
-        self.heard: list[tuple[Kind, int, bytes]] = []
+        self.heard: list[tuple[int, int, bytes]] = []
         self.closed = False
 
     def say(self, data: bytes) -> None:
@@ -31,8 +32,8 @@ class ScriptedBox:
     def post(self, data: bytes) -> None:
         for kind, stream, payload in self._splitter.feed(data):
             self.heard.append((kind, stream, payload))
-            if kind is Kind.CALL and self._answer is not None:
-                self.say(self._answer(stream, json.loads(payload)))
+            if kind == Kind.CALL and self._answer is not None:
+                self.say(self._answer(stream, marshal.loads(payload)))  # noqa: S302 - the host's own
 
     async def drain(self) -> None:
         pass

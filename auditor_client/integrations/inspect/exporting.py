@@ -6,6 +6,7 @@ texts, S4 texts and targets, S5 what was asked and answered. What is closed stan
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,8 +34,9 @@ from inspect_ai.model import (
 )
 from inspect_ai.scorer import Score
 
-from attestations.documents.base import Part, validated
-from attestations.documents.dialogue import ChatRequest, ChatResult, CountRequest, Message, ModelRequest, ScoreRequest
+from attestations.documents.asking import OneRequest
+from attestations.documents.base import Document, Part, validated
+from attestations.documents.dialogue import ChatRequest, ChatResult, CountRequest, Message, ScoreRequest
 from attestations.grades import GradeRow
 from attestations.predicate import Result
 from attestations.verify.export import Verified
@@ -48,7 +50,7 @@ Place = tuple[int, str, int]
 
 
 class _Committed(Part):
-    request: ModelRequest
+    request: OneRequest
 
 
 def write_logs(verified: Verified, folder: Path) -> list[Path]:
@@ -174,7 +176,10 @@ def _sample(verified: Verified, row: GradeRow, answers: Mapping[Place, Answered]
 
 
 def _answers(verified: Verified) -> tuple[dict[Place, Answered], dict[str, Answered]]:
-    """Return open transcripts by place, and those of no scheduled task by session and sequence number."""
+    """Return the last open transcript of each place, and those of no scheduled task by session and number.
+
+    The last exchange of a task that takes several holds the conversation before it.
+    """
     content, tally = verified.content, verified.log.exchanges.tally
     asked: dict[Place, Answered] = {}
     beside: dict[str, Answered] = {}
@@ -215,17 +220,25 @@ def _dialogue(answered: Answered, verified: Verified) -> dict[str, Any]:
     return {"input": asked, "messages": [*asked, output.message], "output": output, "events": [event]}
 
 
-def _turns(request: ChatRequest | ScoreRequest | CountRequest) -> list[ChatMessage]:
+def _turns(request: Any) -> list[ChatMessage]:
     if isinstance(request, CountRequest):
         return [ChatMessageUser(content=request.text)]
     if isinstance(request, ScoreRequest) and request.prefix is not None:
         return [ChatMessageUser(content=request.prefix)]
-    return [_message(message) for message in request.messages]
+    if isinstance(request, ChatRequest | ScoreRequest):
+        return [_message(message) for message in request.messages]
+    return [ChatMessageUser(content=_json(request))]  # of a hook: no turn of a conversation
+
+
+def _json(document: Document) -> str:
+    return json.dumps(document.json_value(), indent=2, ensure_ascii=False)
 
 
 def _scores(request: Any, result: Any) -> str:
-    if not isinstance(request, ScoreRequest):
+    if isinstance(request, CountRequest):
         return f"{result.tokens} tokens"
+    if not isinstance(request, ScoreRequest):
+        return _json(result)
     rows = zip(request.continuations, result.scores, strict=True)
     return "\n".join(f"{score.logprob} over {score.tokens} tokens: {text}" for text, score in rows)
 

@@ -94,7 +94,7 @@ def _harness() -> Any:
     try:
         import lm_eval  # noqa: PLC0415 - seconds to import, and an extra
     except ImportError:
-        raise ConfigurationInvalid("the harness is not installed: pip install 'safeconduct[lm-eval]'") from None
+        raise ConfigurationInvalid("the harness is not installed: pip install 'safeconduct[auditor,lm-eval]'") from None
     return lm_eval
 
 

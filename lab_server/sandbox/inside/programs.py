@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import _signal as signal  # type: ignore[import-not-found]  # no stubs
 import os
 import resource
-import signal
-from typing import Any
 
 from .framing import MAX_PAYLOAD, WINDOW, Kind
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _CHUNK = MAX_PAYLOAD
 _READS = 8  # of one pipe before others get their turn
@@ -27,7 +30,7 @@ class Program:
         self.room = int(call["output"])
         self.kill_stragglers = bool(call["stragglers"])
         theirs_in, self.stdin = os.pipe()
-        self.outputs: dict[int, Kind] = {}
+        self.outputs: dict[int, int] = {}
         theirs = [theirs_in]
         for kind in (Kind.DATA, Kind.ERRORS):
             ours, their = os.pipe()
@@ -44,7 +47,7 @@ class Program:
             for fd in theirs:
                 os.close(fd)
 
-    def take(self) -> list[tuple[Kind, bytes]]:
+    def take(self) -> list[tuple[int, bytes]]:
         """Return output that is there and may be sent; notes it when the limit is reached."""
         found = []
         for fd, kind in list(self.outputs.items()):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal
-from collections.abc import Iterator
-from contextlib import suppress
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_SIGKILL = 9
 _FOLDERS = ("/box", "/tmp", "/dev/shm", "/run")  # noqa: S108 - the box's own
 _ROUNDS = 100
 _PAGE_KB = 4
@@ -20,6 +22,7 @@ class Watch:
         self._max_kb = max_kb
         self._before = _inodes()
         self._last = 0
+        self._doomed: set[int] = set()
 
     def breach(self) -> str | None:
         """Return why programs must end now, or None."""
@@ -28,8 +31,12 @@ class Watch:
         self._last = files
         if files > self._max_files and grew:  # at the limit a program may still remove files
             return "file_limit"
-        if self._max_kb and sum(_resident_kb(pid) for pid in _processes()) > self._max_kb:
-            return "oom"
+        if self._max_kb:
+            there = set(_processes())
+            self._doomed &= there  # ended before, still giving their memory back: not to be held against new ones
+            if sum(_resident_kb(pid) for pid in there - self._doomed) > self._max_kb:
+                self._doomed = there
+                return "oom"
         return None
 
 
@@ -39,19 +46,16 @@ def kill_all_but(kept: set[int], *groups: int) -> None:
     Outside a box of its own (PID 1) only the groups are ended.
     """
     for group in groups:
-        with suppress(OSError):
-            os.killpg(group, signal.SIGKILL)
+        _try(os.killpg, group)
     if os.getpid() != 1:
         return
     if not kept:
-        with suppress(ProcessLookupError):
-            os.kill(-1, signal.SIGKILL)  # all at once: none of them can fork away from it
+        _try(os.kill, -1)  # all at once: none of them can fork away from it
         return
     for _ in range(_ROUNDS):  # a chain of forks may run ahead of one round
         doomed = [pid for pid in _processes() if not _descends(pid, kept)]
         for pid in doomed:
-            with suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
+            _try(os.kill, pid)
         if not doomed:
             return
 
@@ -63,6 +67,13 @@ def own_children() -> bool:
     except ChildProcessError:
         return False
     return True
+
+
+def _try(kill: Callable[[int, int], None], target: int) -> None:
+    try:
+        kill(target, _SIGKILL)
+    except OSError:
+        return  # nobody is there any more
 
 
 def _processes() -> Iterator[int]:

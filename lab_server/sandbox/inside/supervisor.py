@@ -6,38 +6,28 @@ one channel, stdin and stdout, which no program inherits. It trusts the host and
 
 from __future__ import annotations
 
+import _signal as signal  # type: ignore[import-not-found]  # no stubs
 import ctypes
-import json
+import marshal
 import os
 import resource
 import select
-import signal
-import socket
-import sys
-from contextlib import suppress
-from typing import Any
 
+from .connections import Connections
 from .files import Reading, Refused, Writing
 from .framing import Kind, Splitter, frame, grant, granted
 from .programs import Program
+from .speaking import send, send_reply
 from .strays import Watch, kill_all_but, own_children
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 4, 38
 _TICK_MS = 50
-_MODEL_PORT = 8080
 _DESCRIPTORS = 512
 _ADDRESS_SPACE = 4 << 30
-_CHUNK = 32 << 10
-
-
-class Connection:
-    """One connection of a program to the model's address."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self.sock = sock
-        self.credit = 256 << 10
-        self.pending = bytearray()
-        self.host_over = self.program_over = False
 
 
 class Supervisor:
@@ -48,10 +38,7 @@ class Supervisor:
         self._programs: dict[int, Program] = {}
         self._writings: dict[int, Writing] = {}
         self._readings: dict[int, Reading] = {}
-        self._connections: dict[int, Connection] = {}
-        self._listener: socket.socket | None = None
-        self._max_connections = 0
-        self._next_connection = 1
+        self._connections: Connections | None = None
         self._cpu_seconds = 0
         self._watch: Watch | None = None
         self._wake, wake_write = os.pipe()
@@ -59,9 +46,11 @@ class Supervisor:
             os.set_blocking(fd, False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
-        self._oom_file: int | None = None
-        with suppress(OSError):  # gVisor has none
+        self._oom_file: int | None
+        try:
             self._oom_file = os.open("/proc/self/oom_score_adj", os.O_RDWR)
+        except OSError:
+            self._oom_file = None  # gVisor has none
         _hide_memory()
 
     def run(self) -> None:
@@ -81,8 +70,6 @@ class Supervisor:
             if self._watch is not None:
                 self._enforce()
             self._move()
-            if self._listener is not None and self._listener.fileno() in ready:
-                self._accept()
 
     def _register(self, poller: select.poll) -> None:
         for program in self._programs.values():
@@ -91,30 +78,22 @@ class Supervisor:
                     poller.register(fd, select.POLLIN)
             if program.stdin >= 0 and program.pending:
                 poller.register(program.stdin, select.POLLOUT)
-        for connection in self._connections.values():
-            events = 0
-            if connection.credit > 0 and not connection.program_over:
-                events |= select.POLLIN
-            if connection.pending:
-                events |= select.POLLOUT
-            if events:
-                poller.register(connection.sock.fileno(), events)
-        if self._listener is not None:
-            poller.register(self._listener.fileno(), select.POLLIN)
+        if self._connections is not None:
+            self._connections.register(poller)
 
     def _hear(self) -> bool:
         data = os.read(0, 256 << 10)
         for kind, stream, payload in self._splitter.feed(data):
-            if kind is Kind.CALL:
-                self._call(stream, json.loads(payload))
+            if kind == Kind.CALL:
+                self._call(stream, marshal.loads(payload))  # noqa: S302 - the host's, which we obey
             elif stream in self._programs:
                 self._to_program(self._programs[stream], kind, payload)
             elif stream in self._writings:
                 self._to_file(stream, kind, payload)
             elif stream in self._readings:
                 self._to_reading(stream, kind, payload)
-            elif stream in self._connections:
-                self._to_connection(stream, kind, payload)
+            elif self._connections is not None:
+                self._connections.hear(stream, kind, payload)
         return bool(data)
 
     def _call(self, stream: int, call: dict[str, Any]) -> None:
@@ -122,7 +101,7 @@ class Supervisor:
             match call["op"]:
                 case "hello":
                     self._begin(call)
-                    self._reply(stream, {"pid": os.getpid()})
+                    send_reply(stream, {"pid": os.getpid()})
                 case "exec":
                     self._programs[stream] = Program(call, oom_file=self._oom_file, cpu_seconds=self._cpu_seconds)
                 case "write":
@@ -130,9 +109,9 @@ class Supervisor:
                 case "read":
                     self._readings[stream] = Reading(call["path"], call["limit"])
         except Refused as refused:
-            self._reply(stream, {"refused": str(refused)})
+            send_reply(stream, {"refused": str(refused)})
         except (OSError, ValueError) as error:  # no process or descriptor left, or a NUL in a path
-            self._reply(stream, {"refused": "room" if isinstance(error, OSError) else "denied"})
+            send_reply(stream, {"refused": "room" if isinstance(error, OSError) else "denied"})
 
     def _begin(self, call: dict[str, Any]) -> None:
         self._cpu_seconds = call["cpu_s"]
@@ -148,55 +127,39 @@ class Supervisor:
         ):
             resource.setrlimit(limit, (value, value))
         self._watch = Watch(call["files"], call["watch_kb"])
-        self._max_connections = call["connections"]
-        if self._max_connections:
-            self._listener = socket.socket()
-            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self._listener.bind(("127.0.0.1", _MODEL_PORT))
-            self._listener.listen(128)
-            self._listener.setblocking(False)
+        if call["connections"]:
+            self._connections = Connections(call["connections"])
 
-    def _to_program(self, program: Program, kind: Kind, payload: bytes) -> None:
-        if kind is Kind.DATA:
+    def _to_program(self, program: Program, kind: int, payload: bytes) -> None:
+        if kind == Kind.DATA:
             program.pending += payload
-        elif kind is Kind.END:
+        elif kind == Kind.END:
             program.stdin_over = True
-        elif kind is Kind.GRANT:
+        elif kind == Kind.GRANT:
             program.credit += granted(payload)
-        elif kind is Kind.STOP:
+        elif kind == Kind.STOP:
             self._end(program, "killed")
 
-    def _to_file(self, stream: int, kind: Kind, payload: bytes) -> None:
+    def _to_file(self, stream: int, kind: int, payload: bytes) -> None:
         writing = self._writings[stream]
         try:
-            if kind is Kind.DATA:
+            if kind == Kind.DATA:
                 writing.add(payload)
-                _send(grant(stream, len(payload)))
+                send(grant(stream, len(payload)))
                 return
             reply: dict[str, Any] = {}
         except Refused as refused:
             reply = {"refused": str(refused)}
         writing.close()
         del self._writings[stream]
-        self._reply(stream, reply)
+        send_reply(stream, reply)
 
-    def _to_reading(self, stream: int, kind: Kind, payload: bytes) -> None:
-        if kind is Kind.GRANT:
+    def _to_reading(self, stream: int, kind: int, payload: bytes) -> None:
+        if kind == Kind.GRANT:
             self._readings[stream].credit += granted(payload)
-        elif kind is Kind.STOP:
+        elif kind == Kind.STOP:
             self._readings.pop(stream).close()
-            self._reply(stream, {"refused": "stopped"})
-
-    def _to_connection(self, stream: int, kind: Kind, payload: bytes) -> None:
-        connection = self._connections[stream]
-        if kind is Kind.DATA:
-            connection.pending += payload
-        elif kind is Kind.END:
-            connection.host_over = True
-        elif kind is Kind.GRANT:
-            connection.credit += granted(payload)
-        elif kind is Kind.STOP:
-            self._drop(stream)
+            send_reply(stream, {"refused": "stopped"})
 
     def _reap(self) -> None:
         while True:
@@ -231,92 +194,32 @@ class Supervisor:
     def _move(self) -> None:
         for stream, program in list(self._programs.items()):
             if taken := program.give():
-                _send(grant(stream, taken))
+                send(grant(stream, taken))
             for kind, data in program.take():
-                _send(frame(kind, stream, data))
+                send(frame(kind, stream, data))
             if program.reason == "output_limit" and program.ended is None:
                 self._sweep(program)
             if program.done:
                 program.close()
                 del self._programs[stream]
-                self._reply(stream, program.reply())
+                send_reply(stream, program.reply())
         for stream, reading in list(self._readings.items()):
             self._move_file(stream, reading)
-        for stream, connection in list(self._connections.items()):
-            self._move_connection(stream, connection)
+        if self._connections is not None:
+            self._connections.move()
 
     def _move_file(self, stream: int, reading: Reading) -> None:
         reply: dict[str, Any] = {}
         try:
             while data := reading.take():
-                _send(frame(Kind.DATA, stream, data))
+                send(frame(Kind.DATA, stream, data))
             if data is None:
                 return
         except Refused as refused:
             reply = {"refused": str(refused)}
         reading.close()
         del self._readings[stream]
-        self._reply(stream, reply)
-
-    def _accept(self) -> None:
-        while self._listener is not None:
-            try:
-                sock, _ = self._listener.accept()
-            except OSError:
-                return
-            if len(self._connections) >= self._max_connections:
-                sock.close()
-                continue
-            sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else 40 ms an answer (delayed ACK)
-            self._connections[self._next_connection] = Connection(sock)
-            _send(frame(Kind.OPEN, self._next_connection))
-            self._next_connection += 2
-
-    def _move_connection(self, stream: int, connection: Connection) -> None:
-        try:
-            while connection.credit > 0 and not connection.program_over:
-                data = connection.sock.recv(min(_CHUNK, connection.credit))
-                if not data:
-                    connection.program_over = True
-                    _send(frame(Kind.END, stream))
-                    break
-                connection.credit -= len(data)
-                _send(frame(Kind.DATA, stream, data))
-        except BlockingIOError:
-            pass
-        except OSError:
-            self._break(stream)
-            return
-        try:
-            while connection.pending:
-                size = connection.sock.send(connection.pending[:_CHUNK])
-                del connection.pending[:size]
-                _send(grant(stream, size))
-        except BlockingIOError:
-            return
-        except OSError:
-            self._break(stream)
-            return
-        if connection.host_over:
-            self._drop(stream)
-
-    def _break(self, stream: int) -> None:
-        _send(frame(Kind.STOP, stream))
-        self._drop(stream)
-
-    def _drop(self, stream: int) -> None:
-        self._connections.pop(stream).sock.close()
-
-    def _reply(self, stream: int, value: dict[str, Any]) -> None:
-        _send(frame(Kind.REPLY, stream, json.dumps(value).encode()))
-
-
-def _send(data: bytes) -> None:
-    # Blocking is right: the host always reads, whatever its handlers do.
-    view = memoryview(data)
-    while view:
-        view = view[os.write(1, view) :]
+        send_reply(stream, reply)
 
 
 def _hide_memory() -> None:
@@ -337,6 +240,5 @@ def main() -> None:
     except (BrokenPipeError, ConnectionResetError):
         pass
     finally:
-        sys.stderr.close()
         kill_all_but(set())
         os._exit(0)

@@ -22,10 +22,12 @@ from inspect_ai.solver import generate
 from inspect_ai.tool import Tool, tool
 
 from attestations.documents.dialogue import ChatRequest, ChatResult, GeneratedToken, TokenLogprob, ToolCall
+from attestations.envelope import Envelope
 from attestations.errors import BackendFailed, BudgetExhausted, ConfigurationInvalid, ScopeExceeded
 from attestations.log_entries import parse_entry
 from auditor_client.integrations.inspect import registry
 from auditor_client.integrations.open_folder import OpenFolder
+from tests.support.simulated_lab import Held
 from tests.unit.auditor_client.conftest import Audit
 from tests.unit.auditor_client.test_questioning import questioner
 
@@ -284,10 +286,16 @@ async def test_trio_is_refused_with_what_to_change(folder: OneFolder) -> None:
 
 
 async def test_a_cancelled_call_is_in_the_transcript_once_its_intent_is_signed(audit: Audit, folder: OneFolder) -> None:
-    audit.lab.delay = 0.2
+    begun, intend = asyncio.Event(), audit.lab.intend
+
+    def noted(envelope: Envelope) -> Held:
+        begun.set()
+        return intend(envelope)
+
+    audit.lab.intend = noted  # type: ignore[method-assign]
+    audit.lab.delay = 0.05
     call = asyncio.create_task(model().generate("q"))
-    await asyncio.sleep(0.04)  # the lab takes longer than that over one answer
-    assert audit.lab.held
+    await begun.wait()
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call

@@ -12,6 +12,7 @@ from hypothesis import given, settings, strategies as st
 from attestations.errors import SandboxLost
 from lab_server.sandbox.channel import Channel
 from lab_server.sandbox.inside.framing import (
+    KINDS,
     MAX_PAYLOAD,
     WINDOW,
     BadFrame,
@@ -25,7 +26,7 @@ from tests.support.scripted_box import ScriptedBox, reply
 
 frames = st.lists(
     st.one_of(
-        st.builds(frame, st.sampled_from(Kind), st.integers(0, 9), st.binary(max_size=40)),
+        st.builds(frame, st.sampled_from(KINDS), st.integers(0, 9), st.binary(max_size=40)),
         st.builds(grant, st.integers(0, 9), st.integers(0, 2**32 - 1)),
         st.builds(reply, st.integers(0, 9), st.dictionaries(st.text(max_size=5), st.integers(), max_size=3)),
         st.binary(max_size=30),
@@ -188,7 +189,7 @@ async def test_a_writer_waits_for_the_window_and_hears_of_a_broken_connection() 
     channel = Channel(box, floods, 1)
     box.say(frame(Kind.OPEN, 1))
     await asyncio.sleep(0.01)
-    sent = sum(len(payload) for kind, _, payload in box.heard if kind is Kind.DATA)
+    sent = sum(len(payload) for kind, _, payload in box.heard if kind == Kind.DATA)
     box.say(frame(Kind.STOP, 1))
 
     assert sent == WINDOW
