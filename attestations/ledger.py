@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from attestations.documents.agreement import Agreement
+from attestations.documents.analysis import AnalysisDeviation
 from attestations.documents.disclosing import (
     Abort,
     Correction,
@@ -61,6 +62,14 @@ class LoggedOrder(NamedTuple):
     at: Bounds
 
 
+class Deviation(NamedTuple):
+    """A statement that the analysis departs from its plan, and where it stands."""
+
+    leaf: int
+    digest: str
+    document: AnalysisDeviation
+
+
 @dataclass(frozen=True)
 class Released:
     """A logged release, and whether the policy permitted it when it was made."""
@@ -87,6 +96,7 @@ class Ledger:
         self.redactions: list[tuple[frozenset[str], Redaction]] = []
         self.corrections: dict[str, Correction] = {}
         self.recalls: list[RecallRequest] = []
+        self.deviations: list[Deviation] = []
         self.aborted: Abort | None = None
         self.elicitation = Course()
         self._published: dict[str, set[str]] = {}
@@ -138,6 +148,8 @@ class Ledger:
             self.breaches.append(Breach(leaf, error, stated.digest))
             return False
         self._apply(stated, at, leaf)
+        if isinstance(stated.document, AnalysisDeviation):
+            self.deviations.append(Deviation(leaf, stated.digest, stated.document))
         self.look(at)
         return True
 

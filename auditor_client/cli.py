@@ -15,8 +15,10 @@ from auditor_client.commands import (
     finetuning,
     harness,
     importing,
+    judging,
     negotiating,
     publishing,
+    reporting,
     running,
     scaffolding,
     setup,
@@ -54,11 +56,13 @@ app.command("run")(running.run)
 app.add_typer(scaffolding.app, name="scaffold")
 app.command("lm-eval")(harness.lm_eval)
 app.command("grade")(running.grade)
+app.add_typer(judging.app, name="judge")
 app.command("close")(running.close)
 app.command("seal")(disclosing.seal)
 app.command("escrow-receipts")(escrow.receipts)
 app.command("escrow-reshare")(escrow.reshare)
 app.command("release")(disclosing.release)
+app.command("report")(reporting.report)
 app.command("publish")(publishing.publish)
 app.add_typer(exporting.app, name="export")
 app.command("dispute")(disputing.dispute)

@@ -152,7 +152,7 @@ def _verify(container: Container, trust: Trust, request: Request, attempts: Atte
             "the lab acknowledges the transcript facts (not the conclusions)",
         )
         report.lab_acknowledged = report.ok(Step.ATTESTATION)
-    _assurance_steps(agreed, log, predicate, request, trust, attempts)
+    _assurance_steps(agreed, log, content, predicate, request, trust, attempts)
     published = request.publication is not None and report.ok(Step.PUBLICATION)
     report.escrow = tuple(escrowed.told)
     lines = limitations(log.agreement, log, predicate, content, published=published)
@@ -271,6 +271,7 @@ def _disclosure_step(
 def _assurance_steps(
     agreed: parties.Parties,
     log: transcript.Transcript,
+    content: Content | None,
     predicate: AuditPredicate | None,
     request: Request,
     trust: Trust,
@@ -283,8 +284,10 @@ def _assurance_steps(
         facts = assured.derive_facts(
             agreed,
             log,
+            content,
             exchanges=exchanges,
             close=report.ok(Step.CLOSE),
+            figures=report.ok(Step.FIGURES) and report.ok(Step.SCHEDULE),
             escrow_verified=escrow.is_verified(agreed, log, trust),
         )
     derived = report.assurance = derive(facts)

@@ -198,7 +198,7 @@ class _Reader:
         if transcript.grades is not None:
             self._note(Step.REGISTRATION, PreRegistrationAltered("grades were committed twice"))
             return
-        transcript.grades = document
+        transcript.grades, transcript.grades_index = document, index
 
     def _manifest(self, entry: LogEntry, index: int, _: Frontier) -> None:
         document = self._own(entry, PackageManifest, self._parties.auditor_publication)

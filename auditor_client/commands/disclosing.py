@@ -41,6 +41,7 @@ def seal(home: HomeOption = DEFAULT_HOME) -> None:
                 us.design().plan,
                 graded,
                 arms=found.running,
+                deviations=[deviation.digest for deviation in history.deviations],
                 key=key,
                 engagement=engagement,
                 journal=us.journal,

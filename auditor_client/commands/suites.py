@@ -13,6 +13,7 @@ import typer
 
 from attestations.errors import FileUnusable, SuiteInvalid
 from auditor_client.commands.importing_inspect import import_inspect
+from auditor_client.commands.judging import calibrated
 from auditor_client.commands.options import DEFAULT_HOME, HomeOption
 from auditor_client.committing import Rounds, committing, write_frozen, write_terms
 from auditor_client.home import Home
@@ -77,7 +78,7 @@ def commit(
         written = write_frozen(partial, drafts(read), key=key)
         write_terms(
             folder,
-            analysis_plan(read, nonce=secrets.token_bytes(32), drawn=draw),
+            analysis_plan(read, nonce=secrets.token_bytes(32), drawn=draw, judges=calibrated(folder)),
             Rounds(epochs=plan.epochs, max_attempts=plan.max_attempts, draw=draw),
         )
     typer.echo(f"committed as {key.suite_id}: {written.tasks} tasks in public, {len(read.tasks)} of them real")
