@@ -132,9 +132,6 @@ def submit(
     _say(home, lambda speaker, _: _told(speaker.submit(envelope)))
 
 
-COMMANDS = (consent, remediated, published, correct, deviate, abort, emergency, submit)
-
-
 def _say(home: Path, action: Callable[[Speaker, Auditor], Awaitable[None]]) -> None:
     async def go() -> None:
         async with auditor(home) as us:
