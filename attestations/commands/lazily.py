@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import typer
 import typer.main
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 
 class LazyGroup(TyperGroup):
@@ -35,8 +35,10 @@ def _made(name: str, place: str) -> Any:
     if isinstance(found, typer.Typer):
         group = typer.main.get_group(found)
         group.name = name
-        for plain in (group, *group.commands.values()):
-            plain.rich_markup_mode = None  # helps look alike, whichever file they come from
+        group.rich_markup_mode = None  # helps look alike, whichever file they come from
+        for command in group.commands.values():
+            if isinstance(command, TyperCommand | TyperGroup):
+                command.rich_markup_mode = None
         return group
     alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     alone.command(name)(found)
