@@ -226,7 +226,9 @@ def _check_time(parties: Parties, release: LoggedRelease, sightings: Sightings) 
     claimed = parse_time(document.released_at)
 
     def overdue(at: Bounds) -> bool:
-        return evaluate(policy, release.events_before, at)[document.content_class, document.recipient] is State.OVERDUE
+        states = evaluate(policy, release.events_before, at)
+        # What may be public without a rule is owed to nobody.
+        return states.get((document.content_class, document.recipient)) is State.OVERDUE
 
     if overdue(Bounds(claimed, claimed)):
         return  # late, and it says so
