@@ -110,7 +110,7 @@ def release_view(transcript: Transcript, report: Report, now: Bounds, sightings:
     told = zip(transcript.releases, released, strict=True)
     meeting = [row for item, row in told if meets_obligation(item.document, item.limit)]
     made = dict(reversed(meeting))  # of several for one recipient the first
-    given_up = transcript.ledger.aborted is not None
+    given_up = transcript.ledger.aborted is not None and not transcript.delivered
     return ReleaseView(
         engagement=agreement.engagement,
         stage=report.stage or "unknown",

@@ -163,7 +163,7 @@ def check_obligations(
         if stated.upper + timedelta(seconds=close_seconds) < now.lower:
             raise DisclosureOverdue("the engagement was given up and its close statement is owed")
     for (content_class, recipient), state in evaluate(policy, [*transcript.events, *escrowed], now).items():
-        if aborted is not None and content_class not in ("C0", "C1"):
+        if aborted is not None and not transcript.delivered and content_class not in ("C0", "C1"):
             continue
         if state is State.OVERDUE:
             raise DisclosureOverdue(
