@@ -136,7 +136,7 @@ def _commitments_first(policy: Policy, proof: Proof) -> Iterator[Finding]:
     # Nothing sealed is released before it is delivered, and a log delivers after the run has closed.
     public = Both((terms_of(policy, policy.permits(aggregate)), Term(Source("DELIVERED"))))
     try:
-        found = proof.refute(public, terms_of(policy, policy.permits(commitments)), in_log_order=True)
+        found = proof.refute(public, terms_of(policy, commitments.permits()), in_log_order=True)
     except TooLarge:
         yield Finding("L9", "the rules for C1 and C2 are too large to be checked", aggregate.id)
         return
