@@ -11,6 +11,7 @@ from rich.text import Text
 
 from attestations.elicitation.claims import ElicitationClaim
 from attestations.errors import ExitCode
+from attestations.plain import plain
 from attestations.verify.report import Check, Report, Status
 from attestations.verify.steps import STEP_NAMES, Step
 
@@ -93,7 +94,7 @@ def print_report(report: Report, name: str) -> None:
     if report.limitations:
         console.print("\n[bold]Not proven[/bold]")
         for line in report.limitations:
-            console.print(f"  · {line}", markup=False)
+            console.print(f"  · {plain(line)}", markup=False)
     code = report.exit_code
     style = "green" if code is ExitCode.OK else "bold red"
     console.print()
@@ -114,7 +115,7 @@ def _print_checks(console: Console, checks: list[Check]) -> None:
         last = check.step
         detail = check.detail if check.reason is None else f"{check.detail} [{check.reason}]"
         mark, style = _mark(console, check.status)
-        first, *rest = textwrap.wrap(detail, max(_NARROWEST, console.width - _INDENT)) or [""]
+        first, *rest = textwrap.wrap(plain(detail), max(_NARROWEST, console.width - _INDENT)) or [""]
         line = Text.assemble((f"{mark:>3}", style), f" {name:<37} ")
         line.append(first, style="" if check.status is Status.PASS else style)
         console.print(line)

@@ -257,8 +257,8 @@ class Disclosure:
         label = f"release:{content_class}:{recipient}"
         envelope = run.hooks.sign(("release", label), document, run.keys.publication)
         log.receipt("release", envelope, label)
-        log.seen("RELEASED", f"{content_class}:{recipient}")
-        log.released(document, envelope.digest)
+        made = log.released(document, envelope.digest)
+        log.seen("RELEASED" if made.meets else "SHOWN", f"{content_class}:{recipient}")
         self.released[content_class, recipient] = envelope.digest
         log.keep(self.witnesses)
 

@@ -141,14 +141,28 @@ def test_after_a_resharing_only_the_new_shares_count() -> None:
 
     assert_holds(report)
     assert level(report) == "DE1"  # nobody has verified the new shares yet
-    with pytest.raises(AttributionFailed):
-        combined(*old, data=data)
-    assert_refused(check(data, trust=ALL, request=Request(at=LATER, escrow=(before,))), AttributionFailed, 30)
     world_escrow.escrow_verified(world, "t1", "t2", REGULATOR)
     after = world.evidence("S1", size=world.log.size)
+    with pytest.raises(AttributionFailed):
+        combined(*old, data=after)
+    assert_refused(check(after, trust=ALL, request=Request(at=LATER, escrow=(before,))), AttributionFailed, 30)
     assert level(check(after, trust=ALL)) == "DE2"
     release = opened(world, "t1", "t2", at=LATER)
     assert_holds(check(after, trust=ALL, request=Request(at=LATER, escrow=(release,))))
+
+
+def test_shares_that_nobody_has_proved_take_no_others_out_of_force() -> None:
+    """An auditor that withholds deals anew, to fewer and what opens nothing: what holders have opens still."""
+    world = made()
+    old = [share_release(world, name, at=LATER) for name in ("t2", "t3")]
+    before = opened(world, "t2", "t3", at=LATER)
+    reshare(world, without=("t3",))
+    world_escrow.escrow_verified(world, "t1", REGULATOR)
+    data = world.evidence("S1", size=world.log.size)
+
+    assert level(check(data, trust=ALL)) == "DE1"
+    assert combined(*old, data=data).holders == ("t2", "t3")
+    assert_holds(check(data, trust=ALL, request=Request(at=LATER, escrow=(before,))))
 
 
 def test_a_dealing_that_follows_no_other_is_refused() -> None:
