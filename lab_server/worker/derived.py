@@ -63,17 +63,18 @@ class JobFolders:
         return folder
 
     def jobs(self, agreement: str) -> Iterator[KeptJob]:
-        """Give an agreement's jobs; a folder that a crash left before its first statement is removed."""
-        own = self._of(agreement)
-        for folder in sorted(own.iterdir()) if own.is_dir() else ():
-            try:
-                value = json.loads((folder / _JOB).read_text())
-                statement = validated(TrainingStatement, value["statement"])
-                losses = tuple(validated(LossPoint, point) for point in value["losses"])
-            except (OSError, ValueError, KeyError, TypeError, SafeconductError):
-                shutil.rmtree(folder, ignore_errors=True)
-                continue
-            yield KeptJob(folder, statement, losses)
+        """Give an agreement's jobs that have stated something; one that is being planned has not."""
+        for folder in self._folders(agreement):
+            kept = _read(folder)
+            if kept is not None:
+                yield kept
+
+    def sweep(self) -> None:
+        """Remove what a crash left before its first statement; only while no job runs."""
+        for agreement in self.agreements():
+            for folder in self._folders(agreement):
+                if _read(folder) is None:
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def keep(self, kept: KeptJob) -> None:
         """Write down how a job stands, whole or not at all."""
@@ -102,6 +103,10 @@ class JobFolders:
     def agreements(self) -> list[str]:
         """Return the agreements that have jobs."""
         return sorted(path.name for path in self._root.iterdir()) if self._root.is_dir() else []
+
+    def _folders(self, agreement: str) -> list[Path]:
+        own = self._of(agreement)
+        return sorted(own.iterdir()) if own.is_dir() else []
 
     def _of(self, agreement: str) -> Path:
         return self._root / agreement
@@ -160,6 +165,16 @@ class DerivedVariants:
         """Unload everything; what lies on disk stays."""
         while self._loaded:
             await self._loaded.popitem()[1].close()
+
+
+def _read(folder: Path) -> KeptJob | None:
+    try:
+        value = json.loads((folder / _JOB).read_text())
+        statement = validated(TrainingStatement, value["statement"])
+        losses = tuple(validated(LossPoint, point) for point in value["losses"])
+    except (OSError, ValueError, KeyError, TypeError, SafeconductError):
+        return None
+    return KeptJob(folder, statement, losses)
 
 
 def _check(kept: KeptJob) -> None:
