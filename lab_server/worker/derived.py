@@ -12,15 +12,16 @@ import json
 import os
 import shutil
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from attestations.digests import sha256
 from attestations.documents.base import validated
+from attestations.documents.dialogue import Sampling
 from attestations.documents.finetuning import LossPoint, TrainingStatement, variant_name
 from attestations.errors import ModelIdentityMismatch, SafeconductError
-from lab_server.model_port import ModelBackend
+from lab_server.model_port import Delta, Finished, ModelBackend, Request
 from lab_server.worker.sealed_runs import Served
 
 _JOB = "job.json"
@@ -118,7 +119,7 @@ class DerivedVariants:
     def __init__(self, folders: JobFolders, adapt: Adapt) -> None:
         self._folders = folders
         self._adapt = adapt
-        self._loaded: OrderedDict[tuple[str, str], ModelBackend] = OrderedDict()
+        self._loaded: OrderedDict[tuple[str, str], _InUse] = OrderedDict()
         self._loading = asyncio.Lock()
 
     def find(self, agreement: str, variant: str) -> KeptJob | None:
@@ -147,11 +148,13 @@ class DerivedVariants:
         async with self._loading:
             if name not in self._loaded:
                 await asyncio.to_thread(_check, kept)
-                self._loaded[name] = await self._adapt(kept.statement.base, kept.adapter)
+                self._loaded[name] = _InUse(await self._adapt(kept.statement.base, kept.adapter))
             self._loaded.move_to_end(name)
-            idle = list(self._loaded)[:-_LOADED]
-            for other in idle:
-                await self._loaded.pop(other).close()
+            # One that is answering stays, whoever asks for more meanwhile.
+            idle = [other for other in self._loaded if not self._loaded[other].answers]
+            for other in idle[: max(0, len(self._loaded) - _LOADED)]:
+                if other != name:
+                    await self._loaded.pop(other).close()
             return self._loaded[name]
 
     async def forget(self, agreement: str) -> None:
@@ -165,6 +168,26 @@ class DerivedVariants:
         """Unload everything; what lies on disk stays."""
         while self._loaded:
             await self._loaded.popitem()[1].close()
+
+
+class _InUse:
+    """A `ModelBackend` that counts the answers under way."""
+
+    def __init__(self, backend: ModelBackend) -> None:
+        self._backend = backend
+        self.capabilities = backend.capabilities
+        self.identify, self.close = backend.identify, backend.close
+        self.answers = 0
+
+    async def answer(
+        self, request: Request, sampling: Sampling, *, seed: int, deadline_seconds: float
+    ) -> AsyncIterator[Delta | Finished]:
+        self.answers += 1
+        try:
+            async for item in self._backend.answer(request, sampling, seed=seed, deadline_seconds=deadline_seconds):
+                yield item
+        finally:
+            self.answers -= 1
 
 
 def _read(folder: Path) -> KeptJob | None:
