@@ -151,15 +151,16 @@ def gap(metric: PlannedMetric, arm: str, pairs: Pairs, *, level: str) -> GapClai
 def trained_to_effect(claim: ElicitationClaim, registration: PreRegistration) -> bool:
     """Tell whether fine-tuning on DEV shows on DEV: without a gain there, a job may have done nothing.
 
-    Where the model as shipped had every DEV task right, there was nothing to gain.
+    Where the model as shipped had every DEV task right there was nothing to gain, and nothing may be lost. An arm that
+    was dropped shows nothing: its DEV tasks may have been asked of any variant.
     """
-    dev = {arm.id: arm.dev for arm in claim.arms if arm.dev is not None}
+    dev = {arm.id: arm.dev for arm in claim.arms if arm.dev is not None and arm.status == "run" and arm.dev.n != "0"}
     base = dev.get(AS_SHIPPED)
     tuned = [dev[arm.id] for arm in registration.conduct or () if arm.variant is None and arm.id in dev]
-    if base is None or not tuned:
+    if base is None:
         return False
     if base.correct == base.n:
-        return True
+        return any(item.correct == item.n for item in tuned)
     return any(int(item.correct) * int(base.n) > int(base.correct) * int(item.n) for item in tuned)
 
 
