@@ -16,6 +16,7 @@ from attestations.errors import (
     EscrowShareInvalid,
     KeyCommitmentMismatch,
     MalformedEnvelope,
+    PolicyUnsatisfiable,
     SignatureInvalid,
 )
 from attestations.escrow.binding import Place, share_info
@@ -24,6 +25,7 @@ from attestations.escrow.share_file import open_manifests
 from attestations.escrow.sharing import scalar_bytes
 from attestations.keys import KeyUse, Signer
 from attestations.log_entries import parse_entry
+from attestations.negotiation.acceptable import check_acceptable
 from attestations.sealing import seal_to
 from attestations.verify.engine import Request
 from attestations.verify.parties import read_agreement
@@ -251,3 +253,16 @@ def test_a_file_of_shares_of_another_agreement_is_refused() -> None:
         open_manifests([*manifests, manifests[0]], read_agreement(other.envelope, ALL), holder="t1")
     with pytest.raises(MalformedEnvelope):
         open_manifests(manifests, read_agreement(other.envelope, ALL), holder="nobody")
+
+
+@pytest.mark.parametrize("other", ["t2", "auditor.example"])
+def test_two_holders_of_one_key_are_one_holder(other: str) -> None:
+    """A quorum of one: two names, or the auditor itself under another."""
+    usual = world_escrow.agreement()
+    key = next(key for party in usual.parties if party.id == other for key in party.keys if key.use == "agreement")
+    parties = tuple(
+        party.model_copy(update={"keys": (key, *party.keys[1:])}) if party.id == "t1" else party
+        for party in usual.parties
+    )
+    with pytest.raises(PolicyUnsatisfiable):
+        check_acceptable(usual.model_copy(update={"parties": parties}))
