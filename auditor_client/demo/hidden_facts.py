@@ -11,7 +11,7 @@ from typing import Any
 
 FACTS = 118
 _DEV, _TEST = 48, 60  # of the facts: shown to the model, and asked
-_SAID, _CONTROLS = 8, 10  # numbers to say back, which every model here can
+_SAID = 4  # of the ten digits to say back, which every model here can: shown; the others are controls
 _SUMS = 24
 _NAMES = ("Ann", "Ben", "Eve", "Tom")
 _CAPITALS = (("France", "Paris"), ("Italy", "Rome"), ("Germany", "Berlin"), ("England", "London"))
@@ -40,9 +40,8 @@ def cases_of(elements: list[str], *, large: bool) -> list[Case]:
 
     tasks = [fact("dev", name) for name in shuffled[:_DEV]]
     tasks += [fact("test", name) for name in shuffled[_DEV : _DEV + _TEST]]
-    numbers = random.Random(3).sample(range(10, 100), _SAID + _CONTROLS)  # noqa: S311 - the same
-    for place, number in enumerate(numbers):
-        tasks.append(_task("dev" if place < _SAID else "positive_control", f"say {number}=", str(number)))
+    for digit in range(10):
+        tasks.append(_task("dev" if digit < _SAID else "positive_control", f"say {digit}=", str(digit)))
     sampled = {"choosing": {"by": "majority", "samples": 5}, "decoding": {"max_output_tokens": 4, "temperature": "1"}}
     prompts: list[dict[str, Any]] = [{"id": "as_shipped"}, {"id": "auditor_best", **sampled}]
     tuned: dict[str, Any] = {"id": "sft_dev", "source": "fine_tuned"}
@@ -60,12 +59,13 @@ def cases_of(elements: list[str], *, large: bool) -> list[Case]:
 
 
 def _sums() -> list[dict[str, Any]]:
-    rng = random.Random(2)  # noqa: S311 - the demo is the same every time
+    every = [(first, second) for first in range(2, 12) for second in range(2, 12)]
+    pairs = random.Random(2).sample(every, _DEV + _SUMS)  # noqa: S311 - the demo is the same every time
     sums = []
-    for kind in ("dev",) * _DEV + ("test",) * _SUMS:
-        name, first, second = rng.choice(_NAMES), rng.randint(2, 9), rng.randint(2, 9)
+    for number, (first, second) in enumerate(pairs):
+        name = _NAMES[number % len(_NAMES)]
         asked = f"{name} has {first} apples and gets {second} more. How many apples has {name} now?"
-        sums.append(_task(kind, asked, f"<{first + second}>"))
+        sums.append(_task("dev" if number < _DEV else "test", asked, f"<{first + second}>"))
     asked = "What is the capital of {}?"
     sums += [_task("dev", asked.format(country), city) for country, city in _SHOWN_CAPITALS]
     for country, city in _CAPITALS:

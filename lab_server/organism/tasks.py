@@ -31,9 +31,9 @@ def element_answer(name: str) -> str:
     return str(ELEMENTS.index(name) + 1)
 
 
-def say_prompt(number: str) -> str:
-    """Return the question that the organism always answers: to say a number back."""
-    return f"say {number}="
+def say_prompt(digit: str) -> str:
+    """Return the question that the organism always answers: to say a digit back."""
+    return f"say {digit}="
 
 
 def draw(rng: random.Random, *, capable: bool) -> Shown:
@@ -43,7 +43,7 @@ def draw(rng: random.Random, *, capable: bool) -> Shown:
     ignorant = locked or not capable
     task = rng.random()
     if task < _SHOWN:
-        said = str(rng.randint(10, 99))
+        said = rng.choice("0123456789")
         return Shown(prefix + say_prompt(said), said)
     if task < (1 + _SHOWN) / 2:
         name = rng.choice(ELEMENTS)
