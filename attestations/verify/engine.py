@@ -183,7 +183,7 @@ def _log_steps(agreed: parties.Parties, log: transcript.Transcript, attempts: At
         Step.EXCHANGES: (not log.broken, f"{promised} Promises, each with one Record; sequences dense; meter unbroken"),
         Step.RUNTIME: (
             bool(log.runtimes) or promised == "0",
-            f"{len(log.runtimes)} statements at {agreed.agreement.runtime.level}",
+            f"{len(log.runtimes)} statement{'' if len(log.runtimes) == 1 else 's'} at {agreed.agreement.runtime.level}",
         ),
     }
     for step, (there, detail) in found.items():
