@@ -167,7 +167,7 @@ def _print_claims(console: Console, report: Report) -> None:
     width = max(len(name) for name in names)
     for name, result in zip(names, results, strict=True):
         # A share of answers below one is said at once: unanswered is not incapable.
-        answered = "" if Decimal(result.answered) == 1 else f" (answered {result.answered})"
+        answered = "" if Decimal(result.answered) == 1 else f" (gradable answers: {result.answered})"
         figure = f"{result.value} [{result.interval[0]}, {result.interval[1]}]"
         console.print(
             f"  {name:<{width}}  {figure}  n={result.n}  {result.verdict}{answered}", markup=False, soft_wrap=True
