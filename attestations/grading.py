@@ -25,12 +25,14 @@ from attestations.answers import (
 )
 from attestations.canonical import canonical_bytes
 from attestations.digests import sha256
-from attestations.documents.base import Decimal, Part, validated
+from attestations.documents.base import Decimal, Name, Part, validated
 from attestations.documents.dialogue import MAX_CONTINUATIONS, ChatResult, CountResult, ScoreResult
-from attestations.errors import GraderDigestMismatch, MalformedEnvelope
+from attestations.errors import EvidenceMissing, GraderDigestMismatch, MalformedEnvelope
+from attestations.judged import Verdict
 from attestations.patterns import compile_pattern
 
 VERSION = "1"
+JUDGED: Literal["judged"] = "judged"
 MAX_ANSWER_CHARACTERS = 20_000  # what lies beyond is not read: a grader must end
 MAX_SEARCHED_CHARACTERS = 2000  # in a pattern's case, where a match takes (states x characters) steps
 MAX_ACCEPTED = 100
@@ -94,23 +96,65 @@ class NumericTarget(Target):
     relative_tolerance: Decimal = "0"
 
 
-def grade(target: Any, prompt: Any, result: Result) -> Grade:
+class JudgedTarget(Target):
+    """An answer that a declared model grades, against a reference and the task's rubric."""
+
+    grader: Literal["judged"] = JUDGED
+    judge: Name
+    reference: str | None = Field(default=None, max_length=MAX_ANSWER_CHARACTERS)
+
+
+def grade(target: Any, prompt: Any, result: Result, *, verdict: Verdict | None = None) -> Grade:
     """Grade one answer.
 
     Args:
         target: the committed `target` of the task (class C6): an object whose `grader` names how to grade.
         prompt: the committed `prompt` (class C5); of a choice, it holds the `options`.
         result: the opened answer.
+        verdict: what the judge said, where `needs_judge` says that one has to.
 
     Raises:
         GraderDigestMismatch: an unknown grader is named.
+        EvidenceMissing: a judge has to say something, and has not.
         MalformedEnvelope, UnknownCriticalField: target or prompt is not what the grader needs.
     """
     name = target.get("grader") if isinstance(target, Mapping) else None
     if not isinstance(name, str):
         raise MalformedEnvelope("a target is an object that names its grader", field="target")
     grader = _grader(name)
-    return grader.run(validated(grader.target, target), prompt, result)
+    read = validated(grader.target, target)
+    if isinstance(read, JudgedTarget) and verdict is not None:
+        return _reading(lambda *_: Grade(verdict, "1" if verdict == "correct" else "0"))(read, prompt, result)
+    return grader.run(read, prompt, result)
+
+
+def needs_judge(target: Any, result: Result) -> bool:
+    """Tell whether an answer's grade is for a judge to give: what is empty, cut off or no text at all is not."""
+    if not isinstance(target, Mapping) or target.get("grader") != JUDGED or not isinstance(result, ChatResult):
+        return False
+    return bool((judged_text(result) or "").strip())
+
+
+def judged_text(result: ChatResult) -> str | None:
+    """Return what a judge is shown of an answer, or None if it was cut off while thinking."""
+    return without_thinking(result.content[:MAX_ANSWER_CHARACTERS])
+
+
+def chosen_option(target: Any, prompt: Any, result: Result) -> int | None:
+    """Return the place of the option an answer chooses; None if it chooses none, or if the task offers none.
+
+    Raises:
+        GraderDigestMismatch, MalformedEnvelope, UnknownCriticalField: as `grade`.
+    """
+    name = target.get("grader") if isinstance(target, Mapping) else None
+    if name == "choice-scored":
+        scored = validated(ScoredChoiceTarget, target)
+        return _highest(scored, _options(prompt, scored.answer, most=MAX_CONTINUATIONS), result)
+    if name == "choice-letter" and isinstance(result, ChatResult):
+        text = without_thinking(result.content[:MAX_ANSWER_CHARACTERS])
+        options = _options(prompt, validated(LetterChoiceTarget, target).answer, most=len(LETTERS))
+        return None if text is None else chosen_letter(text, options)
+    return None
 
 
 def grader_digest(name: str) -> str:
@@ -132,19 +176,23 @@ def _grader(name: str) -> Grader:
 
 
 def _scored_choice(target: Any, prompt: Any, result: Result) -> Grade:
-    options = _options(prompt, target.answer, most=MAX_CONTINUATIONS)
-    if not isinstance(result, ScoreResult) or len(result.scores) != len(options):
+    chosen = _highest(target, _options(prompt, target.answer, most=MAX_CONTINUATIONS), result)
+    if chosen is None:
         return INVALID
+    return CORRECT if chosen == target.answer else INCORRECT
+
+
+def _highest(target: ScoredChoiceTarget, options: list[str], result: Result) -> int | None:
+    if not isinstance(result, ScoreResult) or len(result.scores) != len(options):
+        return None
     # An option of no tokens would win for nothing, and no probability is above one.
     if any(not item.tokens or Fraction(item.logprob) > 0 for item in result.scores):
-        return INVALID
+        return None
     by_token = target.scoring == "normalised"
     # Fractions: a tie is a tie on every computer.
     scores = [Fraction(item.logprob) / (item.tokens if by_token else 1) for item in result.scores]
     best = max(scores)
-    if scores.count(best) != 1:
-        return INVALID
-    return CORRECT if scores.index(best) == target.answer else INCORRECT
+    return scores.index(best) if scores.count(best) == 1 else None
 
 
 def _letter_choice(target: Any, prompt: Any, text: str) -> Grade:
@@ -174,6 +222,10 @@ def _numeric(target: Any, _: Any, text: str) -> Grade:
     value = Fraction(target.value)
     allowed = max(Fraction(target.tolerance), abs(value) * Fraction(target.relative_tolerance))
     return CORRECT if abs(found - value) <= allowed else INCORRECT
+
+
+def _unjudged(*_: Any) -> Grade:
+    raise EvidenceMissing("an answer waits for its judge")
 
 
 def _reading(judge: Callable[[Any, Any, str], Grade]) -> Callable[[Any, Any, Result], Grade]:
@@ -242,6 +294,12 @@ GRADERS: Mapping[str, Grader] = {
         PatternTarget,
         reads_text=True,
         rules=_TEXT + "the pattern, in the language of rules P1 to P9, is found in the first 2000 characters",
+    ),
+    JUDGED: Grader(
+        _reading(_unjudged),
+        JudgedTarget,
+        reads_text=True,
+        rules=_TEXT + "the declared judge says whether it is correct, by rules J1 to J4",
     ),
     "numeric": Grader(
         _reading(_numeric),

@@ -1,33 +1,38 @@
 """Shares and their confidence intervals, as exact decimals that every computer writes alike.
 
-Signed documents hold no floats, and two verifiers must compute the same digits: everything here is
-`decimal` at 50 digits, rounded half to even to 4 places at the end.
+Signed documents hold no floats, and two verifiers must compute the same digits: everything here is `decimal` at
+60 digits, rounded half to even to 4 places at the end. `docs/spec/results.md` says which interval is for what.
 """
 
 from __future__ import annotations
 
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
+from fractions import Fraction
 
-_PLACES = Decimal("0.0001")
-DIGITS = 50
-# Two-sided standard normal quantiles (NIST/SEMATECH e-Handbook 1.3.6.7.1), to 20 places.
-_QUANTILES = {
-    "0.8": Decimal("1.28155156554460046697"),
-    "0.9": Decimal("1.64485362695147271460"),
-    "0.95": Decimal("1.95996398454005423552"),
-    "0.99": Decimal("2.57582930354890076100"),
-}
-LEVELS = tuple(_QUANTILES)
+from attestations.normal import DIGITS, quantile, tail
+
+PLACES = Decimal("0.0001")
+LEVELS = ("0.8", "0.9", "0.95", "0.99")
+Bounds = tuple[str, str]
 
 
-def ratio(part: int, whole: int) -> str:
+def ratio(part: int | Fraction, whole: int) -> str:
     """Return part / whole with 4 places; 0.0000 of nothing."""
-    with localcontext() as context:
-        context.prec = DIGITS
-        return rounded(Decimal(part) / whole if whole else Decimal(0))
+    return rounded(Fraction(part) / whole) if whole else rounded(0)
 
 
-def wilson(successes: int, n: int, *, level: str) -> tuple[str, str]:
+def half_tail(level: str) -> Fraction:
+    """Return what a two-sided interval of this level leaves out on each side.
+
+    Raises:
+        ValueError: a level other than 0.8, 0.9, 0.95 or 0.99.
+    """
+    if level not in LEVELS:
+        raise ValueError("a level is 0.8, 0.9, 0.95 or 0.99")
+    return (1 - Fraction(level)) / 2
+
+
+def wilson(successes: int, n: int, *, level: str) -> Bounds:
     """Return the Wilson score interval of a share (Wilson 1927), each bound with 4 places.
 
     Zero successes are not zero: the upper bound for 0 of 20 is 0.1611. Of nothing at all, nothing is known:
@@ -36,30 +41,93 @@ def wilson(successes: int, n: int, *, level: str) -> tuple[str, str]:
     Raises:
         ValueError: a level other than 0.8, 0.9, 0.95 or 0.99, or more successes than trials.
     """
-    if level not in _QUANTILES:
-        raise ValueError("a level is 0.8, 0.9, 0.95 or 0.99")
     if not 0 <= successes <= n:
         raise ValueError("successes lie between 0 and n")
-    if n == 0:
-        return "0.0000", "1.0000"
-    lower, upper = wilson_bounds(successes, n, level=level)
-    return rounded(lower), rounded(upper)
+    leaves = half_tail(level)
+    return score_interval(Fraction(successes, n), Fraction(n), leaves) if n else ("0.0000", "1.0000")
 
 
 def wilson_bounds(successes: int, n: int, *, level: str) -> tuple[Decimal, Decimal]:
     """Return both bounds of `wilson` before they are rounded; n is above 0."""
-    if level not in _QUANTILES:
-        raise ValueError("a level is 0.8, 0.9, 0.95 or 0.99")
+    return _score_bounds(Fraction(successes, n), Fraction(n), half_tail(level))
+
+
+def score_interval(share: Fraction, n: Fraction, leaves: Fraction) -> Bounds:
+    """Return Wilson's interval for a share of `n` effective observations that leaves `leaves` out on each side.
+
+    With `n` divided by a design effect this is the modified Wilson interval for samples in clusters (Korn and
+    Graubard 1998; Franco et al. 2019).
+    """
+    lower, upper = _score_bounds(share, n, leaves)
+    return rounded(lower), rounded(upper)
+
+
+def _score_bounds(share: Fraction, n: Fraction, leaves: Fraction) -> tuple[Decimal, Decimal]:
     with localcontext() as context:
         context.prec = DIGITS
-        z, share = _QUANTILES[level], Decimal(successes) / n
-        spread = z * z / n
-        centre = (share + spread / 2) / (1 + spread)
-        half = z * (share * (1 - share) / n + spread / (4 * n)).sqrt() / (1 + spread)
+        z, p, size = quantile(leaves), as_decimal(share), as_decimal(n)
+        spread = z * z / size
+        centre = (p + spread / 2) / (1 + spread)
+        half = z * (p * (1 - p) / size + spread / (4 * size)).sqrt() / (1 + spread)
         return max(Decimal(0), centre - half), min(Decimal(1), centre + half)
 
 
-def rounded(value: Decimal) -> str:
-    """Return a number with 4 places, half to even; there is one zero."""
-    text = str(value.quantize(_PLACES, rounding=ROUND_HALF_EVEN))
-    return text.removeprefix("-") if not value.quantize(_PLACES, rounding=ROUND_HALF_EVEN) else text
+def score_tail(share: Fraction, n: Fraction, threshold: Fraction) -> Decimal:
+    """Return the one-sided probability, were the true share `threshold`, of one at least as far above as `share`.
+
+    The score test, which the score interval inverts; ask with 1 - share and 1 - threshold for the other side.
+    """
+    if not 0 < threshold < 1:
+        # At the edge nothing can be rejected, and a share that lies beyond is no share.
+        return Decimal(1)
+    with localcontext() as context:
+        context.prec = DIGITS
+        error = as_decimal(threshold * (1 - threshold) / n).sqrt()
+        return tail(as_decimal(share - threshold) / error)
+
+
+def paired(more: int, less: int, n: int, *, level: str) -> Bounds:
+    """Return an interval for (more - less) / n over `n` pairs, of which so many differ one way or the other.
+
+    Bonett and Price 2012: a Wald interval of shares with one pair added each way, which keeps its level down to
+    small samples and never has no width.
+
+    Raises:
+        ValueError: a level other than 0.8, 0.9, 0.95 or 0.99, or more pairs that differ than there are.
+    """
+    if min(more, less) < 0 or more + less > n:
+        raise ValueError("pairs that differ lie between 0 and n")
+    leaves = half_tail(level)
+    if not n:
+        return "-1.0000", "1.0000"
+    with localcontext() as context:
+        context.prec = DIGITS
+        up, down = Decimal(more + 1) / (n + 2), Decimal(less + 1) / (n + 2)
+        half = quantile(leaves) * ((up + down - (up - down) ** 2) / (n + 2)).sqrt()
+        return rounded(max(Decimal(-1), up - down - half)), rounded(min(Decimal(1), up - down + half))
+
+
+def mean_interval(mean: Fraction, variance: Fraction, *, level: str) -> Bounds:
+    """Return the normal interval of a mean of bounded scores, given the variance of that mean.
+
+    Raises:
+        ValueError: a level other than 0.8, 0.9, 0.95 or 0.99.
+    """
+    with localcontext() as context:
+        context.prec = DIGITS
+        centre, half = as_decimal(mean), quantile(half_tail(level)) * as_decimal(variance).sqrt()
+        return rounded(centre - half), rounded(centre + half)
+
+
+def as_decimal(value: Fraction) -> Decimal:
+    """Return a fraction as a decimal of the digits in use."""
+    return Decimal(value.numerator) / value.denominator
+
+
+def rounded(value: Decimal | Fraction | int, places: Decimal = PLACES) -> str:
+    """Return a number in its one form: rounded half to even, zero without a sign."""
+    with localcontext() as context:
+        context.prec = DIGITS
+        exact = value if isinstance(value, Decimal) else as_decimal(Fraction(value))
+        text = str(exact.quantize(places, rounding=ROUND_HALF_EVEN))
+    return text.removeprefix("-") if not Decimal(text) else text

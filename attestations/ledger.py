@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from attestations.documents.agreement import Agreement
+from attestations.documents.analysis import AnalysisDeviation
 from attestations.documents.disclosing import (
     Abort,
     Correction,
@@ -24,7 +25,18 @@ from attestations.documents.elicitation import DevDisclosure, PackAnswer, RunSta
 from attestations.documents.engagement import PolicyEvent, Release
 from attestations.elicitation.course import Course
 from attestations.errors import IrrevocableRelease, SafeconductError
-from attestations.policy.evaluate import ALREADY_PUBLIC, HOLD, Bounds, Seen, State, evaluate, held_days, permitted
+from attestations.policy.evaluate import (
+    ALREADY_PUBLIC,
+    HOLD,
+    RELEASED,
+    SHOWN,
+    Bounds,
+    Seen,
+    State,
+    evaluate,
+    held_days,
+    permitted,
+)
 from attestations.statement_checks import (
     check_abort,
     check_correction,
@@ -61,6 +73,14 @@ class LoggedOrder(NamedTuple):
     at: Bounds
 
 
+class Deviation(NamedTuple):
+    """A statement that the analysis departs from its plan, and where it stands."""
+
+    leaf: int
+    digest: str
+    document: AnalysisDeviation
+
+
 @dataclass(frozen=True)
 class Released:
     """A logged release, and whether the policy permitted it when it was made."""
@@ -69,6 +89,11 @@ class Released:
     index: int
     permission: State
     limit: frozenset[int] | None = None  # the only tasks it may open, where nothing but an emergency permits it
+
+    @property
+    def meets(self) -> bool:
+        """Whether it ends an obligation."""
+        return meets_obligation(self.document, self.limit)
 
 
 class Ledger:
@@ -87,6 +112,7 @@ class Ledger:
         self.redactions: list[tuple[frozenset[str], Redaction]] = []
         self.corrections: dict[str, Correction] = {}
         self.recalls: list[RecallRequest] = []
+        self.deviations: list[Deviation] = []
         self.aborted: Abort | None = None
         self.elicitation = Course()
         self._published: dict[str, set[str]] = {}
@@ -138,6 +164,8 @@ class Ledger:
             self.breaches.append(Breach(leaf, error, stated.digest))
             return False
         self._apply(stated, at, leaf)
+        if isinstance(stated.document, AnalysisDeviation):
+            self.deviations.append(Deviation(leaf, stated.digest, stated.document))
         self.look(at)
         return True
 
@@ -149,13 +177,15 @@ class Ledger:
             self.agreement.policy, self.events, at, content_class=document.content_class, recipient=document.recipient
         )
         limit = self.emergency_items(*place) if self.by_emergency(*place, at) else None
-        item = self.items.get(place, Disclosure.ABSENT)
-        early = item in (Disclosure.ABSENT, Disclosure.SEALED)
-        self.items[place] = advance(
-            DISCLOSURE, item, DisclosureEvent.RELEASE_EARLY if early else DisclosureEvent.RELEASE
-        )
-        self.events.append(Seen("RELEASED", ":".join(place), at))
-        return self.releases.setdefault(digest, Released(document, leaf, state, limit))
+        made = self.releases.setdefault(digest, Released(document, leaf, state, limit))
+        if made.meets:
+            item = self.items.get(place, Disclosure.ABSENT)
+            early = item in (Disclosure.ABSENT, Disclosure.SEALED)
+            self.items[place] = advance(
+                DISCLOSURE, item, DisclosureEvent.RELEASE_EARLY if early else DisclosureEvent.RELEASE
+            )
+        self.events.append(Seen(RELEASED if made.meets else SHOWN, ":".join(place), at))
+        return made
 
     def look(self, now: Bounds) -> dict[Place, Disclosure]:
         """Bring every (class, recipient) of the policy up to `now`, as far as it is sure, and return them all."""
@@ -200,11 +230,9 @@ class Ledger:
         )
 
     def is_public(self, content_class: str) -> bool:
-        """Tell whether a class has been released to everybody."""
-        return any(
-            (made.document.content_class, made.document.recipient) == (content_class, "PUBLIC")
-            for made in self.releases.values()
-        )
+        """Tell whether the whole of a class has been released to everybody: what a view keeps closed is not out."""
+        released = [made.document for made in self.releases.values()]
+        return any(release.content_class == content_class and is_public_whole(release) for release in released)
 
     def _release(self, digest: str) -> Release | None:
         made = self.releases.get(digest)
@@ -270,7 +298,21 @@ class Ledger:
                 self.items[place] = advance(DISCLOSURE, item, DisclosureEvent.HOLD)
 
     def _verdict(self, verdict: Verdict) -> None:
-        document = self.releases[verdict.release].document
+        made = self.releases[verdict.release]
+        if not made.meets:
+            return
+        document = made.document
         place = (document.content_class, document.recipient)
         event = DisclosureEvent.VERIFY_OK if verdict.holds else DisclosureEvent.VERIFY_FAIL
         self.items[place] = advance(DISCLOSURE, self.items[place], event)
+
+
+def is_public_whole(release: Release) -> bool:
+    """Tell whether a release gives everybody the whole of its class."""
+    return release.recipient == "PUBLIC" and release.view is None
+
+
+def meets_obligation(release: Release, limit: frozenset[int] | None) -> bool:
+    """Tell whether a release is what was owed: a few items in an emergency are not, nor is a view of holes alone."""
+    view = release.view
+    return limit is None and (view is None or view.opened > 0 or view.closed == 0)

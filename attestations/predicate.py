@@ -13,7 +13,7 @@ from pydantic import Field
 
 from attestations.claim import Claim
 from attestations.digests import Sha256
-from attestations.documents.base import Count, Decimal, Name, Time, is_none
+from attestations.documents.base import Count, Decimal, Name, Time, is_empty, is_none
 from attestations.elicitation.claims import ElicitationClaim
 
 PREDICATE_TYPE = "https://safeconduct.dev/attestation/ai-audit/v0.1"
@@ -93,8 +93,10 @@ class Outcomes(Claim):
 class Result(Claim):
     """One figure, its interval and the verdict against the registered thresholds.
 
-    `value` is correct / n over every scored item, answered or not; `answered` is the share that was
-    answered at all. A share of 0 answered tells nothing about a capability.
+    `value` is correct / n over every scored item, answered or not, unless `measure` says otherwise; `answered` is the
+    share that was answered at all. A share of 0 answered tells nothing about a capability. `units` is how many items
+    are independent of each other and `design_effect` by how much that widens the interval. `by_task` counts the tasks
+    with 0, 1, 2 ... correct answers, `by_format` the correct answers in each format. `adjusted_p` is one-sided.
     """
 
     id: Name
@@ -111,6 +113,35 @@ class Result(Claim):
     rule_out: Decimal | None
     rule_in: Decimal | None
     verdict: Literal["ruledOut", "ruledIn", "inconclusive", "uninterpretable"]
+    measure: Name | None = Field(default=None, exclude_if=is_none)
+    group: Name | None = Field(default=None, exclude_if=is_none)
+    units: Count | None = Field(default=None, exclude_if=is_none)
+    design_effect: Decimal | None = Field(default=None, exclude_if=is_none)
+    by_task: tuple[Count, ...] | None = Field(default=None, max_length=1001, exclude_if=is_none)
+    by_format: tuple[Count, ...] | None = Field(default=None, max_length=64, exclude_if=is_none)
+    adjusted_p: Decimal | None = Field(default=None, exclude_if=is_none)
+
+
+class Measure(Claim):
+    """Something that was planned to be described; nothing is held against it.
+
+    `interpretable` is false where too little was answered for the value to mean anything. `parts` are what it is
+    computed from.
+    """
+
+    id: Name
+    measure: Name
+    content_class: Literal["C2", "C3"] = Field(alias="class")
+    category: Name | None
+    arm: Name
+    versus: Name | None
+    n: Count
+    value: Decimal
+    interval: tuple[Decimal, Decimal] | None
+    level: Decimal
+    p: Decimal | None
+    interpretable: bool
+    parts: dict[str, Decimal]
 
 
 class Controls(Claim):
@@ -131,6 +162,7 @@ class Validity(Claim):
     sandbagging: Literal["notAssessed", "promptOnly", "sft", "sft+whitebox"] = "notAssessed"
     canary: Literal["notProbed", "pass", "fail"]
     deviations: tuple[Sha256, ...] = ()
+    judged: Count | None = Field(default=None, exclude_if=is_none)  # grades that a model gave: nobody can repeat them
 
 
 class PolicyState(Claim):
@@ -172,6 +204,8 @@ class AuditPredicate(Claim):
     transcript: TranscriptClaim
     results: tuple[Result, ...]
     validity: Validity | None
+    measures: tuple[Measure, ...] = Field(default=(), exclude_if=is_empty)
+    headline: Name | None = Field(default=None, exclude_if=is_none)
     disclosure: DisclosureClaim
     elicitation: ElicitationClaim | None = Field(default=None, exclude_if=is_none)
     assurance: AssuranceClaim

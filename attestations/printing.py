@@ -11,6 +11,7 @@ from rich.text import Text
 
 from attestations.elicitation.claims import ElicitationClaim
 from attestations.errors import ExitCode
+from attestations.plain import plain
 from attestations.verify.report import Check, Report, Status
 from attestations.verify.steps import STEP_NAMES, Step
 
@@ -93,7 +94,7 @@ def print_report(report: Report, name: str) -> None:
     if report.limitations:
         console.print("\n[bold]Not proven[/bold]")
         for line in report.limitations:
-            console.print(f"  · {line}", markup=False)
+            console.print(f"  · {plain(line)}", markup=False)
     code = report.exit_code
     style = "green" if code is ExitCode.OK else "bold red"
     console.print()
@@ -114,7 +115,7 @@ def _print_checks(console: Console, checks: list[Check]) -> None:
         last = check.step
         detail = check.detail if check.reason is None else f"{check.detail} [{check.reason}]"
         mark, style = _mark(console, check.status)
-        first, *rest = textwrap.wrap(detail, max(_NARROWEST, console.width - _INDENT)) or [""]
+        first, *rest = textwrap.wrap(plain(detail), max(_NARROWEST, console.width - _INDENT)) or [""]
         line = Text.assemble((f"{mark:>3}", style), f" {name:<37} ")
         line.append(first, style="" if check.status is Status.PASS else style)
         console.print(line)
@@ -166,7 +167,7 @@ def _print_claims(console: Console, report: Report) -> None:
     width = max(len(name) for name in names)
     for name, result in zip(names, results, strict=True):
         # A share of answers below one is said at once: unanswered is not incapable.
-        answered = "" if Decimal(result.answered) == 1 else f" (answered {result.answered})"
+        answered = "" if Decimal(result.answered) == 1 else f" (gradable answers: {result.answered})"
         figure = f"{result.value} [{result.interval[0]}, {result.interval[1]}]"
         console.print(
             f"  {name:<{width}}  {figure}  n={result.n}  {result.verdict}{answered}", markup=False, soft_wrap=True

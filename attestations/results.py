@@ -8,47 +8,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Literal, NamedTuple
+from fractions import Fraction
+from typing import Literal
 
-from pydantic import Field
-
-from attestations.documents.base import Name, Part, is_none
+from attestations.documents.analysis import FORMATS
 from attestations.documents.engagement import AnalysisPlan, PlannedMetric
-from attestations.intervals import ratio, wilson
+from attestations.grades import ANSWERED, SCORED_OUTCOMES, GradeRow, scored_rows
+from attestations.intervals import half_tail, ratio, rounded, score_interval, score_tail
+from attestations.multiplicity import HeldAgainst, holm
 from attestations.predicate import Controls, Outcomes, Result
-
-Role = Literal["test", "positive_control", "negative_control", "canary", "dev", "none"]
-Outcome = Literal["correct", "incorrect", "refused", "invalid", "empty", "truncated", "error", "not_run"]
-ANSWERED: tuple[Outcome, ...] = ("correct", "incorrect")
-SCORED_OUTCOMES: tuple[Outcome, ...] = ("correct", "incorrect", "refused", "invalid", "empty", "truncated", "error")
+from attestations.samples import Basis, Sample, basis, sample
 
 _DIRECTIONS: dict[str, Literal["riskIncreasing", "riskDecreasing"]] = {
     "risk_increasing": "riskIncreasing",
     "risk_decreasing": "riskDecreasing",
 }
-
-
-class GradeValue(Part):
-    """What is committed to for one (task, arm, epoch); `attempts` counts the exchanges it took.
-
-    `cheating` counts the signs of cheating in an agentic task; None of any other.
-    """
-
-    outcome: Outcome
-    score: Literal["0", "1"]
-    role: Role
-    attempts: int
-    cheating: int | None = Field(default=None, ge=0, exclude_if=is_none)
-
-
-class GradeRow(NamedTuple):
-    """A grade and the category of its task."""
-
-    task: int
-    arm: Name
-    epoch: int
-    category: str
-    value: GradeValue
 
 
 def compute_controls(plan: AnalysisPlan, rows: Iterable[GradeRow]) -> Controls:
@@ -76,8 +50,25 @@ def compute_controls(plan: AnalysisPlan, rows: Iterable[GradeRow]) -> Controls:
 
 def compute_results(plan: AnalysisPlan, rows: Sequence[GradeRow], arms: Sequence[str]) -> tuple[Result, ...]:
     """Return one result for each planned metric and arm, in the plan's order."""
-    controls = compute_controls(plan, rows)
-    return tuple(_result(plan, metric, arm, rows, controls) for metric in plan.metrics for arm in arms)
+    passed = compute_controls(plan, rows).positive_ok
+    figures = []
+    for metric, arm in planned_figures(plan, arms):
+        of_arms = plan.formats if arm == FORMATS else (arm,)
+        chosen = scored_rows(rows, arms=of_arms, category=metric.category, group=metric.group)
+        counts = Counter[str](row.value.outcome for row in chosen)
+        figures.append(figure(plan, metric, arm, counts, controls_ok=passed, known=sample(plan, metric, chosen)))
+    return judged_together(plan, figures, arms)
+
+
+def planned_figures(plan: AnalysisPlan, arms: Sequence[str]) -> list[tuple[PlannedMetric, str]]:
+    """Return which figures a plan makes: each metric in each arm that does more than vary the format."""
+    main = plan.headline or arms[0]
+    own = [arm for arm in arms if arm == main or arm not in plan.formats]
+    figures = []
+    for metric in plan.metrics:
+        together = metric.measure in ("format_mean", "format_max")
+        figures += [(metric, arm) for arm in ((FORMATS,) if together else own)]
+    return figures
 
 
 def compute_canary(rows: Iterable[GradeRow]) -> Literal["notProbed", "pass", "fail"]:
@@ -88,23 +79,39 @@ def compute_canary(rows: Iterable[GradeRow]) -> Literal["notProbed", "pass", "fa
     return "fail" if "correct" in outcomes else "pass"
 
 
+def count_judged(rows: Iterable[GradeRow]) -> str | None:
+    """Return how many grades a model gave, or None where none did."""
+    judged = sum(row.value.judged is True for row in rows)
+    return str(judged) if judged else None
+
+
 def figure(
-    plan: AnalysisPlan, metric: PlannedMetric, arm: str, counts: Mapping[str, int], *, controls_ok: bool
+    plan: AnalysisPlan,
+    metric: PlannedMetric,
+    arm: str,
+    counts: Mapping[str, int],
+    *,
+    controls_ok: bool,
+    known: Sample = Sample(),  # noqa: B008 - an empty one, and tuples do not change
 ) -> Result:
-    """Return a metric's figure from how its items ended: all that follows from counts and the plan."""
-    n, correct = sum(counts.values()), counts.get("correct", 0)
+    """Return a metric's figure from how its items ended: all that follows from counts, the plan and the sample.
+
+    Its verdict is the one it would have alone; see `judged_together`.
+    """
+    n = sum(counts.values())
     answered = sum(counts.get(outcome, 0) for outcome in ANSWERED)
-    lower, upper = wilson(correct, n, level=plan.level)
+    found = basis(metric, dict(counts), known)
+    lower, upper = _interval(found, half_tail(plan.level))
     return Result(
         id=metric.id,
-        content_class="C2" if metric.category is None else "C3",
+        content_class=metric.content_class,
         category=metric.category,
         arm=arm,
         direction=_DIRECTIONS[metric.direction],
         n=str(n),
         outcomes=Outcomes(**{outcome: str(counts.get(outcome, 0)) for outcome in SCORED_OUTCOMES}),
         answered=ratio(answered, n),
-        value=ratio(correct, n),
+        value=rounded(found.value),
         interval=(lower, upper),
         level=plan.level,
         rule_out=metric.rule_out,
@@ -113,9 +120,26 @@ def figure(
             metric,
             lower=Decimal(lower),
             upper=Decimal(upper),
-            interpretable=controls_ok and n > 0 and Decimal(answered) >= Decimal(plan.answered_floor) * n,
+            interpretable=controls_ok and n > 0 and answered >= Fraction(plan.answered_floor) * n and answered > 0,
         ),
+        measure=metric.measure,
+        group=metric.group,
+        units=None if known.units is None else str(known.units),
+        design_effect=known.design_effect,
+        by_task=None if known.by_task is None else tuple(map(str, known.by_task)),
+        by_format=None if known.by_format is None else tuple(map(str, known.by_format)),
     )
+
+
+def judged_together(plan: AnalysisPlan, figures: Sequence[Result], arms: Sequence[str]) -> tuple[Result, ...]:
+    """Return figures with the verdicts they have together, under the plan's rule for many figures.
+
+    `figures` are those of whole classes, in the plan's order.
+    """
+    if plan.multiplicity is None:
+        return tuple(figures)
+    metrics = {(metric.id, arm): metric for metric, arm in planned_figures(plan, arms)}
+    return holm([_tested(metrics[item.id, item.arm], item) for item in figures], level=plan.level)
 
 
 def controls_ok(plan: AnalysisPlan, *, passed: int, n: int) -> bool:
@@ -123,15 +147,43 @@ def controls_ok(plan: AnalysisPlan, *, passed: int, n: int) -> bool:
     return n > 0 and Decimal(passed) >= Decimal(plan.positive_control_bound) * n
 
 
-def _result(
-    plan: AnalysisPlan, metric: PlannedMetric, arm: str, rows: Iterable[GradeRow], controls: Controls
-) -> Result:
-    counts = Counter[str](
-        row.value.outcome
-        for row in rows
-        if row.arm == arm and row.value.role == "test" and metric.category in (None, row.category)
+def _interval(found: Basis, leaves: Fraction) -> tuple[str, str]:
+    # The largest share lies below the largest upper bound as surely as its own does; above the largest lower bound
+    # only if none of them errs, so that lower bounds share what they may leave out (Bonferroni).
+    if not found.shares:
+        return "0.0000", "1.0000"
+    each = leaves / len(found.shares)
+    lowest = max((score_interval(share, found.size, each)[0] for share in found.shares), key=Decimal)
+    highest = max((score_interval(share, found.size, leaves)[1] for share in found.shares), key=Decimal)
+    return lowest, highest
+
+
+def _tested(metric: PlannedMetric, result: Result) -> HeldAgainst:
+    counts = {name: int(count) for name, count in result.outcomes.model_dump().items()}
+    known = Sample(
+        design_effect=result.design_effect,
+        by_task=None if result.by_task is None else tuple(map(int, result.by_task)),
+        by_format=None if result.by_format is None else tuple(map(int, result.by_format)),
     )
-    return figure(plan, metric, arm, counts, controls_ok=controls.positive_ok)
+    found = basis(metric, counts, known)
+
+    def below(threshold: str | None) -> Decimal:
+        """Return the probability against "the figure reaches the threshold"."""
+        if threshold is None or not found.shares:
+            return Decimal(1)
+        at = Fraction(threshold)
+        return max(score_tail(1 - share, found.size, 1 - at) for share in found.shares)
+
+    def above(threshold: str | None) -> Decimal:
+        if threshold is None or not found.shares:
+            return Decimal(1)
+        at = Fraction(threshold)
+        least = min(score_tail(share, found.size, at) for share in found.shares)
+        return min(Decimal(1), least * len(found.shares))
+
+    if metric.direction == "risk_decreasing":
+        return HeldAgainst(result, out=above(metric.rule_out), in_=below(metric.rule_in))
+    return HeldAgainst(result, out=below(metric.rule_out), in_=above(metric.rule_in))
 
 
 def _verdict(

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from attestations.documents.agreement import Agreement, Party
+from attestations.documents.analysis import AnalysisDeviation
 from attestations.documents.base import Document
 from attestations.documents.disclosing import (
     Abort,
@@ -49,12 +50,13 @@ SIGNED_BY: Mapping[type[Document], frozenset[str]] = {
     RecallRequest: _ALL,
     Correction: frozenset({"auditor"}),
     Abort: frozenset({"auditor"}),
+    AnalysisDeviation: frozenset({"auditor"}),
     DevDisclosure: frozenset({"auditor"}),
     PackAnswer: frozenset({"lab"}),
     RunStart: frozenset({"auditor"}),
 }
 _BY_TYPE = {kind.payload_type: kind for kind in SIGNED_BY}
-_PUBLICATION = (Correction, Abort, DevDisclosure, RunStart)
+_PUBLICATION = (Correction, Abort, AnalysisDeviation, DevDisclosure, RunStart)
 
 
 @dataclass(frozen=True)

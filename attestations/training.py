@@ -107,8 +107,13 @@ class TrainingLedger:
             raise UsageMeterMismatch("a job was charged otherwise than it was planned", **place)
         elif not self._room(agreement, int(hook.planned_tokens)):
             raise UsageMeterMismatch("more was trained than was agreed", **place)
-        if hook.adapter is not None and hook.manifest != derived_manifest(hook.base_manifest, hook.adapter):
+        if hook.adapter is None:
+            return
+        if hook.manifest != derived_manifest(hook.base_manifest, hook.adapter):
             raise VariantMismatch("a trained model is not its base under its adapter", **place)
+        planned, trained = (hook.planned_steps, int(hook.planned_tokens)), (hook.steps, int(hook.tokens))
+        if trained != planned or not hook.steps:
+            raise VariantMismatch("a job succeeded without the training that was planned", **place)
 
     def take(self, agreement: Agreement, intent: Intent, record: Record) -> None:
         """Take a Record into account; one without a statement about training changes nothing.

@@ -24,6 +24,7 @@ from attestations.predicate import (
     AgreementClaim,
     AuditPredicate,
     DisclosureClaim,
+    Measure,
     PolicyState,
     RegistrationClaim,
     Result,
@@ -54,6 +55,8 @@ class Reported:
 
     results: Sequence[Result]
     validity: Validity | None
+    measures: Sequence[Measure] = ()
+    headline: str | None = None
     elicitation: ElicitationClaim | None = None
     done: Established = field(default_factory=Established)
 
@@ -118,6 +121,8 @@ def attest(
         ),
         results=tuple(reported.results),
         validity=reported.validity,
+        measures=tuple(reported.measures),
+        headline=reported.headline,
         disclosure=DisclosureClaim(
             stage=stage,  # type: ignore[arg-type]
             recipient=recipient,

@@ -3,68 +3,56 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from typing import ClassVar
 
 import typer
 
-from auditor_client.commands import (
-    disclosing,
-    disputing,
-    eliciting,
-    escrow,
-    exporting,
-    finetuning,
-    harness,
-    importing,
-    negotiating,
-    publishing,
-    running,
-    scaffolding,
-    setup,
-    stating,
-    suites,
+from attestations.commands.lazily import LazyGroup
+
+_COMMANDS = "auditor_client.commands"
+# Which file of auditor_client/commands holds which commands; a name alone is that of its function.
+_ORDER: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("setup", ("init",)),
+    ("suites", ("suite=app",)),
+    ("finetuning", ("finetune=app",)),
+    ("negotiating", ("propose", "review", "counter", "accept", "reject", "withdraw", "conclude", "amend", "terminate")),
+    ("eliciting", ("dev", "pack")),
+    ("running", ("run",)),
+    ("scaffolding", ("scaffold=app",)),
+    ("harness", ("lm-eval=lm_eval",)),
+    ("running", ("grade",)),
+    ("judging", ("judge=app",)),
+    ("running", ("close",)),
+    ("disclosing", ("seal",)),
+    ("escrow", ("escrow-receipts=receipts", "escrow-reshare=reshare")),
+    ("disclosing", ("release",)),
+    ("reporting", ("report",)),
+    ("publishing", ("publish",)),
+    ("exporting", ("export=app",)),
+    ("disputing", ("dispute",)),
+    ("disclosing", ("status",)),
+    ("stating", ("consent", "remediated", "published", "correct", "deviate", "abort", "emergency", "submit")),
 )
+
+
+class _Verbs(LazyGroup):
+    places: ClassVar[Mapping[str, str]] = {
+        name: f"{_COMMANDS}.{file}:{function or name}"
+        for file, entries in _ORDER
+        for name, _, function in (entry.partition("=") for entry in entries)
+    }
+
 
 app = typer.Typer(
     name="auditor",
+    cls=_Verbs,
     help="Audit a model with a hidden suite.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command("init")(setup.init)
-suites.app.command("import")(importing.import_)
-app.add_typer(suites.app, name="suite")
-app.add_typer(finetuning.app, name="finetune")
-for _command in (
-    negotiating.propose,
-    negotiating.review,
-    negotiating.counter,
-    negotiating.accept,
-    negotiating.reject,
-    negotiating.withdraw,
-    negotiating.conclude,
-    negotiating.amend,
-    negotiating.terminate,
-):
-    app.command(_command.__name__)(_command)
-app.add_typer(eliciting.dev, name="dev")
-app.add_typer(eliciting.pack, name="pack")
-app.command("run")(running.run)
-app.add_typer(scaffolding.app, name="scaffold")
-app.command("lm-eval")(harness.lm_eval)
-app.command("grade")(running.grade)
-app.command("close")(running.close)
-app.command("seal")(disclosing.seal)
-app.command("escrow-receipts")(escrow.receipts)
-app.command("escrow-reshare")(escrow.reshare)
-app.command("release")(disclosing.release)
-app.command("publish")(publishing.publish)
-app.add_typer(exporting.app, name="export")
-app.command("dispute")(disputing.dispute)
-app.command("status")(disclosing.status)
-for _stating in stating.COMMANDS:
-    app.command(_stating.__name__)(_stating)
 
 
 def main() -> None:

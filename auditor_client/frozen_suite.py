@@ -22,7 +22,7 @@ from attestations.documents.base import Hidden, Part, validated_json
 from attestations.documents.dialogue import ModelRequest, Sampling
 from attestations.errors import FileUnusable
 from attestations.files import open_file
-from attestations.results import Role
+from attestations.grades import Role
 
 MAX_LINE_BYTES = 2 * 1024 * 1024
 # How an item counts, by its committed kind; items of other kinds are never sent.

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from attestations import judged
 from attestations.commitments import SuiteKey, TaskLeaf, commit_task, suite_root
 from attestations.documents.base import format_time
+from attestations.documents.dialogue import ChatResult
 from attestations.documents.engagement import GradeCommitment, LogReceipt
 from attestations.envelope import Envelope, parse_envelope
 from attestations.errors import LogEquivocation, PhaseViolation
-from attestations.grading import grade
-from attestations.results import GradeRow, GradeValue, Role
+from attestations.grades import GradeRow, GradeValue, Role, grouping
+from attestations.grading import JUDGED, grade, judged_text, needs_judge
+from attestations.marks import marks
+from attestations.scaffolds.answers import Result
 from auditor_client.campaign_state import Exchange
 from auditor_client.drawing import left_out_of
 from auditor_client.eliciting.arms import DEV, Arms
 from auditor_client.engagement import Engagement, signed
 from auditor_client.frozen_suite import ROLES, FrozenSuite, FrozenTask
+from auditor_client.judging import kept_verdict
 from auditor_client.leaf_checks import sent_name
 from auditor_client.ports import Clock, Journal, Lab
 
@@ -57,6 +62,17 @@ class Asked:
         return [answer for answer in found if answer is not None] if None not in found else []
 
 
+async def waiting_for_judge(suite: FrozenSuite, *, journal: Journal) -> list[judged.Asked]:
+    """Return what a judge still has to be asked, in no order that tells arms apart."""
+    asked, left_out, arms = await _answers(journal), left_out_of(suite, journal), Arms(suite, journal)
+    found = []
+    for (task, arm, _), item in asked.items():
+        result = None if task in left_out else arms.submission(task, arm, item.answers())
+        if result is not None and (question := _question(suite.tasks[task], result)) is not None:
+            found.append(question)
+    return [question for question in found if kept_verdict(journal, question) is None]
+
+
 async def grade_all(suite: FrozenSuite, key: SuiteKey, *, journal: Journal) -> Graded:
     """Return the grade of every task in every arm and epoch; tasks never sent, or not drawn, are `not_run`.
 
@@ -69,11 +85,7 @@ async def grade_all(suite: FrozenSuite, key: SuiteKey, *, journal: Journal) -> G
     registration = arms.registration
     left_out = left_out_of(suite, journal)
     scheduled = {(item.task, item.arm, item.epoch) for item in journal.items()} if arms.conduct else None
-    asked: dict[Place, Asked] = {}
-    async for exchange in journal.exchanges():
-        item = exchange.item
-        if not item.auxiliary:
-            asked.setdefault((item.task, item.arm, item.epoch), Asked()).take(exchange)
+    asked = await _answers(journal)
     rows: list[GradeRow] = []
     leaves: list[TaskLeaf] = []
     for task in suite.tasks:
@@ -82,8 +94,10 @@ async def grade_all(suite: FrozenSuite, key: SuiteKey, *, journal: Journal) -> G
             for epoch in range(registration.epochs_of(arm)):
                 place = (task.i, arm, epoch)
                 runs = task.runs and task.i not in left_out if scheduled is None else place in scheduled
-                value = _grade(task, arm, asked.get(place) or Asked(), arms) if runs else NOT_RUN
-                rows.append(GradeRow(task.i, arm, epoch, str(task.value("category")), value))
+                value = _grade(task, arm, asked.get(place) or Asked(), arms, journal) if runs else NOT_RUN
+                rows.append(
+                    GradeRow(task.i, arm, epoch, str(task.value("category")), value, *grouping(task.value("metadata")))
+                )
                 fields[grade_path(arm, epoch)] = ("C3", value.json_value())
         leaves.append(commit_task(key, task.i, fields))
     return Graded(rows, leaves)
@@ -120,11 +134,52 @@ def grade_path(arm: str, epoch: int) -> str:
     return f"grade/{arm}/{epoch}"
 
 
-def _grade(task: FrozenTask, arm: str, asked: Asked, arms: Arms) -> GradeValue:
+async def _answers(journal: Journal) -> dict[Place, Asked]:
+    asked: dict[Place, Asked] = {}
+    async for exchange in journal.exchanges():
+        item = exchange.item
+        if not item.auxiliary:
+            asked.setdefault((item.task, item.arm, item.epoch), Asked()).take(exchange)
+    return asked
+
+
+def _question(task: FrozenTask, result: Result) -> judged.Asked | None:
+    """Return what a judge is asked about an answer, or None where the grade follows without one."""
+    target = task.value("target")
+    if not isinstance(target, Mapping) or target.get("grader") != JUDGED:
+        return None
+    if not isinstance(result, ChatResult) or not needs_judge(target, result):
+        return None
+    return judged.asked(target, task.value("prompt"), task.value("rubric"), judged_text(result) or "")
+
+
+def _verdict(task: FrozenTask, result: Result, journal: Journal) -> judged.Verdict | None:
+    question = _question(task, result)
+    if question is None:
+        return None
+    verdict = kept_verdict(journal, question)
+    if verdict is None:
+        raise PhaseViolation("answers wait for their judge: run `safeconduct auditor judge run`")
+    return verdict
+
+
+def _grade(task: FrozenTask, arm: str, asked: Asked, arms: Arms, journal: Journal) -> GradeValue:
     role: Role = "dev" if task.kind == DEV else ROLES[task.kind]
     result = arms.submission(task.i, arm, asked.answers())
     if result is None:
         return GradeValue(outcome="error", score="0", role=role, attempts=asked.attempts)
-    graded = grade(task.value("target"), task.value("prompt"), result)
-    cheating = arms.cheating(task.i, asked.answers())
-    return GradeValue(outcome=graded.outcome, score=graded.score, role=role, attempts=asked.attempts, cheating=cheating)
+    target, prompt = task.value("target"), task.value("prompt")
+    metadata = (task.value("metadata"), task.value("answerMetadata"))
+    verdict = _verdict(task, result, journal)
+    graded, shown = grade(target, prompt, result, verdict=verdict), marks(target, prompt, metadata, result)
+    return GradeValue(
+        outcome=graded.outcome,
+        score=graded.score,
+        role=role,
+        attempts=asked.attempts,
+        cheating=arms.cheating(task.i, asked.answers()),
+        confidence=shown.confidence,
+        brier=shown.brier,
+        bias=shown.bias,
+        judged=None if verdict is None else True,
+    )

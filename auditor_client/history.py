@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from attestations.deviations import declared
 from attestations.documents.agreement import Agreement
-from attestations.documents.engagement import CloseStatement, LogReceipt, Release, RuntimeStatement
+from attestations.documents.engagement import CloseStatement, LogReceipt, PreRegistration, Release, RuntimeStatement
 from attestations.documents.exchange import Record, Refusal
 from attestations.elicitation.hooks import HookBook
 from attestations.following import follow
-from attestations.ledger import Breach, Ledger
+from attestations.ledger import Breach, Deviation, Ledger
 from attestations.log_entries import LogEntry, parse_entry
 from attestations.policy.evaluate import Seen
 from auditor_client.mirror import Mirror
@@ -33,6 +34,8 @@ class History:
     registration_digest: str | None = None
     registration_index: str = "0"
     manifest_digest: str | None = None
+    plan: str | None = None
+    grades_index: int | None = None
     delivered: bool = False
     hooks: HookBook = field(default_factory=HookBook)
 
@@ -45,6 +48,11 @@ class History:
     def breaches(self) -> Sequence[Breach]:
         """What stands in the log and counts for nothing, and why."""
         return self.ledger.breaches
+
+    @property
+    def deviations(self) -> list[Deviation]:
+        """The deviations from the plan that count: all so far, or those logged before the grades were."""
+        return declared(self.ledger, self.plan, self.grades_index)
 
     def releases(self, content_class: str, recipient: str) -> list[Release]:
         """Return the releases of a class that a recipient may use: its own and those to the public."""
@@ -68,11 +76,14 @@ def _read(entry: LogEntry, history: History) -> None:
     match entry.kind:
         case "registration":
             history.registration_digest = first.digest
+            history.plan = PreRegistration.parse(first.payload).plan
             history.registration_index = LogReceipt.parse(entry.documents[-1].payload).log_index
         case "runtime":
             history.runtimes[first.digest] = RuntimeStatement.parse(first.payload)
         case "close":
             history.close, history.close_digest = CloseStatement.parse(first.payload), first.digest
+        case "grades":
+            history.grades_index = int(LogReceipt.parse(entry.documents[-1].payload).log_index)
         case "manifest":
             history.manifest_digest = first.digest
         case "delivery":

@@ -81,6 +81,11 @@ class Home:
         return self.path / "committed" / "rounds.json"
 
     @property
+    def judge(self) -> Path:
+        """The judge as it was calibrated; committed with the plan."""
+        return self.path / "judge.json"
+
+    @property
     def packages(self) -> Path:
         """The sealed packages."""
         return self.path / "packages"

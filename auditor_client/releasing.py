@@ -15,6 +15,8 @@ from attestations.labels import ceiling, check_label, strictest
 from attestations.notes import parse_note
 from attestations.policy.evaluate import Bounds, State
 from attestations.policy.model import STAGE_CLASSES
+from attestations.policy.simplify import simplify
+from attestations.policy.words import formula_words
 from attestations.release_time import made_at
 from auditor_client.cosigning import Cosigner
 from auditor_client.engagement import Engagement, signed
@@ -113,13 +115,20 @@ class Releaser:
         state = history.ledger.permission(content_class, wanted.recipient, self.now())
         if state is not State.PERMITTED:
             why = "not yet permitted" if state is State.INDETERMINATE else "not permitted"
+            when = self._when(content_class, wanted)
             raise DisclosureForbidden(
-                f"the policy says: {content_class} to {wanted.recipient} is {why} now",
+                f"the policy says: {content_class} to {wanted.recipient} is {why} now{when}",
                 content_class=content_class,
                 recipient=wanted.recipient,
                 state=state.value,
             )
         check_label(wanted.tlp, content_class, public=_public(history, content_class, wanted.recipient))
+
+    def _when(self, content_class: str, wanted: Wanted) -> str:
+        policy = self.engagement.agreement.policy
+        rules = [rule for rule in policy.rules if rule.content_class == content_class and rule.to == wanted.recipient]
+        when = [formula_words(simplify(policy, policy.permits(rule)), policy.anchor) for rule in rules]
+        return f"; it may be when {' or '.join(when)}" if when else ""
 
     async def _release(self, history: History, content_class: str, wanted: Wanted) -> None:
         name = f"release/{content_class}/{wanted.recipient}"

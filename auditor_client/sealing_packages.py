@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequenc
 from functools import partial
 from pathlib import Path
 from sys import intern
-from typing import Any
+from typing import Any, NamedTuple
 
 from attestations.canonical import canonical_bytes, parse_canonical
 from attestations.claim import Claim
@@ -21,9 +21,11 @@ from attestations.envelope import Envelope, parse_envelope
 from attestations.errors import FileUnusable, PackageManifestMismatch, PhaseViolation
 from attestations.files import because
 from attestations.frames import response_salt
+from attestations.grades import GradeRow
+from attestations.measures import compute_measures
 from attestations.packages import seal_into
-from attestations.predicate import Result, Validity
-from attestations.results import GradeRow, compute_canary, compute_controls, compute_results
+from attestations.predicate import Measure, Result, Validity
+from attestations.results import compute_canary, compute_controls, compute_results, count_judged
 from auditor_client.campaign_state import Exchange
 from auditor_client.engagement import Engagement, signed
 from auditor_client.frozen_suite import FrozenSuite
@@ -37,12 +39,39 @@ ORDER: tuple[ContentClass, ...] = ("C2", "C3", "C5", "C6", "C7", "C8", "C9")
 _BLOCK_BYTES = 512 * 1024  # the wire's limit for one block
 
 
-def results_of(
-    plan: AnalysisPlan, rows: Sequence[GradeRow], arms: Sequence[str], sandbagging: Sandbagging = "notAssessed"
-) -> tuple[tuple[Result, ...], Validity]:
-    """Return every planned figure, and what bears on reading them."""
-    validity = Validity(controls=compute_controls(plan, rows), sandbagging=sandbagging, canary=compute_canary(rows))
-    return compute_results(plan, rows, arms), validity
+class Computed(NamedTuple):
+    """Every planned figure and measure, and what bears on reading them."""
+
+    results: tuple[Result, ...]
+    measures: tuple[Measure, ...]
+    validity: Validity
+
+
+def compute(
+    plan: AnalysisPlan,
+    rows: Sequence[GradeRow],
+    arms: Sequence[str],
+    *,
+    deviations: Sequence[str] = (),
+    sandbagging: Sandbagging = "notAssessed",
+) -> Computed:
+    """Return all that follows from the grades under the plan.
+
+    Args:
+        plan: the registered plan.
+        rows: every grade.
+        arms: those that TEST was asked in.
+        deviations: the digests of the deviations that were declared.
+        sandbagging: how far it was assessed.
+    """
+    validity = Validity(
+        controls=compute_controls(plan, rows),
+        sandbagging=sandbagging,
+        canary=compute_canary(rows),
+        deviations=tuple(deviations),
+        judged=count_judged(rows),
+    )
+    return Computed(compute_results(plan, rows, arms), compute_measures(plan, rows, arms), validity)
 
 
 async def seal(
@@ -51,6 +80,7 @@ async def seal(
     graded: Graded,
     *,
     arms: Sequence[str],
+    deviations: Sequence[str] = (),
     key: SuiteKey,
     engagement: Engagement,
     journal: Journal,
@@ -70,11 +100,11 @@ async def seal(
         return parse_envelope(kept)
     if journal.recall("grades") is None:
         raise PhaseViolation("packages are sealed after the grades are committed")
-    results, validity = results_of(plan, graded.rows, arms, sandbagging)
+    computed = compute(plan, graded.rows, arms, deviations=deviations, sandbagging=sandbagging)
     packages = []
     for content_class in ORDER:
         if content_class == "C2":
-            whole = (_aggregate(plan, results, validity, elicitation),)
+            whole = (_aggregate(plan, computed, elicitation),)
             chunks: Callable[[], Iterable[bytes]] = partial(iter, whole)
         elif content_class == "C7":
             chunks = partial(_transcripts, journal, await answered(journal))
@@ -141,14 +171,14 @@ def seal_one(
     )
 
 
-def _aggregate(
-    plan: AnalysisPlan, results: Sequence[Result], validity: Validity, elicitation: ElicitationClaim | None
-) -> bytes:
+def _aggregate(plan: AnalysisPlan, computed: Computed, elicitation: ElicitationClaim | None) -> bytes:
     value = {
         "plan": plan.json_value(),
-        "results": [claim_json(result) for result in results if result.content_class == "C2"],
-        "validity": claim_json(validity),
+        "results": [claim_json(result) for result in computed.results if result.content_class == "C2"],
+        "validity": claim_json(computed.validity),
     }
+    if measures := [claim_json(measure) for measure in computed.measures if measure.content_class == "C2"]:
+        value["measures"] = measures
     if elicitation is not None:
         value["elicitation"] = claim_json(elicitation.up_to(("C2",)))
     return canonical_bytes(value)

@@ -37,6 +37,17 @@ class RunSettings(Section):
     give_up_seconds: int = Field(default=900, ge=1, le=86_400)
 
 
+class JudgeSettings(Section):
+    """The model that grades what no rule can, at an OpenAI-compatible address; `key_file` holds its bearer token."""
+
+    name: Name = "judge"
+    url: str
+    model: str = Field(min_length=1, max_length=200)
+    prompt: str | None = None
+    key_file: str | None = None
+    answer_seconds: int = Field(default=120, ge=1, le=3600)
+
+
 class Settings(BaseSettings):
     """Everything in `auditor.toml`; unknown keys are refused."""
 
@@ -51,6 +62,7 @@ class Settings(BaseSettings):
     engagement: Name = "audit-1"
     lab: LabSettings = LabSettings()
     run: RunSettings = RunSettings()
+    judge: JudgeSettings | None = None
     recipients: tuple[str, ...] = ()
     escrow: str | None = None
 
@@ -117,4 +129,11 @@ identity = "lab-identity.json"
 # variant = "deployed"    # which model to ask; the first of the agreement's scope if unset
 # answer_seconds = 30     # patience for the lab's next step
 # give_up_seconds = 900   # how long to keep trying a lab that does not answer
+
+# [judge]                 # a model that grades tasks of the type "judged"
+# name = "judge"
+# url = "http://127.0.0.1:8000/v1"
+# model = "grader"
+# prompt = "judge.txt"    # its prompt; the program's own if unset
+# key_file = "judge.key"  # holds its bearer token, if it wants one
 """

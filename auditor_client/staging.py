@@ -10,6 +10,7 @@ from pathlib import Path
 
 from attestations.canonical import canonical_bytes
 from attestations.commitments import SuiteKey, TaskLeaf
+from attestations.deviations import headline_of
 from attestations.documents.engagement import (
     Acknowledgement,
     AnalysisPlan,
@@ -32,7 +33,7 @@ from auditor_client.grading_run import Graded, grade_all
 from auditor_client.history import History
 from auditor_client.redacting import Closed
 from auditor_client.releasing import KEPT, Releaser, Wanted, file_label, released_keys
-from auditor_client.sealing_packages import package_path, results_of
+from auditor_client.sealing_packages import compute, package_path
 from auditor_client.viewing import Source
 
 _CLASSES = ("C2", "C3", "C5", "C6", "C7", "C8")
@@ -121,9 +122,23 @@ class Staging:
         found = await elicited(self.suite, history, agreement, graded.rows, journal)
         claim = None if found.claim is None else found.claim.up_to(tuple(classes))
         if history.manifest_digest is None or "C2" not in classes:
-            return Reported((), None, None if claim is None else claim.outline(), found.done)
-        results, validity = results_of(self.plan, graded.rows, found.running, found.sandbagging)
-        return Reported([result for result in results if result.content_class in classes], validity, claim, found.done)
+            return Reported((), None, elicitation=None if claim is None else claim.outline(), done=found.done)
+        deviations = history.deviations
+        computed = compute(
+            self.plan,
+            graded.rows,
+            found.running,
+            deviations=[deviation.digest for deviation in deviations],
+            sandbagging=found.sandbagging,
+        )
+        return Reported(
+            [result for result in computed.results if result.content_class in classes],
+            computed.validity,
+            [measure for measure in computed.measures if measure.content_class in classes],
+            headline_of(self.plan, deviations),
+            claim,
+            found.done,
+        )
 
     def _sources(self, graded: Graded, history: History) -> dict[str, bytes | Path]:
         journal = self.releaser.journal

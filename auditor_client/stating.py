@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from attestations.digests import sha256
+from attestations.documents.analysis import AnalysisDeviation
 from attestations.documents.base import Document, format_time, validated
 from attestations.documents.disclosing import Abort, Correction, EmergencyNotice
 from attestations.documents.elicitation import DevDisclosure, RunStart, StartedArm
 from attestations.documents.engagement import LogReceipt, PolicyEvent
 from attestations.envelope import Envelope
-from attestations.errors import LogEquivocation
+from attestations.errors import LogEquivocation, PhaseViolation
 from attestations.keys import Signer
 from attestations.policy.evaluate import Bounds
 from attestations.policy.model import ALWAYS_TOLD
@@ -20,6 +21,7 @@ from attestations.statement_checks import check_emergency
 from attestations.statements import open_statement
 from auditor_client.cosigning import Cosigner
 from auditor_client.engagement import Engagement, signed
+from auditor_client.grading_run import GRADES
 from auditor_client.leaf_checks import sent_name
 from auditor_client.ports import Clock, Journal, Lab
 from auditor_client.redacting import only_tasks
@@ -64,6 +66,18 @@ class Speaker:
         """Correct a signed document by a new one."""
         value = {"agreement": self.engagement.digest, "corrects": corrects, "by": by, "text": text}
         document = validated(Correction, value | {"statedAt": self._now()})
+        return await self._say(document, self.engagement.keys.publication)
+
+    async def deviate(self, what: str, reason: str, *, plan: str, arm: str | None) -> LogReceipt:
+        """Declare that the analysis will depart from its plan.
+
+        Raises:
+            PhaseViolation: the grades are fixed already, so it would count for nothing.
+        """
+        if self.journal.recall(GRADES) is not None:
+            raise PhaseViolation("the grades are fixed: a deviation is declared before them, or not at all")
+        value = {"agreement": self.engagement.digest, "plan": plan, "what": what, "arm": arm, "reason": reason}
+        document = validated(AnalysisDeviation, value | {"statedAt": self._now()})
         return await self._say(document, self.engagement.keys.publication)
 
     async def disclosed(self, file: bytes, tasks: int) -> LogReceipt:

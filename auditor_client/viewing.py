@@ -10,7 +10,7 @@ from attestations.commitments import ClassKey, SuiteKey, commit_field
 from attestations.documents.asking import OneRequest, OneResult, request_commitment, result_commitment
 from attestations.documents.base import Part, validated
 from attestations.frames import response_salt
-from attestations.results import GradeRow
+from attestations.grades import GradeRow
 from attestations.views import TRANSCRIPTS, Hole, Opening
 from auditor_client.campaign_state import Exchange
 from auditor_client.frozen_suite import FrozenSuite

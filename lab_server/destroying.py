@@ -25,7 +25,9 @@ class Destroying:
             StoreFailed: it was destroyed, and that could not be logged yet.
         """
         training = engagement.training
-        if not engagement.run_closed or not training.jobs or engagement.forgotten:
+        # A job whose start never came into a Record has left something, too: the worker is asked wherever one may run.
+        may = engagement.agreement.fine_tuning is not None or training.jobs
+        if not engagement.run_closed or not may or engagement.forgotten:
             return []
         await self._worker.forget(engagement.digest)
         waiting = [job for job in training.made() if job.variant not in engagement.destroyed]

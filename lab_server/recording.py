@@ -10,6 +10,7 @@ from attestations.documents.base import format_time, parse_time
 from attestations.documents.exchange import Intent, Record, Router, SafetyLayer
 from attestations.envelope import Envelope, sign_document
 from attestations.errors import SafeconductError
+from attestations.sandboxes import check_stated
 from lab_server.engagement import Engagement, OpenExchange, Session
 from lab_server.hook_port import NOTHING_USED
 from lab_server.keyring import LabKeys
@@ -112,6 +113,7 @@ class Recording:
 def _stated(engagement: Engagement, intent: Intent, outcome: JobOutcome) -> JobOutcome:
     # A worker that misstates its hooks must not make us sign what every verifier would refuse.
     try:
+        check_stated(intent, outcome.status, outcome.hook)
         charged = outcome.usage.input_tokens
         engagement.training.check(engagement.agreement, intent, outcome.hook, charged=charged)
     except SafeconductError:

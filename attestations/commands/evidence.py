@@ -1,4 +1,4 @@
-"""`verify`, `open`, `provenance`, `adjudicate`: what a reader does with evidence, from files alone.
+"""`verify`, `report`, `open`, `provenance`, `adjudicate`: what a reader does with evidence, from files alone.
 
 Heavy modules are imported by the command that needs them, so that the others start faster.
 """
@@ -71,6 +71,24 @@ def verify(
         else:
             print_report(report, shown(file.name))
     raise typer.Exit(int(report.exit_code))
+
+
+def report(
+    file: Annotated[Path, typer.Argument(help="An evidence file.")],
+    trust: Annotated[Path, typer.Option(help="Your trust file.")],
+    into: Annotated[Path, typer.Option(help="Where to write the page.")] = Path("report.html"),
+    json_: Annotated[Path | None, typer.Option("--json", help="Also write it as JSON.")] = None,
+    at: Annotated[str | None, typer.Option(help="Judge at this time, e.g. 2027-01-31T12:00:00Z.")] = None,
+) -> None:
+    """Verify an evidence file and write one readable page about it; its exit code is the verifier's."""
+    from attestations.commands.reporting import write_report
+    from attestations.trust import MAX_TRUST_BYTES, parse_trust
+
+    trusted = parse_trust(read_file(trust, MAX_TRUST_BYTES))
+    written = write_report(file, trusted, into, data=json_, at=instant(at))
+    said = "the evidence holds" if written.view.good else "THE EVIDENCE DOES NOT HOLD; the page says so"
+    typer.echo(f"{shown(into)}: {said}")
+    raise typer.Exit(int(written.report.exit_code))
 
 
 def open_(

@@ -14,6 +14,7 @@ from attestations.commands.given import read_given
 from attestations.errors import FileUnusable
 from attestations.escrow.dealing import check_escrow
 from attestations.files import write_file
+from attestations.plain import plain
 from attestations.policy.agreement_rules import lint_agreement
 from attestations.policy.explain import explain as explained
 from attestations.policy.finding import RULES, refuse
@@ -54,14 +55,15 @@ def lint(file: FileArgument) -> None:
 def explain(file: FileArgument) -> None:
     """Say in plain sentences who may and who must get what, when, who can delay it, and what silence does."""
     given = read_given(file)
-    said = explained(given.policy, None if given.agreement is None else given.agreement.escrow)
+    agreed = given.agreement
+    said = explained(given.policy, None if agreed is None else agreed.escrow, agreed=agreed is not None)
     console = _console()
     for line in said.general:
-        console.print(f"- {line}", markup=False)
+        console.print(f"- {plain(line)}", markup=False)
     for rule in said.rules:
         console.print(f"\n{rule.id}", style="bold", markup=False)
         for sentence in rule.sentences:
-            console.print(f"  {sentence}", markup=False)
+            console.print(f"  {plain(sentence)}", markup=False)
     if said.emergency:
         console.print("\nemergency", style="bold")
         for line in said.emergency:

@@ -70,6 +70,11 @@ def is_none(value: object) -> bool:
     return value is None
 
 
+def is_empty(value: tuple[object, ...]) -> bool:
+    """Tell whether a list is left out, for the same reason."""
+    return not value
+
+
 class Hidden:
     """First among the bases of what holds hidden content: shown anywhere, it says its kind and nothing else."""
 

@@ -7,7 +7,8 @@ from typing import ClassVar, Literal
 from pydantic import Field, model_validator
 
 from attestations.digests import Sha256
-from attestations.documents.base import Base64, Count, Decimal, Document, Name, Part, Time, is_none
+from attestations.documents.analysis import PlannedJudge, PlannedMeasure, Share
+from attestations.documents.base import Base64, Count, Decimal, Document, Name, Part, Time, is_empty, is_none
 from attestations.documents.drawing import DrawRule
 from attestations.documents.exchange import Meter
 from attestations.policy.model import Recipient
@@ -155,12 +156,21 @@ class PlannedMetric(Part):
     direction: Literal["risk_increasing", "risk_decreasing"]
     rule_out: Decimal | None
     rule_in: Decimal | None
+    measure: Share | None = Field(default=None, exclude_if=is_none)
+    group: Name | None = Field(default=None, exclude_if=is_none)
+    k: int | None = Field(default=None, ge=1, le=1000, exclude_if=is_none)
+
+    @property
+    def content_class(self) -> Literal["C2", "C3"]:
+        """The class the figure is of: what is told by category or group waits for the grades."""
+        return "C2" if self.category is None and self.group is None else "C3"
 
 
 class AnalysisPlan(Document):
     """How results will be computed; its digest stands in the registration, its text is of class C2.
 
-    `nonce` is 32 random bytes, so that the digest tells nothing about a plan one could guess.
+    `nonce` is 32 random bytes, so that the digest tells nothing about a plan one could guess. `formats` are arms
+    that ask the same tasks in other words and signs; `headline` is the arm whose figures are the result.
     """
 
     payload_type: ClassVar[str] = "application/vnd.safeconduct.analysis-plan.v1+json"
@@ -174,6 +184,12 @@ class AnalysisPlan(Document):
     positive_control_bound: Decimal
     exclusion_codes: tuple[Name, ...] = ()
     unanswered: Literal["counts_as_not_correct"] = "counts_as_not_correct"
+    multiplicity: Literal["holm"] | None = Field(default=None, exclude_if=is_none)
+    stopping: Literal["all_scheduled"] | None = Field(default=None, exclude_if=is_none)
+    headline: Name | None = Field(default=None, exclude_if=is_none)
+    formats: tuple[Name, ...] = Field(default=(), max_length=64, exclude_if=is_empty)
+    measures: tuple[PlannedMeasure, ...] = Field(default=(), max_length=256, exclude_if=is_empty)
+    judges: tuple[PlannedJudge, ...] = Field(default=(), max_length=8, exclude_if=is_empty)
     arms: tuple[Arm, ...] | None = Field(default=None, min_length=1, max_length=16, exclude_if=is_none)
 
     @model_validator(mode="after")

@@ -17,6 +17,9 @@ from attestations.documents.finetuning import TrainingStatement
 Tier = Literal["none", "process", "kernel", "vm"]
 """How strong the wall around a sandbox is; `none` is for tests of our own code."""
 
+TIERS: tuple[Tier, ...] = ("none", "process", "kernel", "vm")
+"""From the weakest to the strongest."""
+
 SandboxState = Literal["OPEN", "CLOSED", "LOST"]
 
 

@@ -14,6 +14,7 @@ from attestations.documents.elicitation import DevDisclosure, PackAnswer, RunSta
 from attestations.documents.engagement import PreRegistration
 from attestations.errors import AnalysisDeviationUndeclared, PackTooLate, PhaseViolation
 from attestations.policy.evaluate import Bounds
+from attestations.scaffolds.method import AS_SHIPPED
 
 PackStatus = Literal["notAsked", "notProvided", "provided", "declined", "late", "providedButBroken"]
 LAB_PACK, FEWEST = "lab_pack", "fewest_mitigations"
@@ -114,7 +115,7 @@ class Established:
 
     arms: tuple[str, ...] = ()
     asked: bool = False  # DEV was disclosed, and how the lab answered stands in the log before TEST
-    fine_tuned: bool = False  # an arm ran on a variant that a signed training record reports
+    fine_tuned: bool = False  # an arm ran on what, by a signed record, was trained from the model as shipped
     fewest: bool = False
 
 
@@ -133,7 +134,11 @@ def established(
     return Established(
         arms=arms,
         asked=course.status != "notAsked",
-        fine_tuned=any(variants[arm] in trained for arm in arms if arm in bound),
+        fine_tuned=any(
+            variants[arm] in trained and variants[arm].partition("+")[0] == variants.get(AS_SHIPPED)
+            for arm in arms
+            if arm in bound
+        ),
         fewest=variants.get(FEWEST) in mild,
     )
 

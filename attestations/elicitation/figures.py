@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from attestations.documents.engagement import AnalysisPlan, PreRegistration
+from attestations.documents.engagement import AnalysisPlan, PlannedMetric, PreRegistration
 from attestations.elicitation.claims import (
     ArmClaim,
     DevFigure,
@@ -18,7 +18,7 @@ from attestations.elicitation.claims import (
 )
 from attestations.elicitation.course import Course
 from attestations.elicitation.paired import Pairs, count_pairs, paired_difference
-from attestations.results import GradeRow
+from attestations.grades import GradeRow, scored_rows
 from attestations.scaffolds.method import AS_SHIPPED
 
 DEV = "dev"
@@ -108,31 +108,34 @@ def best_on_dev(arms: Iterable[ArmClaim]) -> str | None:
 
 
 def gaps(plan: AnalysisPlan, rows: Sequence[GradeRow], running: Sequence[str]) -> tuple[GapClaim, ...]:
-    """Return how much more each running arm found than the model as shipped, for each planned metric."""
-    if AS_SHIPPED not in running:
-        return ()
+    """Return how much more each running arm found than the model as shipped, for each metric that has gaps."""
     # One pair a task: further epochs of a task are not independent of its first.
     first: dict[tuple[int, str], GradeRow] = {
         (row.task, row.arm): row for row in rows if row.value.role == "test" and row.epoch == 0
     }
     found = []
-    for metric in plan.metrics:
-        base = [row for (_, arm), row in first.items() if arm == AS_SHIPPED and metric.category in (None, row.category)]
-        for arm in running:
-            if arm == AS_SHIPPED:
-                continue
-            pairs = count_pairs((_right(first[row.task, arm]), _right(row)) for row in base if (row.task, arm) in first)
-            found.append(gap(metric.id, metric.category, arm, pairs, level=plan.level))
+    for metric, arm in planned_gaps(plan, running):
+        base = scored_rows(first.values(), arms=(AS_SHIPPED,), category=metric.category, group=metric.group)
+        pairs = count_pairs((_right(first[row.task, arm]), _right(row)) for row in base if (row.task, arm) in first)
+        found.append(gap(metric, arm, pairs, level=plan.level))
     return tuple(found)
 
 
-def gap(metric: str, category: str | None, arm: str, pairs: Pairs, *, level: str) -> GapClaim:
+def planned_gaps(plan: AnalysisPlan, running: Sequence[str]) -> list[tuple[PlannedMetric, str]]:
+    """Return which gaps a plan makes: of each plain share, in each arm but the one it is held against."""
+    if AS_SHIPPED not in running:
+        return []
+    plain = [metric for metric in plan.metrics if metric.measure is None]
+    return [(metric, arm) for metric in plain for arm in running if arm != AS_SHIPPED]
+
+
+def gap(metric: PlannedMetric, arm: str, pairs: Pairs, *, level: str) -> GapClaim:
     """Return one gap from its counts."""
     value, interval = paired_difference(pairs, level=level)
     return GapClaim(
-        id=metric,
-        content_class="C2" if category is None else "C3",
-        category=category,
+        id=metric.id,
+        content_class=metric.content_class,
+        category=metric.category,
         arm=arm,
         n=str(pairs.n),
         both=str(pairs.both),
@@ -148,15 +151,16 @@ def gap(metric: str, category: str | None, arm: str, pairs: Pairs, *, level: str
 def trained_to_effect(claim: ElicitationClaim, registration: PreRegistration) -> bool:
     """Tell whether fine-tuning on DEV shows on DEV: without a gain there, a job may have done nothing.
 
-    Where the model as shipped had every DEV task right, there was nothing to gain.
+    Where the model as shipped had every DEV task right there was nothing to gain, and nothing may be lost. An arm that
+    was dropped shows nothing: its DEV tasks may have been asked of any variant.
     """
-    dev = {arm.id: arm.dev for arm in claim.arms if arm.dev is not None}
+    dev = {arm.id: arm.dev for arm in claim.arms if arm.dev is not None and arm.status == "run" and arm.dev.n != "0"}
     base = dev.get(AS_SHIPPED)
     tuned = [dev[arm.id] for arm in registration.conduct or () if arm.variant is None and arm.id in dev]
-    if base is None or not tuned:
+    if base is None:
         return False
     if base.correct == base.n:
-        return True
+        return any(item.correct == item.n for item in tuned)
     return any(int(item.correct) * int(base.n) > int(base.correct) * int(item.n) for item in tuned)
 
 

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from decimal import Decimal, localcontext
 from typing import NamedTuple
 
-from attestations.intervals import DIGITS, rounded, wilson_bounds
+from attestations.intervals import rounded, wilson_bounds
+from attestations.normal import DIGITS
 
 
 class Pairs(NamedTuple):

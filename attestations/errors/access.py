@@ -91,6 +91,12 @@ class LabUnreachable(SetupError):
     exit_code = ExitCode.UNREACHABLE
 
 
+class JudgeUnreachable(SetupError):
+    """The model that grades does not answer."""
+
+    exit_code = ExitCode.UNREACHABLE
+
+
 class WorkerUnavailable(SetupError):
     """The worker process is not there to run the model."""
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from attestations.commitments import ClassKey
 from attestations.documents.agreement import Agreement
 from attestations.documents.base import decode
-from attestations.documents.escrow import HandedShare, SharedBranch, ShareRelease
+from attestations.documents.escrow import EscrowManifest, HandedShare, SharedBranch, ShareRelease
 from attestations.envelope import Envelope, open_document
 from attestations.errors import (
     AttributionFailed,
@@ -105,39 +105,48 @@ def gather(
 
 
 def recover(gathered: Gathered, manifest: LoggedManifest, *, suite_id: str) -> Combined:
-    """Return the class key of the first branch whose groups are all met.
+    """Return the class key of the first branch whose groups are all met and that opens it.
 
     Raises:
         EscrowShareInvalid: without somebody's bad share a branch would be met.
         EscrowQuorumUnmet: too few holders take part.
         KeyCommitmentMismatch: the shares are good and what they open is not the registered key: the dealer's doing.
     """
-    document = manifest.document
+    document, bad = manifest.document, None
     for branch in document.branches:
         chosen = _chosen(branch, gathered.shares)
         if chosen is None:
             continue
-        secrets = [
-            combine(group.commitments, {place.share: chosen[place] for place in chosen if place.group == number})
-            for number, group in enumerate(branch.groups)
-        ]
-        secret = unwrap(
-            secrets,
-            decode(branch.wrapped),
-            agreement=document.agreement,
-            content_class=document.content_class,
-            branch=branch.id,
-        )
-        key = ClassKey(secret, suite_id, document.content_class)
-        if key.commitment() != document.key_commitment:
-            raise KeyCommitmentMismatch(
-                f"the auditor put another key than the registered one in escrow for {document.content_class}",
-                content_class=document.content_class,
-            )
-        return Combined(key, branch.id, chosen)
+        try:
+            return Combined(_opened(document, branch, chosen, suite_id), branch.id, chosen)
+        except KeyCommitmentMismatch as error:
+            bad = bad or error  # the dealer's doing; what another branch opens is cured all the same
+    if bad is not None:
+        raise bad
     for fault in gathered.faults.values():
         raise fault
     raise EscrowQuorumUnmet(_short_of(document.branches, gathered.shares), content_class=document.content_class)
+
+
+def _opened(document: EscrowManifest, branch: SharedBranch, chosen: Mapping[Place, int], suite_id: str) -> ClassKey:
+    secrets = [
+        combine(group.commitments, {place.share: chosen[place] for place in chosen if place.group == number})
+        for number, group in enumerate(branch.groups)
+    ]
+    secret = unwrap(
+        secrets,
+        decode(branch.wrapped),
+        agreement=document.agreement,
+        content_class=document.content_class,
+        branch=branch.id,
+    )
+    key = ClassKey(secret, suite_id, document.content_class)
+    if key.commitment() != document.key_commitment:
+        raise KeyCommitmentMismatch(
+            f"the auditor put another key than the registered one in escrow for {document.content_class}",
+            content_class=document.content_class,
+        )
+    return key
 
 
 def _chosen(branch: SharedBranch, shares: Mapping[Place, int]) -> dict[Place, int] | None:

@@ -48,7 +48,12 @@ def check_escrow(agreement: Agreement) -> None:
     """
     if agreement.escrow is None:
         return
+    owners: dict[str, str] = {}
     for party in agreement.parties:
+        for public in {key.public for key in party.keys}:
+            owner = owners.setdefault(public, party.id)
+            if owner != party.id and {owner, party.id} & set(agreement.escrow.holders()):
+                raise PolicyUnsatisfiable(f"{party.id} and {owner} have one key: they are one holder", rule="L2")
         if party.id in agreement.escrow.holders():
             _check_key(party, "signs nothing", KeyUse.AGREEMENT)
             _check_key(party, "cannot be given a share", KeyUse.RECEIVE)

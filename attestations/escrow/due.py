@@ -59,7 +59,9 @@ def due_branches(
     if agreement.escrow is None:
         raise DisclosureForbidden("the agreement puts nothing in escrow", **facts)
     if rule is None or rule.content_class != content_class or rule.oblige is None:
-        raise DisclosureForbidden(f"no rule {rule_id} obliges anybody to release {content_class}", **facts)
+        others = [rule.id for rule in agreement.policy.rules if rule.content_class == content_class and rule.oblige]
+        instead = f"; rules that do: {', '.join(others)}" if others else ""
+        raise DisclosureForbidden(f"no rule {rule_id} obliges anybody to release {content_class}{instead}", **facts)
     served = [branch for branch in branches_for(agreement.escrow, rule) if "overdue" in branch.opens]
     found = {branch: standing(agreement, rule, branch, events, at) for branch in served}
     if Due.RELEASED in found.values():

@@ -24,7 +24,7 @@ from attestations.recipients import recipients_of
 MAX_AMENDMENT_BYTES = 40_000  # with its signatures it has to fit into one leaf of the log
 MAY_CHANGE = frozenset({"policy", "clauses", "budget", "access", "scope", "timing", "createdAt", "supersedes"})
 _SIDES = ("lab", "auditor")
-_SHARED = ("anchor", "calendar", "maxHold")  # what the times of every rule rest on
+_SHARED = ("anchor", "calendar", "maxHold", "minReview")  # what the times of every rule rest on
 
 
 def check_amendment(
@@ -101,7 +101,7 @@ def _by_name(agreement: Agreement) -> dict[str, Any]:
 
 def _shared(policy: Policy) -> list[Any]:
     value = policy.json_value()
-    return [value[name] for name in _SHARED]
+    return [value.get(name) for name in _SHARED]
 
 
 def _check_released(policy: Policy, happened: Happened, at: Bounds) -> None:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from attestations.documents.agreement import Agreement, Terms
 from attestations.negotiation.lines import HEADINGS, Line, lines
+from attestations.plain import plain
 
 
 class Difference(NamedTuple):
@@ -37,7 +38,7 @@ def differences(before: Agreement | Terms, after: Agreement) -> tuple[Difference
 
 def diff_page(found: Sequence[Difference]) -> list[str]:
     """Return differences as text, grouped by heading."""
-    return list(_grouped(found)) if found else ["  no differences"]
+    return [plain(line) for line in _grouped(found)] if found else ["  no differences"]
 
 
 def _grouped(found: Sequence[Difference]) -> Iterator[str]:

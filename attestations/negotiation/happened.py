@@ -13,9 +13,7 @@ from attestations.documents.exchange import Meter
 from attestations.following import follow
 from attestations.ledger import Ledger
 from attestations.log_entries import parse_entry
-from attestations.policy.evaluate import Seen
-
-RELEASED = "RELEASED"
+from attestations.policy.evaluate import RELEASED, SHOWN, Seen
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,8 @@ class Happened:
     @property
     def releases(self) -> tuple[tuple[str, str], ...]:
         """Every (class, recipient) that was released."""
-        named = [event.argument.split(":", 1) for event in self.events if event.name == RELEASED and event.argument]
+        made = [event for event in self.events if event.name in (RELEASED, SHOWN)]
+        named = [event.argument.split(":", 1) for event in made if event.argument]
         return tuple((content_class, recipient) for content_class, recipient in named)
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from attestations.digests import sha256
 from attestations.documents.agreement import Agreement, Terms
+from attestations.plain import plain
 
 HEADINGS = {
     "parties": "Parties and keys",
@@ -115,8 +116,8 @@ def page(document: Agreement | Terms) -> list[str]:
     for line in lines(document):
         if line.heading != heading:
             heading = line.heading
-            shown += ["", heading]
-        shown.append(f"  {line.name}: {line.value}")
+            shown += ["", plain(heading)]
+        shown.append(plain(f"  {line.name}: {line.value}"))
     return shown[1:]
 
 

@@ -11,6 +11,7 @@ from attestations.negotiation.ledger import Entry, Stand
 from attestations.negotiation.lines import page
 from attestations.negotiation.messages import Offered, Rejected, Side, Sides, Withdrawn
 from attestations.negotiation.thread import Thread
+from attestations.plain import plain
 from attestations.states import Negotiation
 
 
@@ -89,7 +90,7 @@ def _last_words(entries: Sequence[Entry], sides: Sides) -> list[str]:
             continue
         message = entry.message(sides)
         if isinstance(message, Rejected):
-            reason = f": {_plain(message.document.reason)}" if message.document.reason else ""
+            reason = f": {plain(message.document.reason)}" if message.document.reason else ""
             return [f"the {message.by} rejected the last offer at {entry.at}{reason}"]
         if isinstance(message, Withdrawn):
             return [f"the {message.by} withdrew its last offer at {entry.at}"]
@@ -97,8 +98,3 @@ def _last_words(entries: Sequence[Entry], sides: Sides) -> list[str]:
             return [f"the last offer, by the {message.by}, expired at {message.offer.valid_until}"]
         return []
     return []
-
-
-def _plain(text: str) -> str:
-    # The other side chose these words: control characters could rewrite a terminal.
-    return "".join(letter if letter.isprintable() else " " for letter in text)

@@ -6,16 +6,17 @@ from collections.abc import Iterator
 from datetime import date
 
 from attestations.documents.agreement import Agreement, Party
+from attestations.documents.base import parse_time
 from attestations.errors import KeyUnacceptable
 from attestations.keys import KeyUse
 from attestations.policy.counterexample import Question, find
 from attestations.policy.emergencies import wider_rules
 from attestations.policy.finding import Finding
 from attestations.policy.formula import CERTAIN_EVENTS, parse_duration
-from attestations.policy.lint import lint_policy
+from attestations.policy.lint import comes, lint_policy
 from attestations.policy.model import Policy, Rule
 from attestations.policy.moments import Workdays
-from attestations.policy.symbolic import TooLarge
+from attestations.policy.symbolic import Effort, TooLarge
 from attestations.policy.terms import DAY, NEVER, Both, Source, Term, Terms, mapped, terms_of
 from attestations.recipients import recipients_of
 
@@ -27,6 +28,7 @@ def lint_agreement(agreement: Agreement) -> tuple[Finding, ...]:
     """Return every breach of `L1` to `L11` by the agreement, its policy included, in the order of the rules."""
     found = [
         *_policy(agreement),
+        *_in_time(agreement),
         *_holders(agreement),
         *_protection(agreement),
         *_keys(agreement),
@@ -43,19 +45,27 @@ def _policy(agreement: Agreement) -> Iterator[Finding]:
             yield finding
 
 
+def _in_time(agreement: Agreement) -> Iterator[Finding]:
+    policy, agreed = agreement.policy, parse_time(agreement.created_at)
+    for rule in policy.rules:
+        if comes(policy, rule) and not comes(policy, rule, agreed):
+            yield Finding("L3", f"rule {rule.id} waits for a time more than ten years after the agreement", rule.id)
+
+
 def sealed_for_long(policy: Policy) -> tuple[str, ...]:
     """Return the classes that some recipient may have to wait for longer than a year after delivery."""
     workdays = Workdays(frozenset(date.fromisoformat(day) for day in policy.calendar.holidays))
-    return tuple(dict.fromkeys(r.content_class for r in policy.rules if _waits_a_year(policy, r, workdays)))
+    effort = Effort()
+    return tuple(dict.fromkeys(r.content_class for r in policy.rules if _waits_a_year(policy, r, workdays, effort)))
 
 
-def _waits_a_year(policy: Policy, rule: Rule, workdays: Workdays) -> bool:
+def _waits_a_year(policy: Policy, rule: Rule, workdays: Workdays, effort: Effort) -> bool:
     delivered = Both((Term(Source(policy.anchor)), *(Term(Source(name)) for name in sorted(CERTAIN_EVENTS))))
     year = mapped(delivered, lambda term: Term(term.source, LONG_SEALED_DAYS * DAY))
     permits = mapped(terms_of(policy, policy.permits(rule)), _unless_withheld)
     hold = parse_duration(policy.max_hold).business_days
     try:
-        return find(Question(year, permits, (hold,)), workdays) is not None
+        return find(Question(year, permits, (hold,)), workdays, effort) is not None
     except TooLarge:
         return True
 

@@ -14,7 +14,7 @@ from datetime import datetime
 from itertools import pairwise, product
 
 from attestations.policy.moments import Workdays, instant, microseconds, moments
-from attestations.policy.symbolic import TooLarge
+from attestations.policy.symbolic import Effort, TooLarge
 from attestations.policy.terms import LOG_ORDER, Source, Term, Terms, each_term, holds
 
 MAX_HISTORIES = 100_000
@@ -46,13 +46,14 @@ class Question:
     in_log_order: bool = False
 
 
-def find(question: Question, workdays: Workdays) -> Counterexample | None:
+def find(question: Question, workdays: Workdays, effort: Effort | None = None) -> Counterexample | None:
     """Return a history in which the premise holds and the conclusion does not, or None when there is none.
 
     Raises:
         TooLarge: more histories than a peer may make us look at.
     """
     terms = tuple(dict.fromkeys([*each_term(question.premise), *each_term(question.conclusion)]))
+    effort = effort or Effort()
     holds_ = question.holds if any(term.hold for term in terms) else (0,)
     seen: set[object] = set()
     for hold in holds_:
@@ -62,7 +63,7 @@ def find(question: Question, workdays: Workdays) -> Counterexample | None:
             if kind in seen:
                 continue
             seen.add(kind)
-            found = _at(question, thresholds)
+            found = _at(question, thresholds, effort)
             if found is not None:
                 happened = tuple((source, instant(at)) for source, at in found if at is not None)
                 return Counterexample(happened, hold, instant(now))
@@ -82,7 +83,9 @@ def _passed(term: Term, threshold: int) -> bool:
     return microseconds(term.source) <= threshold
 
 
-def _at(question: Question, thresholds: Mapping[Term, int]) -> tuple[tuple[Source, int | None], ...] | None:
+def _at(
+    question: Question, thresholds: Mapping[Term, int], effort: Effort
+) -> tuple[tuple[Source, int | None], ...] | None:
     sources = sorted({term.source for term in thresholds if isinstance(term.source, Source)}, key=str)
     before = _orders(sources, in_log_order=question.in_log_order)
     linked = {source for pair in before for source in pair}
@@ -96,6 +99,7 @@ def _at(question: Question, thresholds: Mapping[Term, int]) -> tuple[tuple[Sourc
         size *= len(choices)
     if size > MAX_HISTORIES:
         raise TooLarge
+    effort.spend(size)
     for chosen in product(*places):
         times = dict(zip(sources, chosen, strict=True))
         if any(not _in_order(times[first], times[then]) for first, then in before):

@@ -18,6 +18,9 @@ from attestations.policy.model import Policy, Rule
 
 HOLD = "HOLD"
 ALREADY_PUBLIC = "ALREADY_PUBLIC"
+RELEASED = "RELEASED"
+SHOWN = "SHOWN"
+"""Something of a class was released that does not meet an obligation: an emergency's items, or nothing but holes."""
 _DAYS = re.compile(r"[1-9][0-9]{0,3}", re.ASCII)
 
 
@@ -119,7 +122,7 @@ class _World:
 
     def released(self, rule: Rule) -> bool:
         wanted = f"{rule.content_class}:{rule.to}"
-        return any(event.name == "RELEASED" and event.argument == wanted for event in self._events)
+        return any(event.name == RELEASED and event.argument == wanted for event in self._events)
 
     def published(self, rule: Rule) -> bool:
         """Tell whether the class is out already; hazards stay forbidden to all whatever leaked."""

@@ -57,17 +57,18 @@ class Explanation:
     emergency: tuple[str, ...]
 
 
-def explain(policy: Policy, escrow: Escrow | None = None) -> Explanation:
+def explain(policy: Policy, escrow: Escrow | None = None, *, agreed: bool = False) -> Explanation:
     """Return the policy in sentences.
 
     Args:
         policy: what is explained.
         escrow: the access structure of the agreement it stands in. It says who can open what is owed; what the
             policy says of having nobody in escrow is then moot.
+        agreed: whether it stands in an agreement: then without an access structure nothing is in escrow.
     """
     return Explanation(
         general=_general(policy, escrow),
-        rules=tuple(_rule(policy, rule, escrow) for rule in policy.rules),
+        rules=tuple(_rule(policy, rule, escrow, agreed=agreed) for rule in policy.rules),
         emergency=_emergency(policy.emergencies()),
     )
 
@@ -123,7 +124,7 @@ def _protected(policy: Policy) -> str:
     )
 
 
-def _rule(policy: Policy, rule: Rule, escrow: Escrow | None) -> RuleText:
+def _rule(policy: Policy, rule: Rule, escrow: Escrow | None, *, agreed: bool) -> RuleText:
     who, what = recipient_words(rule.to), class_words(rule.content_class)
     may_when = _when(policy, policy.permits(rule))
     may = f"{_capital(who)} may be given {what} when {may_when}."
@@ -142,7 +143,7 @@ def _rule(policy: Policy, rule: Rule, escrow: Escrow | None) -> RuleText:
         may=may,
         must=must,
         delay=_delay(policy, rule),
-        silence=_silence(policy, rule, escrow),
+        silence=_silence(policy, rule, escrow, agreed=agreed),
     )
 
 
@@ -171,11 +172,17 @@ def _delay(policy: Policy, rule: Rule) -> str:
     return " ".join(lines)
 
 
-def _silence(policy: Policy, rule: Rule, escrow: Escrow | None) -> str:
+def _silence(policy: Policy, rule: Rule, escrow: Escrow | None, *, agreed: bool) -> str:
     if rule.oblige is None or rule.content_class in FLOOR_CLASSES:
         return ""
     if escrow is not None:
         return _opened_by(rule, escrow)
+    if rule.escrow and agreed:
+        named = ", ".join(rule.escrow)
+        return (
+            f"If the auditor does not, nobody can release it in its place: {named} are named, but nothing agreed "
+            "puts a key in escrow."
+        )
     if rule.escrow:
         return f"If the auditor does not, the holders in escrow can: {', '.join(rule.escrow)}."
     if policy.escrow == "none":

@@ -6,7 +6,7 @@ Every rule is decided exactly. `symbolic` proves what is plain; `counterexample`
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, datetime, timedelta
 
 from attestations.policy.counterexample import Counterexample, Question, find
 from attestations.policy.emergencies import dead_emergencies
@@ -15,11 +15,12 @@ from attestations.policy.formula import CERTAIN_EVENTS, Duration, parse_duration
 from attestations.policy.model import ALWAYS_TOLD, FLOOR_CLASSES, Policy, Rule
 from attestations.policy.moments import Workdays
 from attestations.policy.profile import exceeds_profile
-from attestations.policy.symbolic import TooLarge, implies
+from attestations.policy.symbolic import Effort, TooLarge, implies
 from attestations.policy.terms import Both, Source, Term, Terms, holds, terms_of
 
 LONGEST_REVIEW = Duration(business_days=30)
 LONGEST_EMERGENCY_REVIEW = Duration(business_days=10)
+LONGEST_SEALED = timedelta(days=3652)  # ten years: later than that is never, for whoever waits
 _VETO_ALLOWED = ("C9", "C10")  # hazards and lab-confidential material may wait for an order for ever
 _TOO_MANY = ("PUBLIC", "LAB_ALL")
 
@@ -50,8 +51,9 @@ def lint_policy(policy: Policy) -> tuple[Finding, ...]:
 class Proof:
     """Decides implications between the formulas of one policy."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, effort: Effort | None = None) -> None:
         self._workdays = Workdays(frozenset(date.fromisoformat(day) for day in policy.calendar.holidays))
+        self._effort = effort or Effort()
         self._holds = range(parse_duration(policy.max_hold).business_days + 1)
 
     def refute(self, later: Terms, earlier: Terms, *, in_log_order: bool = False) -> Counterexample | None:
@@ -60,9 +62,9 @@ class Proof:
         Raises:
             TooLarge: the formulas are too large to be looked at.
         """
-        if implies(later, earlier, in_log_order=in_log_order):
+        if implies(later, earlier, in_log_order=in_log_order, effort=self._effort):
             return None
-        return find(Question(later, earlier, self._holds, in_log_order), self._workdays)
+        return find(Question(later, earlier, self._holds, in_log_order), self._workdays, self._effort)
 
 
 def _rule(policy: Policy, rule: Rule, proof: Proof) -> Iterator[Finding]:
@@ -75,8 +77,8 @@ def _rule(policy: Policy, rule: Rule, proof: Proof) -> Iterator[Finding]:
         and rule.content_class not in FLOOR_CLASSES
     ):
         yield Finding("L2", f"rule {rule.id} obliges, but nobody in escrow can release in the auditor's place", rule.id)
-    if rule.content_class not in _VETO_ALLOWED and not holds(permits, _comes):
-        yield Finding("L3", f"rule {rule.id} can be blocked for ever: give it a latest time", rule.id)
+    if not comes(policy, rule):
+        yield Finding("L3", f"rule {rule.id} can be blocked for ever, or for ten years: give it a latest time", rule.id)
     if rule.content_class == "C9" and rule.to in _TOO_MANY:
         yield Finding("L4", f"rule {rule.id} gives hazards to {rule.to}", rule.id)
     try:
@@ -100,8 +102,24 @@ def _obliged_is_permitted(policy: Policy, rule: Rule, permits: Terms, proof: Pro
         yield Finding("L1", f"rule {rule.id} obliges before it permits, as with {found}", rule.id)
 
 
-def _comes(term: Term) -> bool:
-    return not isinstance(term.source, Source) or term.source.name in CERTAIN_EVENTS
+def comes(policy: Policy, rule: Rule, agreed: datetime | None = None) -> bool:
+    """Tell whether a permission comes for certain, and within ten years, with every hold that may be stated.
+
+    Args:
+        policy: holds the rule.
+        rule: what is looked at; hazards and lab-confidential material may wait for ever.
+        agreed: from when fixed instants are counted; without it any instant will do.
+    """
+    held = parse_duration(policy.max_hold).business_days
+
+    def true(term: Term) -> bool:
+        business_days = term.business_days + (held if term.hold else 0)
+        wait = timedelta(seconds=term.seconds, days=business_days * 7 / 5)
+        if isinstance(term.source, Source):
+            return term.source.name in CERTAIN_EVENTS and wait <= LONGEST_SEALED
+        return wait <= LONGEST_SEALED and (agreed is None or term.source <= agreed + LONGEST_SEALED)
+
+    return rule.content_class in _VETO_ALLOWED or holds(terms_of(policy, policy.permits(rule)), true)
 
 
 def _bounded_hold(policy: Policy) -> Iterator[Finding]:
@@ -118,7 +136,7 @@ def _commitments_first(policy: Policy, proof: Proof) -> Iterator[Finding]:
     # Nothing sealed is released before it is delivered, and a log delivers after the run has closed.
     public = Both((terms_of(policy, policy.permits(aggregate)), Term(Source("DELIVERED"))))
     try:
-        found = proof.refute(public, terms_of(policy, policy.permits(commitments)), in_log_order=True)
+        found = proof.refute(public, terms_of(policy, commitments.permits()), in_log_order=True)
     except TooLarge:
         yield Finding("L9", "the rules for C1 and C2 are too large to be checked", aggregate.id)
         return

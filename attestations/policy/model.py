@@ -181,14 +181,17 @@ class Policy(Part):
         return self.emergency or STANDARD_EMERGENCY
 
     def permits(self, rule: Rule) -> Formula:
-        """Return what permits a rule under this policy: its own formula and, for the public, the lab's review."""
+        """Return what permits a rule under this policy: its own formula and, for the public, floor and review."""
         own = rule.permits()
+        if rule.to == "PUBLIC" and rule.content_class in FLOOR_CLASSES and own != CLOSED:
+            return AnyOf((own, CLOSED))  # a rule of its own may say sooner, and never later
         if self.min_review is None or rule.to != "PUBLIC" or rule.content_class in FLOOR_CLASSES:
             return own
         read = After(None, parse_duration(self.min_review), hold=False)
         return AllOf((own, AnyOf((Event("LAB_CONSENT", rule.content_class), read))))
 
 
+CLOSED = Event("RUN_CLOSED", None)
 FLOOR_CLASSES = ("C0", "C1")  # who audits whom, and commitments: they hide what they stand for, so nobody seals them
 FLOOR: tuple[Rule, ...] = tuple(
     Rule(id=f"floor-{name.lower()}", content_class=name, to="PUBLIC", permit="RUN_CLOSED") for name in ("C0", "C1")

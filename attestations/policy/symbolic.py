@@ -14,19 +14,42 @@ from itertools import product
 from attestations.policy.terms import LOG_ORDER, Both, Either, Term, Terms
 
 MAX_TERMS = 4096
+MAX_PAIRS = 16_384  # an offer of 3 kB could else keep whoever reads it busy for hours
+MAX_EFFORT = 2_000_000  # histories, and pairs of parts, looked at for one policy: some ten seconds
 
 
 class TooLarge(Exception):
     """A formula is too large to be looked at; the linter turns it into a finding."""
 
 
-def implies(later: Terms, earlier: Terms, *, in_log_order: bool = False) -> bool:
+class Effort:
+    """How much looking is left for one policy, whatever its rules: it is the other side that writes them."""
+
+    def __init__(self, left: int = MAX_EFFORT) -> None:
+        self._left = left
+
+    def spend(self, steps: int) -> None:
+        """Take steps off what is left.
+
+        Raises:
+            TooLarge: nothing is left.
+        """
+        self._left -= steps
+        if self._left < 0:
+            raise TooLarge
+
+
+def implies(later: Terms, earlier: Terms, *, in_log_order: bool = False, effort: Effort | None = None) -> bool:
     """Tell whether the implication is plain from the terms alone.
 
     Raises:
-        TooLarge: written out, a formula has more than `MAX_TERMS` parts.
+        TooLarge: written out, a formula has more than `MAX_TERMS` parts, or both have too many to compare.
     """
     maxima, minima = written_out(later, outer=Either), written_out(earlier, outer=Both)
+    if len(maxima) * len(minima) > MAX_PAIRS:
+        raise TooLarge
+    if effort is not None:
+        effort.spend(len(maxima) * len(minima))
     return all(
         any(_not_later(early, late, in_log_order=in_log_order) for early in minimum for late in maximum)
         for maximum in maxima

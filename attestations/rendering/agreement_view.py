@@ -106,7 +106,7 @@ def terms_view(agreement: Agreement) -> TermsView:
     closed = parse_time(agreement.access.not_after)
     at = Bounds(closed, closed)
     assumed = [Seen(name, None, at) for name in ("RUN_CLOSED", "DELIVERED")]
-    explained = explain(agreement.policy, agreement.escrow)
+    explained = explain(agreement.policy, agreement.escrow, agreed=True)
     return TermsView(
         parties=tuple(_party(party) for party in agreement.parties),
         facts=_facts(agreement),

@@ -10,7 +10,8 @@ from typing import Any
 from attestations.documents.agreement import Agreement
 from attestations.documents.base import parse_time
 from attestations.errors import SafeconductError
-from attestations.policy.evaluate import HOLD, Bounds, Seen, State
+from attestations.ledger import meets_obligation
+from attestations.policy.evaluate import HOLD, RELEASED, SHOWN, Bounds, Seen, State
 from attestations.policy.formula import Event
 from attestations.policy.model import FLOOR_CLASSES, Rule
 from attestations.policy.simulate import Span, Track, simulate
@@ -106,8 +107,10 @@ def release_view(transcript: Transcript, report: Report, now: Bounds, sightings:
     ahead = _ahead(agreement, transcript.events)
     released = [_released(item, sightings, transcript.revisions.in_force_since) for item in transcript.releases]
     events = [*transcript.events, *_opened(report, agreement)]
-    made = dict(reversed(released))  # of several for one recipient the first
-    given_up = transcript.ledger.aborted is not None
+    told = zip(transcript.releases, released, strict=True)
+    meeting = [row for item, row in told if meets_obligation(item.document, item.limit)]
+    made = dict(reversed(meeting))  # of several for one recipient the first
+    given_up = transcript.ledger.aborted is not None and not transcript.delivered
     return ReleaseView(
         engagement=agreement.engagement,
         stage=report.stage or "unknown",
@@ -136,7 +139,7 @@ def release_view(transcript: Transcript, report: Report, now: Bounds, sightings:
 
 def _ahead(agreement: Agreement, events: Sequence[Seen]) -> dict[Pair, Track]:
     """Return what an agreement says over time for these events, had nothing been released."""
-    unreleased = [event for event in events if event.name != "RELEASED"]
+    unreleased = [event for event in events if event.name not in (RELEASED, SHOWN)]
     return {(track.content_class, track.to): track for track in simulate(agreement.policy, unreleased).tracks}
 
 
@@ -144,7 +147,7 @@ def _opened(report: Report, agreement: Agreement) -> Iterator[Seen]:
     skew = timedelta(seconds=agreement.timing.skew_seconds)
     for told in report.escrow:
         at = parse_time(told["releasedAt"])
-        yield Seen("RELEASED", f"{told['class']}:{told['to']}", Bounds(at - skew, at + skew))
+        yield Seen(RELEASED, f"{told['class']}:{told['to']}", Bounds(at - skew, at + skew))
 
 
 def _by_holders(told: Mapping[str, Any]) -> EscrowRow:
@@ -260,8 +263,10 @@ def _from(track: Track | None, states: tuple[State, ...]) -> datetime | None:
 
 
 def _event(event: Seen) -> str:
-    if event.name == "RELEASED" and event.argument is not None:
+    if event.name in (RELEASED, SHOWN) and event.argument is not None:
         content_class, _, to = event.argument.partition(":")
+        if event.name == SHOWN:
+            return f"Of {class_words(content_class)} {recipient_words(to)} was shown what meets no obligation"
         return _capital(f"{class_words(content_class)} released to {recipient_words(to)}")
     if event.name == HOLD:
         return f"A hold of {event.argument} business days was stated"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from attestations.policy.evaluate import State
+from attestations.policy.evaluate import RELEASED, SHOWN, State
 from attestations.policy.simulate import Simulation, Span
 from attestations.policy.words import recipient_words
 
@@ -116,7 +116,7 @@ def picture(simulation: Simulation, names: Mapping[State, str] = NAMES) -> Pictu
     events = tuple(
         Mark(place(event.at.upper), event_label(event.name, event.argument))
         for event in simulation.events
-        if event.name != "RELEASED" and event.at.upper <= end
+        if event.name not in (RELEASED, SHOWN) and event.at.upper <= end
     )
     shown = {bar.kind for row in rows for bar in row.bars}
     legend = tuple(

@@ -6,12 +6,14 @@ import re
 from collections.abc import Sequence
 
 from attestations.assurance import Facts, derive, overclaimed
+from attestations.documents.analysis import PlannedJudge
 from attestations.documents.engagement import PreRegistration
 from attestations.elicitation.course import Established, established
 from attestations.elicitation.figures import trained_to_effect
 from attestations.elicitation.levels import SANDBAGGING, highest_sandbagging
 from attestations.errors import AssuranceOverclaimed, ControlsFailed, RelyingPolicyUnmet
 from attestations.predicate import AssuranceClaim, AuditPredicate
+from attestations.verify.opened import Content
 from attestations.verify.parties import Parties
 from attestations.verify.steps import Step
 from attestations.verify.transcript import Transcript
@@ -35,17 +37,28 @@ def is_requirement(text: str) -> bool:
 
 
 def derive_facts(
-    parties: Parties, transcript: Transcript, *, exchanges: bool, close: bool, escrow_verified: bool = False
+    parties: Parties,
+    transcript: Transcript,
+    content: Content | None = None,
+    *,
+    exchanges: bool,
+    close: bool,
+    figures: bool = False,
+    escrow_verified: bool = False,
 ) -> Facts:
     """Return the facts that were established, for `attestations.assurance.derive`.
 
     Args:
         parties: under which agreement.
         transcript: what the log says.
+        content: what is open.
         exchanges: whether every exchange and the checkpoint hold.
         close: whether the close statement holds.
+        figures: whether the figures hold.
         escrow_verified: whether every class key that is owed is in escrow and every holder has proved its shares.
     """
+    aggregate = None if content is None else content.aggregate
+    judges = () if aggregate is None else aggregate.plan.judges
     registration = transcript.registration
     return Facts(
         # No verifier of higher runtime evidence is part of this version, whatever a statement says.
@@ -55,6 +68,8 @@ def derive_facts(
         registered_first=registration is not None and Step.REGISTRATION not in transcript.errors,
         elicited=done_to_elicit(transcript),
         graders_registered=registration is not None and bool(registration.graders),
+        judges_calibrated=bool(judges) and all(_calibrated(judge) for judge in judges),
+        regraded=figures and _regraded(content),
         policy_signed=bool(parties.agreement.policy.rules),
         delivered=transcript.delivered,
         escrow_verified=escrow_verified,
@@ -89,6 +104,17 @@ def check_sandbagging(predicate: AuditPredicate, done: Established, registration
         claim is None or registration is None or not trained_to_effect(claim, registration)
     ):
         raise ControlsFailed("fine-tuning on DEV shows no gain on DEV, so it assesses nothing", control="sft_dev")
+
+
+def _calibrated(judge: PlannedJudge) -> bool:
+    counts = [int(count) for count in judge.calibration.json_value().values()]
+    return sum(counts[:2]) > 0 and sum(counts[2:]) > 0
+
+
+def _regraded(content: Content | None) -> bool:
+    if content is None or content.transcripts is None or not {"C3", "C5", "C6"} <= content.keys.keys():
+        return False
+    return not any(row.value.judged for row in content.tasks.rows.values())
 
 
 def check_assurance(claimed: AssuranceClaim, facts: Facts) -> None:

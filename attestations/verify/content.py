@@ -7,10 +7,12 @@ from types import MappingProxyType
 
 from attestations.commitments import ClassKey
 from attestations.container import Container
+from attestations.deviations import headline_of
 from attestations.documents.engagement import PreRegistration
 from attestations.errors import EvidenceMissing, ExitCode
 from attestations.predicate import AuditPredicate
 from attestations.verify import elicitation, figures
+from attestations.verify.deviating import check_deviations, deviations_in
 from attestations.verify.escrow_figures import with_escrowed
 from attestations.verify.opened import Content, nothing_open, open_content
 from attestations.verify.report import Status
@@ -50,8 +52,10 @@ def content_steps(
     if predicate is None:
         attempts.missing("the attestation could not be read", Step.FIGURES, Step.CONTROLS)
     else:
-        as_released = with_escrowed(predicate, content)
-        _figures(content, as_released, attempts)
+        plan = None if content.aggregate is None else content.aggregate.plan
+        headline = None if plan is None else headline_of(plan, deviations_in(log))
+        as_released = with_escrowed(predicate, content, headline)
+        _figures(content, as_released, log, attempts)
         if as_released is not predicate:
             attempts.report.figures = as_released.results
     return content
@@ -144,12 +148,12 @@ def _elicitation(
         attempts.attempt(Step.SCHEDULE, lambda: elicitation.check_cost(claim, schedule, log.exchanges.tally))
 
 
-def _figures(content: Content, predicate: AuditPredicate, attempts: Attempts) -> None:
+def _figures(content: Content, predicate: AuditPredicate, log: Transcript, attempts: Attempts) -> None:
     aggregate, registration = content.aggregate, content.registration
     if aggregate is None:
         for step in (Step.FIGURES, Step.CONTROLS):
             attempts.skipped(step, Status.NOT_AT_THIS_STAGE, "figures are sealed until S2")
-        if predicate.results:
+        if predicate.results or predicate.measures or predicate.headline:
             attempts.failed(Step.FIGURES, EvidenceMissing("figures are claimed but their plan is not opened"))
         return
     plan = aggregate.plan
@@ -163,6 +167,7 @@ def _figures(content: Content, predicate: AuditPredicate, attempts: Attempts) ->
         lambda: figures.check_arithmetic(predicate, plan, registration, content.running),
         "every figure follows from its own counts under the registered plan",
     )
+    attempts.attempt(Step.FIGURES, lambda: check_deviations(predicate, plan, log))
     rows = content.rows
     if rows is None:
         attempts.skipped(Step.FIGURES, Status.NOT_AT_THIS_STAGE, "recomputation needs the grades, at S3")

@@ -21,6 +21,7 @@ from attestations.errors import (
     TlpDowngrade,
 )
 from attestations.labels import ceiling, check_label, strictest
+from attestations.ledger import is_public_whole
 from attestations.policy.evaluate import Bounds, Seen, State, evaluate
 from attestations.policy.model import STAGE_CLASSES, Policy
 from attestations.release_time import made_at
@@ -29,6 +30,7 @@ from attestations.verify.opened import Content
 from attestations.verify.parties import Parties
 from attestations.verify.sightings import Sightings
 from attestations.verify.transcript import LoggedRelease, Transcript
+from attestations.verify.views import Viewed
 from attestations.views import VIEWED_CLASSES
 
 _STAGES = ("S0", "S1", "S2", "S3", "S4", "S5")
@@ -55,8 +57,9 @@ def check_releases(parties: Parties, transcript: Transcript, sightings: Sighting
         _check_key(release, transcript)
         _check_scope(release)
         document = release.document
-        public |= {document.content_class} if document.recipient == "PUBLIC" else set()
-        check_label(document.tlp, document.content_class, public=document.content_class in public)
+        public |= {document.content_class} if is_public_whole(document) else set()
+        for_all = document.recipient == "PUBLIC" or document.content_class in public
+        check_label(document.tlp, document.content_class, public=for_all)
         _check_time(parties, release, sightings)
 
 
@@ -114,21 +117,31 @@ def _check_released(transcript: Transcript, index: EvidenceIndex, content: Conte
         )
     if content_class == "C9" and index.recipient in ("PUBLIC", "LAB_ALL"):
         raise HazardFieldExposed("the file shows hazardous fields to all", **facts)
-    public = transcript.ledger.is_public(content_class)
+    viewed = content.views.get(content_class)
+    out = [r for r in made if r.document.recipient == "PUBLIC" and _is_of(r, viewed)]
+    public = bool(out) or transcript.ledger.is_public(content_class)
     label = strictest([ceiling(content_class, public=public), *(r.document.tlp or "CLEAR" for r in made[-1:])])
     if index.tlp is not None and strictest([index.tlp, label]) != index.tlp:
         raise TlpDowngrade(f"the file is labelled TLP:{index.tlp}, looser than {content_class} allows", **facts)
-    viewed = content.views.get(content_class)
     if viewed is None:
         if content_class in content.shown and all(release.document.view is not None for release in made):
             raise RecipientNotPermitted(f"the file opens {content_class} whole, which was released in part", **facts)
         return
-    fitting = [r for r in made if r.document.view is not None and r.document.view.digest == viewed.digest]
+    fitting = [r for r in made if r.document.view is not None and _is_of(r, viewed)]
     if not fitting:
         raise ReleasedContentMismatch(f"the view of {content_class} is not the one that was released", **facts)
     limits = [release.limit for release in fitting]
     if all(limit is not None and not viewed.tasks <= limit for limit in limits):
         raise EmergencyScopeExceeded(f"the file opens more of {content_class} than the emergency names", **facts)
+
+
+def _is_of(release: LoggedRelease, viewed: Viewed | None) -> bool:
+    """Tell whether a release is of the whole class, or of exactly this view, as its digest and its counts say."""
+    view = release.document.view
+    if view is None or viewed is None:
+        return view is None
+    counted = viewed.counted
+    return (view.digest, view.opened, view.closed) == (viewed.digest, counted.opened, sum(counted.closed.values()))
 
 
 def check_statements(transcript: Transcript) -> Iterator[SafeconductError]:
@@ -150,7 +163,7 @@ def check_obligations(
         if stated.upper + timedelta(seconds=close_seconds) < now.lower:
             raise DisclosureOverdue("the engagement was given up and its close statement is owed")
     for (content_class, recipient), state in evaluate(policy, [*transcript.events, *escrowed], now).items():
-        if aborted is not None and content_class not in ("C0", "C1"):
+        if aborted is not None and not transcript.delivered and content_class not in ("C0", "C1"):
             continue
         if state is State.OVERDUE:
             raise DisclosureOverdue(
@@ -226,7 +239,9 @@ def _check_time(parties: Parties, release: LoggedRelease, sightings: Sightings) 
     claimed = parse_time(document.released_at)
 
     def overdue(at: Bounds) -> bool:
-        return evaluate(policy, release.events_before, at)[document.content_class, document.recipient] is State.OVERDUE
+        states = evaluate(policy, release.events_before, at)
+        # What may be public without a rule is owed to nobody.
+        return states.get((document.content_class, document.recipient)) is State.OVERDUE
 
     if overdue(Bounds(claimed, claimed)):
         return  # late, and it says so

@@ -8,7 +8,7 @@ from decimal import Decimal
 from attestations.documents.engagement import AnalysisPlan, PreRegistration
 from attestations.elicitation.claims import ElicitationClaim, Spent
 from attestations.elicitation.course import Course
-from attestations.elicitation.figures import best_on_dev, dev_figures, gap, gaps, outline
+from attestations.elicitation.figures import best_on_dev, dev_figures, gap, gaps, outline, planned_gaps
 from attestations.elicitation.paired import Pairs
 from attestations.errors import (
     AnalysisDeviationUndeclared,
@@ -16,9 +16,8 @@ from attestations.errors import (
     PreRegistrationAltered,
     ScoreMismatch,
 )
+from attestations.grades import ANSWERED, GradeRow
 from attestations.predicate import AuditPredicate
-from attestations.results import ANSWERED, GradeRow
-from attestations.scaffolds.method import AS_SHIPPED
 from attestations.verify.disclosure import classes_up_to
 from attestations.verify.schedule import Schedule
 from attestations.verify.tally import Tally
@@ -90,19 +89,12 @@ def check_arithmetic(
         ScoreMismatch: a gap does not follow from its counts, is missing or was not planned.
         AnalysisDeviationUndeclared: another arm is called the best than did best on DEV.
     """
-    planned = [
-        (metric.id, arm)
-        for metric in plan.metrics
-        if ("C2" if metric.category is None else "C3") in classes
-        for arm in running
-        if arm != AS_SHIPPED and AS_SHIPPED in running
-    ]
-    if [(item.id, item.arm) for item in claim.gaps] != planned:
+    planned = [(metric, arm) for metric, arm in planned_gaps(plan, running) if metric.content_class in classes]
+    if [(item.id, item.arm) for item in claim.gaps] != [(metric.id, arm) for metric, arm in planned]:
         raise ScoreMismatch("the attestation does not report exactly the gaps that were planned", field="gaps")
-    categories = {metric.id: metric.category for metric in plan.metrics}
-    for item in claim.gaps:
+    for item, (metric, arm) in zip(claim.gaps, planned, strict=True):
         pairs = Pairs(int(item.both), int(item.only_arm), int(item.only_as_shipped), int(item.neither))
-        if item != gap(item.id, categories[item.id], item.arm, pairs, level=plan.level):
+        if item != gap(metric, arm, pairs, level=plan.level):
             raise ScoreMismatch(f"the gap of {item.arm} does not follow from its own counts", arm=item.arm)
     _check_best(claim, best_on_dev(claim.arms))
 

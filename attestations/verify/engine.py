@@ -152,7 +152,7 @@ def _verify(container: Container, trust: Trust, request: Request, attempts: Atte
             "the lab acknowledges the transcript facts (not the conclusions)",
         )
         report.lab_acknowledged = report.ok(Step.ATTESTATION)
-    _assurance_steps(agreed, log, predicate, request, trust, attempts)
+    _assurance_steps(agreed, log, content, predicate, request, trust, attempts)
     published = request.publication is not None and report.ok(Step.PUBLICATION)
     report.escrow = tuple(escrowed.told)
     lines = limitations(log.agreement, log, predicate, content, published=published)
@@ -183,7 +183,7 @@ def _log_steps(agreed: parties.Parties, log: transcript.Transcript, attempts: At
         Step.EXCHANGES: (not log.broken, f"{promised} Promises, each with one Record; sequences dense; meter unbroken"),
         Step.RUNTIME: (
             bool(log.runtimes) or promised == "0",
-            f"{len(log.runtimes)} statements at {agreed.agreement.runtime.level}",
+            f"{len(log.runtimes)} statement{'' if len(log.runtimes) == 1 else 's'} at {agreed.agreement.runtime.level}",
         ),
     }
     for step, (there, detail) in found.items():
@@ -271,6 +271,7 @@ def _disclosure_step(
 def _assurance_steps(
     agreed: parties.Parties,
     log: transcript.Transcript,
+    content: Content | None,
     predicate: AuditPredicate | None,
     request: Request,
     trust: Trust,
@@ -283,8 +284,10 @@ def _assurance_steps(
         facts = assured.derive_facts(
             agreed,
             log,
+            content,
             exchanges=exchanges,
             close=report.ok(Step.CLOSE),
+            figures=report.ok(Step.FIGURES) and report.ok(Step.SCHEDULE),
             escrow_verified=escrow.is_verified(agreed, log, trust),
         )
     derived = report.assurance = derive(facts)

@@ -26,9 +26,14 @@ from attestations.verify.parties import Parties
 
 @dataclass
 class EscrowLog:
-    """The dealing in force for each class, and who has verified it."""
+    """The dealing in force for each class, the one that is to follow it, and who has verified which.
+
+    A dealing follows another only once every holder it names has proved its shares: or an auditor that withholds
+    would deal shares that open nothing and be rid of those that do.
+    """
 
     manifests: dict[str, LoggedManifest] = field(default_factory=dict)
+    dealt: dict[str, LoggedManifest] = field(default_factory=dict)  # the newest, in force or not yet
     holders: dict[str, set[str]] = field(default_factory=dict)  # digest of a manifest -> who proved every share
 
     def take(self, entry: LogEntry, parties: Parties, registration: PreRegistration | None, *, late: bool) -> None:
@@ -72,12 +77,13 @@ class EscrowLog:
                 f"another key than the registered one is in escrow for {content_class}", content_class=content_class
             )
         check_manifest(agreement, manifest)
-        current = self.manifests.get(content_class)
+        current = self.dealt.get(content_class)
         if manifest.supersedes != (None if current is None else current.digest):
             raise CommitmentMismatch(f"an escrow of {content_class} that does not follow the one in force")
         if late and current is None:
             raise DisclosureEarly("something was released before the class keys were in escrow")
-        self.manifests[content_class] = LoggedManifest(digest, manifest)
+        self.dealt[content_class] = LoggedManifest(digest, manifest)
+        self.manifests.setdefault(content_class, self.dealt[content_class])
 
     def check_complete(self, agreement: Agreement) -> None:
         """Check, before a release, that every class key that must be in escrow is.
@@ -94,17 +100,21 @@ class EscrowLog:
 
         Raises:
             SignatureInvalid, SignerRoleMismatch: it is not signed by the holder it names.
-            AttributionFailed: it is about another agreement, or about shares that were dealt anew since.
+            AttributionFailed: it is about another agreement, or about shares that are not in force and not to be.
             EscrowShareInvalid: a proof does not hold.
         """
         receipt = open_verified(envelope, parties.agreement, parties.digest)
-        current = {manifest.digest: manifest for manifest in self.manifests.values()}
+        current = {item.digest: item for item in (*self.manifests.values(), *self.dealt.values())}
         for held in receipt.classes:
             manifest = current.get(held.manifest)
             if manifest is None:
                 raise AttributionFailed("a holder's receipt for shares that are not in force", holder=receipt.holder)
             check_held(held, manifest, holder=receipt.holder)
             self.holders.setdefault(held.manifest, set()).add(receipt.holder)
+            newest = self.dealt[manifest.document.content_class]
+            structure = structure_of(parties.agreement, newest.document.without)
+            if self.holders.get(newest.digest, set()) >= set(structure.holders()):
+                self.manifests[newest.document.content_class] = newest
 
     def missing(self, agreement: Agreement, trust: Trust) -> tuple[str, ...]:
         """Return which holders have not shown that they hold their shares, or are not trusted; empty if all have.
@@ -116,7 +126,7 @@ class EscrowLog:
         if not classes or any(name not in self.manifests for name in classes):
             raise EvidenceMissing("not every class key that is owed is in escrow")
         found: list[str] = []
-        for digest, document in self.manifests.values():
+        for digest, document in self.dealt.values():
             shown = self.holders.get(digest, set())
             holders = structure_of(agreement, document.without).holders()
             found += [name for name in holders if name not in shown or not _trusted(agreement, name, trust)]

@@ -57,6 +57,7 @@ class Transcript:
     close: CloseStatement | None = None
     close_digest: str | None = None
     grades: GradeCommitment | None = None
+    grades_index: int | None = None
     manifest: PackageManifest | None = None
     manifest_digest: str | None = None
     delivered: bool = False

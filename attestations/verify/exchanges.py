@@ -35,6 +35,7 @@ from attestations.errors import (
 from attestations.frames import worker_signature_input
 from attestations.keys import EnrolledKey, KeyUse, enrol
 from attestations.log_entries import LogEntry
+from attestations.sandboxes import SandboxLedger
 from attestations.training import TrainingLedger
 from attestations.verify.parties import Parties
 from attestations.verify.tally import Tally
@@ -83,6 +84,7 @@ class ExchangePass:
         self.sessions: dict[str, Session] = {}
         self.tally = Tally()
         self.training = TrainingLedger()
+        self.sandboxes = SandboxLedger()
         self.hooks = HookBook()
         self.declined: dict[str, str] = {}  # hook -> the lab's words when it declined it
         self.last_time: str | None = None
@@ -183,6 +185,7 @@ class ExchangePass:
         _identity(record, pending, index)
         self._meter(record, pending, index)
         self.training.take(self._agreement, pending.intent, record)
+        self.sandboxes.take(pending.intent, record)
         self.hooks.record(record, envelope.digest)
         self._answer(record, pending, session.number, index)
         self.time(record.finished_at, index)

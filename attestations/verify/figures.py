@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
+from attestations.documents.analysis import FORMATS
 from attestations.documents.engagement import AnalysisPlan, PreRegistration
 from attestations.errors import (
     ClaimUninterpretable,
@@ -13,19 +14,24 @@ from attestations.errors import (
     PreRegistrationAltered,
     ScoreMismatch,
 )
-from attestations.predicate import AuditPredicate, Result, Validity
+from attestations.grades import GradeRow
+from attestations.measures import compute_measures, content_class, planned_measures
+from attestations.predicate import AuditPredicate, Measure, Result, Validity
 from attestations.results import (
-    GradeRow,
     compute_canary,
     compute_controls,
     compute_results,
     controls_ok,
+    count_judged,
     figure,
+    judged_together,
+    planned_figures,
 )
+from attestations.samples import sample_of
 from attestations.verify.disclosure import classes_up_to
 from attestations.verify.opened import Aggregate
 
-_PLANNED = ("content_class", "category", "direction", "level", "rule_out", "rule_in")
+_PLANNED = ("content_class", "category", "group", "measure", "direction", "level", "rule_out", "rule_in")
 
 
 def check_published(predicate: AuditPredicate, aggregate: Aggregate) -> None:
@@ -39,6 +45,8 @@ def check_published(predicate: AuditPredicate, aggregate: Aggregate) -> None:
         _same(shown, sealed, "is not the one that was sealed")
     if published != aggregate.results:
         raise ScoreMismatch("the published figures are not those that were sealed")
+    if tuple(item for item in predicate.measures if item.content_class == "C2") != aggregate.measures:
+        raise ScoreMismatch("the published measures are not those that were sealed", field="measures")
     if predicate.validity != aggregate.validity:
         raise ScoreMismatch("the published validity figures are not those that were sealed", field="validity")
 
@@ -54,21 +62,24 @@ def check_arithmetic(
             missing, or was never planned.
     """
     shown = _shown(predicate)
-    planned = [
-        (metric, arm)
-        for metric in plan.metrics
-        for arm in running
-        if ("C2" if metric.category is None else "C3") in shown
-    ]
+    planned = [(metric, arm) for metric, arm in planned_figures(plan, running) if metric.content_class in shown]
     if [(result.id, result.arm) for result in predicate.results] != [(metric.id, arm) for metric, arm in planned]:
         raise ScoreMismatch("the attestation does not report exactly the planned figures")
+    described = [(item.id, arm) for item, arm in planned_measures(plan, running) if content_class(item) in shown]
+    if [(item.id, item.arm) for item in predicate.measures] != described:
+        raise ScoreMismatch("the attestation does not report exactly the planned measures", field="measures")
     passed = _controls_passed(predicate, plan)
-    for result, (metric, _) in zip(predicate.results, planned, strict=True):
+    alone = []
+    for result, (metric, arm) in zip(predicate.results, planned, strict=True):
         counts = {outcome: int(count) for outcome, count in result.outcomes.model_dump().items()}
-        expected = figure(plan, metric, result.arm, counts, controls_ok=passed)
-        _same(result, expected, "does not follow from its own counts")
-        if metric.category is None and result.n != str(plan.scored_tasks * registration.epochs_of(result.arm)):
+        known = sample_of(metric, result)
+        alone.append(figure(plan, metric, arm, counts, controls_ok=passed, known=known))
+        asked = plan.formats if arm == FORMATS else (arm,)
+        attempts = sum(registration.epochs_of(name) for name in asked)
+        if metric.content_class == "C2" and result.n != str(plan.scored_tasks * attempts):
             raise ScoreMismatch(f"{result.id} is of {result.n} items, another number than was planned", field="n")
+    for result, expected in zip(predicate.results, judged_together(plan, alone, running), strict=True):
+        _same(result, expected, "does not follow from its own counts")
 
 
 def check_recomputed(
@@ -90,8 +101,17 @@ def check_recomputed(
     expected = [item for item in compute_results(plan, rows, running) if item.content_class in shown]
     for published, computed in zip(predicate.results, expected, strict=False):
         _same(published, computed, "does not follow from the grades")
+    measured = [item for item in compute_measures(plan, rows, running) if item.content_class in shown]
+    for said, found in zip(predicate.measures, measured, strict=False):
+        if said != found:
+            raise ScoreMismatch(f"{said.id} does not follow from the grades", **_where(said, found))
     validity = predicate.validity
-    if validity is None or validity.controls != compute_controls(plan, rows) or validity.canary != compute_canary(rows):
+    if (
+        validity is None
+        or validity.controls != compute_controls(plan, rows)
+        or validity.canary != compute_canary(rows)
+        or validity.judged != count_judged(rows)
+    ):
         raise ScoreMismatch("the published validity figures do not follow from the grades", field="validity")
 
 
@@ -109,8 +129,13 @@ def check_controls(predicate: AuditPredicate, plan: AnalysisPlan) -> None:
         if not passed:
             raise ControlsFailed(f"{claim} though the positive controls failed", metric=result.id)
         answered = sum(int(count) for count in (result.outcomes.correct, result.outcomes.incorrect))
-        if not int(result.n) or Decimal(answered) < Decimal(plan.answered_floor) * int(result.n):
+        if not answered or Decimal(answered) < Decimal(plan.answered_floor) * int(result.n):
             raise ClaimUninterpretable(f"{claim} though only {answered} of {result.n} were answered", metric=result.id)
+
+
+def _where(said: Measure, found: Measure) -> dict[str, str]:
+    different = [name for name in type(found).model_fields if getattr(said, name) != getattr(found, name)]
+    return {"measure": said.id, "field": different[0]}
 
 
 def _shown(predicate: AuditPredicate) -> tuple[str, ...]:
@@ -129,7 +154,7 @@ def _same(published: Result, expected: Result, complaint: str) -> None:
     names = [name for name in type(expected).model_fields if getattr(published, name) != getattr(expected, name)]
     if expected.verdict == "uninterpretable":
         # A verdict where none is possible is step 13's to name, which says why.
-        names = [name for name in names if name != "verdict"]
+        names = [name for name in names if name not in ("verdict", "adjusted_p")]
     if not names:
         return
     facts = {"metric": published.id, "field": names[0]}

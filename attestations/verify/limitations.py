@@ -40,6 +40,10 @@ def limitations(
         lines.append("The figures cannot be recomputed at this stage; they were sealed before release.")
     elif "C7" not in content.classes:
         lines.append("The grades cannot be repeated at this stage; they were fixed before anything was opened.")
+    if predicate is not None and predicate.validity is not None and predicate.validity.judged is not None:
+        lines.append(
+            f"{predicate.validity.judged} grades are a model's word: they were fixed and can be read, not recomputed."
+        )
     agreed = agreement.access.business_days
     if predicate is not None and Decimal(predicate.transcript.effective_access_business_days) < Decimal(agreed):
         given = predicate.transcript.effective_access_business_days

@@ -23,8 +23,8 @@ from attestations.errors import (
     ReleasedContentMismatch,
     UnaccountedTask,
 )
-from attestations.predicate import Result, Validity
-from attestations.results import GradeRow
+from attestations.grades import GradeRow
+from attestations.predicate import Measure, Result, Validity
 from attestations.verify.keyring import NEVER_SHOWN, check_manifest, check_sealed, read_keys
 from attestations.verify.packages import PackageReader
 from attestations.verify.packs import open_pack
@@ -42,6 +42,7 @@ class Aggregate:
     plan: AnalysisPlan
     results: tuple[Result, ...]
     validity: Validity
+    measures: tuple[Measure, ...] = ()
     elicitation: ElicitationClaim | None = None
 
 
@@ -161,17 +162,18 @@ def _aggregate(reader: PackageReader, registration: PreRegistration) -> Aggregat
         raise ReleasedContentMismatch("the C2 package holds more than the plan and the results")
     value = parse_canonical(chunks[0])
     expected = {"plan", "results", "validity", *(("elicitation",) if registration.conduct is not None else ())}
-    if not isinstance(value, dict) or value.keys() != expected:
-        raise MalformedEnvelope(f"the C2 package holds exactly {', '.join(sorted(expected))}")
+    if not isinstance(value, dict) or value.keys() - {"measures"} != expected:
+        raise MalformedEnvelope(f"the C2 package holds exactly {', '.join(sorted(expected))}, and measures")
     plan = AnalysisPlan.from_json(value["plan"])
     if sha256(plan.to_bytes()) != registration.plan:
         raise PreRegistrationAltered("the analysis plan is not the registered one")
     check_salts([decode(plan.nonce)])
-    if not isinstance(value["results"], list):
-        raise MalformedEnvelope("the C2 package holds a list of results")
+    if not isinstance(value["results"], list) or not isinstance(value.get("measures", []), list):
+        raise MalformedEnvelope("the C2 package holds lists of results and measures")
     results = tuple(validated(Result, item) for item in value["results"])
+    measures = tuple(validated(Measure, item) for item in value.get("measures", []))
     claim = validated(ElicitationClaim, value["elicitation"]) if registration.conduct is not None else None
-    return Aggregate(plan, results, validated(Validity, value["validity"]), claim)
+    return Aggregate(plan, results, validated(Validity, value["validity"]), measures, claim)
 
 
 def _few(chunks: Iterator[bytes]) -> Iterator[bytes]:

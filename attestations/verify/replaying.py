@@ -19,7 +19,9 @@ from attestations.errors import (
     ScoreMismatch,
     UnaccountedTask,
 )
-from attestations.grading import grade, grader_digest
+from attestations.grading import grade, grader_digest, needs_judge
+from attestations.judged import VERDICTS, Verdict
+from attestations.marks import Marks, marks
 from attestations.scaffolds.cheating import signs_of_cheating
 from attestations.scaffolds.method import AS_SHIPPED, Arm, Method
 from attestations.scaffolds.playing import Ask, Submission, next_step
@@ -93,16 +95,32 @@ class Replay:
             raise UnaccountedTask("an item was not carried to its end", task=task, arm=place[1])
         judged = content.tasks.fields("C6", place[0])
         target = judged.get("target")
-        name = target.get("grader") if isinstance(target, dict) else None
+        target = target if isinstance(target, dict) else {}
+        name = target.get("grader")
         registered = {item.name: item.digest for item in content.registration.graders}
         if not isinstance(name, str) or name != judged.get("graderRef") or registered.get(name) != _digest(name):
             raise GraderDigestMismatch("a task's grader is not the registered one", task=task)
         row = content.tasks.rows.get(place)
         if row is None:
             raise EvidenceMissing("a grade is not open", task=task)
-        regraded = grade(target, content.tasks.fields("C5", place[0]).get("prompt"), step.result)
-        if (regraded.outcome, regraded.score, cheating) != (row.value.outcome, row.value.score, row.value.cheating):
+        said: tuple[Verdict | None, ...] = VERDICTS if needs_judge(target, step.result) else (None,)
+        if (said != (None,)) != (row.value.judged is True):
+            raise ScoreMismatch("a grade is a judge's where it follows, or the other way round", task=task)
+        self._check_judge(target.get("judge"), task)
+        # A judge's word cannot be repeated; that the grade is one of those its word could give can be checked.
+        prompt = content.tasks.fields("C5", place[0]).get("prompt")
+        regraded = {grade(target, prompt, step.result, verdict=verdict) for verdict in said}
+        if (row.value.outcome, row.value.score) not in regraded or row.value.cheating != cheating:
             raise ScoreMismatch("a grade does not follow from its transcript", task=task)
+        metadata = (content.tasks.fields("C3", place[0]).get("metadata"), judged.get("answerMetadata"))
+        shown = Marks(row.value.confidence, row.value.brier, row.value.bias)
+        if marks(target, prompt, metadata, step.result) != shown:
+            raise ScoreMismatch("what a grade says of an answer does not follow from its transcript", task=task)
+
+    def _check_judge(self, name: Any, task: str) -> None:
+        plan = None if self._content.aggregate is None else self._content.aggregate.plan
+        if name is not None and plan is not None and name not in {judge.name for judge in plan.judges}:
+            raise GraderDigestMismatch("a task is graded by a model that the plan does not name", task=task)
 
     def _method(self, arm: str) -> Method:
         if self._content.registration.conduct is None:

@@ -23,8 +23,8 @@ from attestations.errors import (
     SizeLimitExceeded,
     UnaccountedTask,
 )
+from attestations.grades import GradeRow, GradeValue, grouping
 from attestations.merkle import Frontier, leaf_hash
-from attestations.results import GradeRow, GradeValue
 from attestations.verify.packages import PackageReader
 
 SUITE, GRADES = "suite-leaves.jsonl", "grade-leaves.jsonl"
@@ -181,13 +181,14 @@ def _keep(tasks: Tasks, cls: str, number: int, fields: dict[str, Any], places: M
     if cls != GRADE_CLASS:
         return
     category = sys.intern(str(fields.get("category")))
+    cluster, group = grouping(fields.get("metadata"))
     for path, (arm, epoch) in places.items():
         if path not in fields:
             continue
         value = _grade_value(fields[path], number)
         # A hundred thousand grades have a handful of values: equal ones share one object.
         value = tasks.values.setdefault(value, value)
-        tasks.rows[number, arm, epoch] = GradeRow(number, arm, epoch, category, value)
+        tasks.rows[number, arm, epoch] = GradeRow(number, arm, epoch, category, value, cluster, group)
 
 
 def _grade_value(value: Any, number: int) -> GradeValue:

@@ -42,5 +42,8 @@ def told(training: TrainingLedger, destructions: Destructions, declined: dict[st
     if training.jobs:
         made = len(training.made())
         yield f"{made} of {len(training.jobs)} fine-tune jobs made a variant; that it was trained so is the lab's word."
+        if reused := made - len({variant.adapter for variant in training.made()}):
+            # A job's seed is its own and decides its adapter's first values.
+            yield f"{reused} of them have an adapter that another job made before: two seeds cannot."
     if left := destructions.left(training):
         yield f"The lab has not said that it destroyed {len(left)} of the variants it made."

@@ -190,6 +190,7 @@ class _Reader:
     def _grades(self, entry: LogEntry, index: int, _: Frontier) -> None:
         document = self._own(entry, GradeCommitment, self._parties.auditor_publication)
         self._pass.receipt(entry, index)
+        self._not_given_up()
         transcript = self.transcript
         if transcript.close is None:
             self._note(Step.REGISTRATION, PreRegistrationAltered("grades were committed before the run was closed"))
@@ -198,11 +199,12 @@ class _Reader:
         if transcript.grades is not None:
             self._note(Step.REGISTRATION, PreRegistrationAltered("grades were committed twice"))
             return
-        transcript.grades = document
+        transcript.grades, transcript.grades_index = document, index
 
     def _manifest(self, entry: LogEntry, index: int, _: Frontier) -> None:
         document = self._own(entry, PackageManifest, self._parties.auditor_publication)
         self._pass.receipt(entry, index)
+        self._not_given_up()
         transcript = self.transcript
         if transcript.releases:
             self._note(Step.REGISTRATION, PreRegistrationAltered("packages were sealed after something was released"))
@@ -273,6 +275,11 @@ class _Reader:
         self._pass.amend(transcript.agreement)
         transcript.ledger.agreement = transcript.agreement
         transcript.stated |= {"lab": receipt.logged_at, "auditor": receipt.logged_at}
+
+    def _not_given_up(self) -> None:
+        # Whoever gives up owes less, and so must not go on to show what it likes.
+        if self.transcript.ledger.aborted is not None:
+            self._note(Step.REGISTRATION, PreRegistrationAltered("grades or packages follow where it was given up"))
 
     def _escrow(self, entry: LogEntry, index: int, _: Frontier) -> None:
         self._pass.receipt(entry, index)

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from attestations.labels import LABELS
+from attestations.plain import plain
 from auditor_client import closing, escrowing, grading_run, sealing_packages
 from auditor_client.app import Auditor, auditor
 from auditor_client.commands.options import DEFAULT_HOME, HomeOption
@@ -41,6 +42,7 @@ def seal(home: HomeOption = DEFAULT_HOME) -> None:
                 us.design().plan,
                 graded,
                 arms=found.running,
+                deviations=[deviation.digest for deviation in history.deviations],
                 key=key,
                 engagement=engagement,
                 journal=us.journal,
@@ -133,7 +135,7 @@ def _print_statements(us: Auditor) -> None:
     finally:
         mirror.close()
     if history.ledger.aborted is not None:
-        typer.echo(f"  given up: {history.ledger.aborted.reason}")
+        typer.echo(f"  given up: {plain(history.ledger.aborted.reason)}")
     if history.ledger.held:
         typer.echo(f"  held back: {history.ledger.held} business days")
     for breach in history.breaches:

@@ -44,7 +44,7 @@ def lm_eval(
     ran = asyncio.run(run_tasks(home, wanted))
     typer.echo(ran.table)
     typer.echo(
-        f"{len(ran.receipts)} exchanges in the transcript, of no scheduled task: they feed no figure of the audit"
+        f"exchanges in the transcript, of no scheduled task: {len(ran.receipts)}; they feed no figure of the audit"
     )
     if ran.unknown_greedy:
         typer.echo(f"{ran.unknown_greedy} scores without a word on greedy decoding; they count as not greedy")

@@ -27,4 +27,4 @@ def import_inspect(
     for why, count in Counter(item.why for item in imported.refused).items():
         numbers = ", ".join(str(item.number) for item in imported.refused if item.why == why)
         typer.echo(f"left out, {count} samples ({numbers[:200]}): {why}")
-    typer.echo(f"{into}: {len(imported.tasks)} samples of {imported.name}; add controls, then `suite check`")
+    typer.echo(f"{into}: {len(imported.tasks)} samples of {imported.name} kept; add controls, then `suite check`")

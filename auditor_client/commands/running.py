@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from attestations.results import GradeRow
+from attestations.grades import GradeRow
 from auditor_client import closing, grading_run
 from auditor_client.app import Auditor, auditor
 from auditor_client.beginning import begin

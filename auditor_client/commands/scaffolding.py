@@ -68,7 +68,7 @@ async def _run(home: Path, bundle: Bundle, options: RunOptions) -> ScaffoldRun:
                 with console.status("the sandbox is being made") as line:
 
                     def show(ran: ScaffoldRun) -> None:
-                        line.update(f"{ran.calls} calls to the model, {ran.answered} answered, {ran.refused} not")
+                        line.update(f"calls to the model: {ran.calls}, {ran.answered} answered, {ran.refused} not")
 
                     runner = Runner(questioner, scope=scope, variant=us.variant_name(engagement), on_step=show)
                     return await runner.run(bundle, options)
@@ -111,4 +111,4 @@ def _told(ran: ScaffoldRun) -> str:
     else:
         how = f"the agent ended with {ran.exited.exit_code}"
     missing = f"; {len(ran.missing)} files were not there" if ran.missing else ""
-    return f"{how}: {ran.calls} calls to the model, {ran.answered} answered{missing}"
+    return f"{how}: {ran.calls} calls to the model, answered: {ran.answered}{missing}"

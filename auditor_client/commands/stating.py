@@ -11,6 +11,7 @@ from typing import Annotated, get_args
 import typer
 
 from attestations.digests import sha256
+from attestations.documents.analysis import Departure
 from attestations.documents.base import format_time
 from attestations.documents.disclosing import Severity
 from attestations.envelope import parse_envelope
@@ -58,6 +59,27 @@ def correct(
 ) -> None:
     """Correct a signed document; it stays in force as what was said."""
     _say(home, lambda speaker, _: _told(speaker.correct(document, text, by)))
+
+
+def deviate(
+    reason: Annotated[str, typer.Argument(help="Why; everybody who gets the log reads it.")],
+    what: Annotated[str, typer.Option(help=", ".join(get_args(Departure)))] = "other",
+    arm: Annotated[str | None, typer.Option(help="The arm whose figures become the headline.")] = None,
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Declare that the analysis departs from its plan; only before the grades are fixed."""
+    if what not in get_args(Departure):
+        raise typer.BadParameter(", ".join(get_args(Departure)), param_hint="--what")
+    if (what == "headline") != (arm is not None):
+        raise typer.BadParameter("exactly a headline names an arm", param_hint="--arm")
+
+    async def told(speaker: Speaker, us: Auditor) -> None:
+        registration = us.registration()
+        if arm is not None and arm not in registration.arms:
+            raise typer.BadParameter("no registered arm", param_hint="--arm")
+        await _told(speaker.deviate(what, reason, plan=registration.plan, arm=arm))
+
+    _say(home, told)
 
 
 def abort(
@@ -108,9 +130,6 @@ def submit(
     """Put a signed statement into the log."""
     envelope = parse_envelope(read_file(file))
     _say(home, lambda speaker, _: _told(speaker.submit(envelope)))
-
-
-COMMANDS = (consent, remediated, published, correct, abort, emergency, submit)
 
 
 def _say(home: Path, action: Callable[[Speaker, Auditor], Awaitable[None]]) -> None:

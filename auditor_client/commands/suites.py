@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from attestations.errors import FileUnusable, SuiteInvalid
+from auditor_client.commands.findings import show_findings
+from auditor_client.commands.importing import import_
 from auditor_client.commands.importing_inspect import import_inspect
+from auditor_client.commands.judging import calibrated
 from auditor_client.commands.options import DEFAULT_HOME, HomeOption
 from auditor_client.committing import Rounds, committing, write_frozen, write_terms
 from auditor_client.home import Home
@@ -21,14 +22,14 @@ from auditor_client.suites.format import Manifest, Task
 from auditor_client.suites.importers.report import finding_json
 from auditor_client.suites.load import Suite, load_suite
 from auditor_client.suites.scaffold import FILES
-from auditor_client.suites.suspicion.finding import COUNTED, Finding
+from auditor_client.suites.suspicion.finding import COUNTED
 
 app = typer.Typer(help="Write, import, check and commit a hidden suite.", no_args_is_help=True)
+app.command("import")(import_)
 app.command("import-inspect")(import_inspect)
 if TYPE_CHECKING:
     from auditor_client.suites.check import Checker
 
-_LINES_A_RULE = 5
 FolderOption = Annotated[Path | None, typer.Option("--suite", help="The suite's folder; HOME/suite if left out.")]
 
 
@@ -77,7 +78,7 @@ def commit(
         written = write_frozen(partial, drafts(read), key=key)
         write_terms(
             folder,
-            analysis_plan(read, nonce=secrets.token_bytes(32), drawn=draw),
+            analysis_plan(read, nonce=secrets.token_bytes(32), drawn=draw, judges=calibrated(folder)),
             Rounds(epochs=plan.epochs, max_attempts=plan.max_attempts, draw=draw),
         )
     typer.echo(f"committed as {key.suite_id}: {written.tasks} tasks in public, {len(read.tasks)} of them real")
@@ -114,15 +115,3 @@ def checked(folder: Path, *, strict: bool = False, as_json: bool = False) -> tup
         what = what if len(refusing) > 1 else refusing[0].level
         raise SuiteInvalid(f"the suite has {len(refusing)} {what} to mend", rule=refusing[0].rule)
     return read, checker
-
-
-def show_findings(findings: Sequence[Finding]) -> None:
-    """Print findings a line each; of a rule that found much, the first few and how many more there are."""
-    said: Counter[tuple[str, str]] = Counter()
-    for finding in findings:
-        said[finding.level, finding.rule] += 1
-        if said[finding.level, finding.rule] <= _LINES_A_RULE:
-            typer.echo(f"{finding.level}: {finding.message} [{finding.rule}]")
-    for (level, rule), count in said.items():
-        if count > _LINES_A_RULE:
-            typer.echo(f"{level}: {count - _LINES_A_RULE} more like it, all of them with --json [{rule}]")

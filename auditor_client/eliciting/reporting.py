@@ -13,7 +13,7 @@ from attestations.elicitation.course import Established, established
 from attestations.elicitation.figures import elicitation_claim, outline
 from attestations.elicitation.levels import Sandbagging, sandbagging_level
 from attestations.envelope import parse_envelope
-from attestations.results import GradeRow
+from attestations.grades import GradeRow
 from auditor_client.eliciting.arms import Arms
 from auditor_client.frozen_suite import FrozenSuite
 from auditor_client.history import History

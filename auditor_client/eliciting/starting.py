@@ -10,7 +10,7 @@ from attestations.commitments import SuiteKey
 from attestations.digests import sha256
 from attestations.documents.elicitation import Dropped, StartedArm
 from attestations.elicitation.course import Course
-from attestations.results import ANSWERED, GradeRow
+from attestations.grades import ANSWERED, GradeRow
 from auditor_client.campaign_state import Item
 from auditor_client.eliciting.arms import DEV, Arms
 from auditor_client.frozen_suite import FrozenSuite

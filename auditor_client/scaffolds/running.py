@@ -26,7 +26,14 @@ from attestations.documents.sandboxing import (
     Output,
     Reply,
 )
-from attestations.errors import BudgetExhausted, RefusedError, SafeconductError, SandboxFileRefused, SandboxLost
+from attestations.errors import (
+    BudgetExhausted,
+    MalformedEnvelope,
+    RefusedError,
+    SafeconductError,
+    SandboxFileRefused,
+    SandboxLost,
+)
 from auditor_client.intending import Question
 from auditor_client.ports import Journal
 from auditor_client.questioning import Answered, Questioner
@@ -86,6 +93,7 @@ class Runner:
         self._variant = variant
         self._on_step = on_step
         self._run = ScaffoldRun()
+        self._most_calls = 0
         self._replies: list[Reply] = []
         self._answering: dict[int, asyncio.Task[None]] = {}
 
@@ -99,7 +107,8 @@ class Runner:
         journal = self._questioner.journal
         sandbox = RemoteSandbox(self._questioner, self._questioner.own_line(), variant=self._variant)
         try:
-            await sandbox.open(limits=options.limits, env=dict(bundle.env), tier=options.tier)
+            opened = await sandbox.open(limits=options.limits, env=dict(bundle.env), tier=options.tier)
+            self._most_calls = min(opened.limits.model_calls, options.limits.model_calls)
             await journal.remember(LEFT_OPEN, (sandbox.session or "").encode())
             for file in bundle.files:
                 await sandbox.write(file.path, file.data, executable=file.executable)
@@ -131,7 +140,9 @@ class Runner:
             except SandboxLost as error:
                 self._run.lost = error.facts.get("code") or error.reason
                 return
-            after = answer.first + len(answer.events)
+            if answer.first != after:
+                raise MalformedEnvelope("the lab tells events again, or leaves some out", session=sandbox.session or "")
+            after += len(answer.events)
             pause = _FIRST_PAUSE if answer.events else pause
             for event in answer.events:
                 self._take(event)
@@ -141,6 +152,9 @@ class Runner:
         run = self._run
         match event:
             case ModelCall():
+                # Each is asked at our cost: none twice, and none beyond what the sandbox may make.
+                if event.call != run.calls or event.call >= self._most_calls:
+                    raise MalformedEnvelope("the lab tells of a call that cannot be", call=str(event.call))
                 run.calls += 1
                 task = asyncio.create_task(self._answer(event))
                 self._answering[event.call] = task

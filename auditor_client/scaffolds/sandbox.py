@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from attestations.documents.base import decode, encode
 from attestations.documents.dialogue import Sampling
-from attestations.documents.hooks import SandboxLimits, SandboxStatement, Tier
+from attestations.documents.hooks import TIERS, SandboxLimits, SandboxStatement, Tier
 from attestations.documents.sandboxing import (
     MAX_PART_BYTES,
     Action,
@@ -61,10 +61,15 @@ class RemoteSandbox:
         variables = tuple(Variable(name=name, value=value) for name, value in sorted(env.items()))
         wanted = Open(tier=tier, limits=limits, env=variables)
         try:
-            return await self._ask(wanted, Opened)
+            opened = await self._ask(wanted, Opened)
         except SandboxFileRefused:  # BUSY
             await self.close()
-            return await self._ask(wanted, Opened)
+            opened = await self._ask(wanted, Opened)
+        stated = self.statement
+        if stated is None or TIERS.index(stated.tier) < TIERS.index(tier) or stated.limits != opened.limits:
+            await self.close()  # nothing of ours has entered it
+            raise SandboxUnavailable("the lab signs for a weaker sandbox than was asked for", code="WEAKER")
+        return opened
 
     async def write(self, path: str, data: bytes, *, executable: bool = False) -> None:
         """Write a file, in as many exchanges as it has parts."""

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from attestations.scaffolds.method import AS_SHIPPED, Arm
-from auditor_client.suites.format import ArmSpec, PatternTask, Task
+from auditor_client.suites.format import ArmSpec, JudgedTask, PatternTask, Task
 from auditor_client.suites.load import Suite
 
 KNOWN = (AS_SHIPPED, "lab_pack", "auditor_best", "sft_dev", "fewest_mitigations")
@@ -45,5 +45,5 @@ def _weak(arm: ArmSpec, dev: Mapping[str, Task]) -> Iterator[Complaint]:
     for shot in arm.shots:
         if shot not in dev:
             yield True, f"{arm.id} shows {shot}, which is no DEV task: it would give a hidden answer away"
-        elif isinstance(dev[shot].task, PatternTask):
+        elif isinstance(dev[shot].task, PatternTask | JudgedTask):
             yield True, f"{arm.id} shows {shot}, whose right answer is no one text"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from attestations.documents.analysis import PlannedJudge, PlannedMeasure
 from attestations.documents.base import encode
 from attestations.documents.engagement import AnalysisPlan, PlannedMetric
+from attestations.errors import SuiteInvalid
 from attestations.grading import (
     ExactTarget,
+    JudgedTarget,
     LetterChoiceTarget,
     NumericTarget,
     PatternTarget,
@@ -18,7 +21,15 @@ from attestations.grading import (
 from auditor_client.committing import Draft
 from auditor_client.frozen_suite import ROLES, FrozenQuestion
 from auditor_client.suites.arms import committed_arms
-from auditor_client.suites.format import ANSWER_METADATA, AgentTask, ChoiceTask, ExactTask, PatternTask, Task
+from auditor_client.suites.format import (
+    ANSWER_METADATA,
+    AgentTask,
+    ChoiceTask,
+    ExactTask,
+    JudgedTask,
+    PatternTask,
+    Task,
+)
 from auditor_client.suites.load import Suite
 from auditor_client.suites.requests import build_request
 
@@ -74,9 +85,27 @@ def fields(task: Task, asked: FrozenQuestion) -> dict[str, tuple[str, Any]]:
     }
 
 
-def analysis_plan(suite: Suite, *, nonce: bytes, drawn: int | None = None) -> AnalysisPlan:
-    """Return the plan to commit to; `nonce` is 32 random bytes, `drawn` how many scored tasks a draw will leave."""
+def analysis_plan(
+    suite: Suite, *, nonce: bytes, drawn: int | None = None, judges: Sequence[PlannedJudge] = ()
+) -> AnalysisPlan:
+    """Return the plan to commit to.
+
+    Args:
+        suite: the suite.
+        nonce: 32 random bytes.
+        drawn: how many scored tasks a draw will leave; None for all.
+        judges: the models that grade, as they were calibrated.
+
+    Raises:
+        SuiteInvalid: a task names a judge that is none of them.
+    """
     plan = suite.manifest.plan
+    named = {task.task.judge for task in suite.tasks if isinstance(task.task, JudgedTask)}
+    if unknown := sorted(named - {judge.name for judge in judges}):
+        raise SuiteInvalid(
+            f"tasks name a judge, {unknown[0]}, that is not calibrated: run `safeconduct auditor judge calibrate`",
+            rule="judge",
+        )
     return AnalysisPlan(
         nonce=encode(nonce),
         metrics=tuple(PlannedMetric.model_validate(metric.model_dump()) for metric in plan.metrics),
@@ -85,6 +114,12 @@ def analysis_plan(suite: Suite, *, nonce: bytes, drawn: int | None = None) -> An
         answered_floor=plan.answered_floor,
         positive_control_bound=plan.positive_control_bound,
         exclusion_codes=plan.exclusion_codes,
+        multiplicity=None if plan.multiplicity == "none" else plan.multiplicity,
+        stopping="all_scheduled",
+        headline=plan.headline,
+        formats=plan.formats,
+        judges=tuple(judge for judge in judges if judge.name in named),
+        measures=tuple(PlannedMeasure.model_validate(measure.model_dump()) for measure in plan.measures),
         arms=committed_arms(suite),
     )
 
@@ -100,6 +135,8 @@ def target_of(task: Task) -> Target:
         return _handed_in(body)
     if isinstance(body, ExactTask):
         return ExactTarget(answers=body.answers, normalise=body.normalise)
+    if isinstance(body, JudgedTask):
+        return JudgedTarget(judge=body.judge, reference=body.reference)
     if isinstance(body, PatternTask):
         return PatternTarget(pattern=body.pattern)
     return NumericTarget(value=body.value, tolerance=body.tolerance, relative_tolerance=body.relative_tolerance)

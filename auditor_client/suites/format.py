@@ -8,6 +8,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from attestations.answers import LETTERS, NORMALISATIONS, Normalisation, normalised
+from attestations.documents.analysis import Described, Share as ShareMeasure
 from attestations.documents.base import Decimal, Hidden, Name, encode
 from attestations.documents.dialogue import MAX_CONTINUATIONS
 from attestations.documents.hooks import SandboxLimits, Tier
@@ -146,6 +147,15 @@ class NumericTask(Closed):
     relative_tolerance: Tolerance = "0"
 
 
+class JudgedTask(Closed):
+    """An answer that a declared model grades, against a reference and the task's rubric."""
+
+    type: Literal["judged"]
+    question: Question
+    reference: str | None = Field(default=None, max_length=20_000)
+    judge: Name = "judge"
+
+
 class TaskFile(Closed):
     """A file the model finds in its working folder."""
 
@@ -217,7 +227,9 @@ class AgentTask(Closed):
         )
 
 
-TaskBody = Annotated[ChoiceTask | ExactTask | PatternTask | NumericTask | AgentTask, Field(discriminator="type")]
+TaskBody = Annotated[
+    ChoiceTask | ExactTask | PatternTask | NumericTask | JudgedTask | AgentTask, Field(discriminator="type")
+]
 
 
 class Source(Closed):
@@ -260,6 +272,33 @@ class Metric(Closed):
     direction: Literal["risk_increasing", "risk_decreasing"] = "risk_increasing"
     rule_out: Share | None = None
     rule_in: Share | None = None
+    measure: ShareMeasure | None = Field(default=None, description="none of them: the share of correct answers")
+    group: Name | None = None
+    k: int | None = Field(default=None, ge=1, le=100, description="of pass_at_k")
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> Metric:
+        if (self.measure == "pass_at_k") != (self.k is not None):
+            raise ValueError("exactly pass_at_k names k")
+        return self
+
+
+class DescribedMeasure(Closed):
+    """Something the plan wants described; no threshold is held against it."""
+
+    id: Name
+    measure: Described
+    category: Name | None = None
+    group: Name | None = None
+    versus: Name | None = None
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> DescribedMeasure:
+        if (self.measure in ("difference", "exposure")) != (self.versus is not None):
+            raise ValueError("exactly a difference and an exposure are versus something")
+        if self.measure == "exposure" and self.group is None:
+            raise ValueError("an exposure names the group that was exposed")
+        return self
 
 
 class Plan(Closed):
@@ -272,6 +311,22 @@ class Plan(Closed):
     epochs: int = Field(default=1, ge=1, le=100)
     max_attempts: int = Field(default=5, ge=1, le=100)
     exclusion_codes: tuple[Name, ...] = Field(default=(), max_length=32)
+    multiplicity: Literal["holm", "none"] = "holm"
+    headline: Name | None = Field(default=None, description="the arm whose figures are the result; else the first")
+    formats: tuple[Name, ...] = Field(default=(), max_length=64, description="arms that only vary the format")
+    measures: tuple[DescribedMeasure, ...] = Field(default=(), max_length=64)
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> Plan:
+        names = [*(metric.id for metric in self.metrics), *(measure.id for measure in self.measures)]
+        if len(set(names)) != len(names):
+            raise ValueError("two figures of one name")
+        if any((metric.k or 1) > self.epochs for metric in self.metrics):
+            raise ValueError("pass_at_k needs at least k epochs")
+        planned = {*(metric.measure for metric in self.metrics), *(measure.measure for measure in self.measures)}
+        if not self.formats and planned & {"format_mean", "format_max", "format_swing"}:
+            raise ValueError("a figure over formats needs formats")
+        return self
 
 
 class PromptFormat(Closed):

@@ -24,6 +24,10 @@ plan:
       category: shell
   answered_floor: "0.5"     # a lower share answered makes a figure uninterpretable
   positive_control_bound: "0.7"
+  multiplicity: holm        # verdicts that hold together, however many figures are planned
+  measures:                 # described besides: nothing is held against them
+    - id: calibration
+      measure: brier
   epochs: 1
   max_attempts: 5
 

@@ -33,9 +33,8 @@ class HostCage:
         self.lease = lease
         self._group = cgroups.Group(f"safeconduct-{lease.name}", parents) if parents is not None else None
         self._process: Process | None = None
-        self._destroying = asyncio.Lock()
+        self._ending: asyncio.Task[None] | None = None
         self._last_usage: tuple[float | None, int | None] = (None, None)
-        self._gone = False
         self._before_end = before_end
 
     @property
@@ -99,29 +98,30 @@ class HostCage:
 
     def oom_kills(self) -> int:
         """How many processes the kernel ended for want of memory so far."""
-        return self._group.oom_kills() if self._group is not None and not self._gone else 0
+        return self._group.oom_kills() if self._group is not None and self._ending is None else 0
 
     def usage(self) -> tuple[float | None, int | None]:
         """CPU seconds and peak megabytes, None where nothing counts them."""
-        if self._group is not None and not self._gone:
+        if self._group is not None and self._ending is None:
             self._last_usage = self._group.usage()
         return self._last_usage
 
     async def destroy(self) -> None:
-        """End every process and remove every trace."""
-        async with self._destroying:
-            if self._gone:
-                return
+        """End every process and remove every trace, even when whoever asks is cancelled."""
+        if self._ending is None:
             self.usage()
-            self._gone = True
-            if self._process is not None:
-                await self._process.close()
-                if self._before_end is not None:
-                    await self._before_end()
-                await self._process.end(0.5)
-            if self._group is not None:
-                await self._group.remove()
-            self.lease.release()
+            self._ending = asyncio.create_task(self._destroy())
+        await asyncio.shield(self._ending)
+
+    async def _destroy(self) -> None:
+        if self._process is not None:
+            await self._process.close()
+            if self._before_end is not None:
+                await self._before_end()
+            await self._process.end(0.5)
+        if self._group is not None:
+            await self._group.remove()
+        self.lease.release()
 
 
 def default_state() -> Path:

@@ -152,7 +152,7 @@ class _Job:
         self._alive = alive
         alive.add(name)
         self._cluster = cluster
-        self._gone = asyncio.Lock()
+        self._ending: asyncio.Task[None] | None = None
 
     def oom_kills(self) -> int:
         """Not known: a pod that runs out of memory is lost as a whole."""
@@ -163,8 +163,12 @@ class _Job:
         return None, None
 
     async def destroy(self) -> None:
-        """Delete the Job, its pod and its policy."""
-        async with self._gone:
-            with suppress(Exception):  # a cluster that is away ends the Job by its own deadline
-                await asyncio.to_thread(self._cluster.remove, self.name)
-            self._alive.discard(self.name)
+        """Delete the Job, its pod and its policy, even when whoever asks is cancelled."""
+        if self._ending is None:
+            self._ending = asyncio.create_task(self._destroy())
+        await asyncio.shield(self._ending)
+
+    async def _destroy(self) -> None:
+        with suppress(Exception):  # a cluster that is away ends the Job by its own deadline
+            await asyncio.to_thread(self._cluster.remove, self.name)
+        self._alive.discard(self.name)

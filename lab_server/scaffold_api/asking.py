@@ -16,6 +16,8 @@ from attestations.errors import SafeconductError
 
 DEFAULT_OUTPUT_TOKENS = 1024
 MAX_DEPTH = 24
+MAX_VALUES = 20_000  # looking at every one takes time that other sessions wait for
+MAX_BRACKETS = 50_000  # in text, too: a third of a million empty lists take a second to read
 # Nothing here can change what is asked: the seed is fixed by the exchange, and nobody is to be told apart.
 IGNORED = frozenset(
     {
@@ -100,25 +102,35 @@ def read_wanted(body: bytes, *, variant: str) -> Wanted:
 
 
 def _json(body: bytes) -> dict[str, Any]:
+    if body.count(b"[") + body.count(b"{") > MAX_BRACKETS:
+        raise Unacceptable("invalid_json", "body")
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
         raise Unacceptable("invalid_json", "body") from None
-    if not isinstance(value, dict) or _depth(value) > MAX_DEPTH:
+    if not isinstance(value, dict) or not _bounded(value):
         raise Unacceptable("invalid_json", "body")
     return value
 
 
-def _depth(value: Any) -> int:
-    deepest, waiting = 0, [(value, 1)]
-    while waiting:
-        item, depth = waiting.pop()
-        deepest = max(deepest, depth)
-        if isinstance(item, dict):
-            waiting += [(inner, depth + 1) for inner in item.values()]
-        elif isinstance(item, list):
-            waiting += [(inner, depth + 1) for inner in item]
-    return deepest
+def _bounded(value: dict[str, Any]) -> bool:
+    """Tell whether a value is neither too deep nor too wide, without looking further than the limits."""
+    level: list[Any] = [value]
+    seen = 0
+    for _ in range(MAX_DEPTH):
+        seen += len(level)
+        wider = seen + sum(len(item) for item in level if isinstance(item, dict | list))
+        if wider > MAX_VALUES:
+            return False
+        level = [
+            inner
+            for item in level
+            if isinstance(item, dict | list)
+            for inner in (item.values() if isinstance(item, dict) else item)
+        ]
+        if not level:
+            return True
+    return False
 
 
 def _list(value: dict[str, Any], name: str) -> list[Any]:

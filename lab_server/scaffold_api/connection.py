@@ -9,7 +9,7 @@ import asyncio
 import json
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import h11
@@ -19,9 +19,10 @@ from attestations.errors import SandboxLost
 from lab_server.sandbox.port import ByteStream
 from lab_server.scaffold_api.answering import chunks, completion, model, models, problem
 from lab_server.scaffold_api.asking import Unacceptable, Wanted, read_wanted
+from lab_server.scaffold_api.pace import Pace
 
 MAX_HEAD_BYTES = 16 * 1024
-_BLOCK = 64 * 1024
+_BLOCK = 16 * 1024  # what is read at once is also parsed at once
 
 Reply: TypeAlias = CallAnswer | CallFailure
 Ask = Callable[[Wanted], Coroutine[Any, Any, Reply]]
@@ -39,6 +40,7 @@ class Served:
     body_bytes: int
     idle_seconds: float
     clock: Callable[[], float]
+    pace: Pace = field(default_factory=Pace)
 
 
 async def serve(stream: ByteStream, served: Served) -> None:
@@ -84,7 +86,8 @@ class _Connection:
     async def _request(self) -> tuple[h11.Request, bytes]:
         request, body = None, bytearray()
         while True:
-            event = self._http.next_event()
+            async with self._served.pace:
+                event = self._take(body)
             if event is h11.NEED_DATA:
                 if self._http.they_are_waiting_for_100_continue:
                     await self._send(h11.InformationalResponse(status_code=100, headers=[]))
@@ -92,14 +95,18 @@ class _Connection:
                     self._http.receive_data(await self._read())
             elif isinstance(event, h11.Request):
                 request = event
-            elif isinstance(event, h11.Data):
-                body += event.data
-                if len(body) > self._served.body_bytes:
-                    raise _TooLarge
             elif isinstance(event, h11.EndOfMessage) and request is not None:
                 return request, bytes(body)
             else:
                 raise _Ended
+
+    def _take(self, body: bytearray) -> type[h11.NEED_DATA | h11.PAUSED] | h11.Event:
+        """Take what has arrived of a body and return the first event that is none of it."""
+        while isinstance(event := self._http.next_event(), h11.Data):
+            body += event.data
+            if len(body) > self._served.body_bytes:
+                raise _TooLarge
+        return event
 
     async def _answer(self, request: h11.Request, body: bytes) -> None:
         method, path = request.method, request.target.partition(b"?")[0].rstrip(b"/")
@@ -115,7 +122,8 @@ class _Connection:
 
     async def _chat(self, body: bytes) -> None:
         try:
-            wanted = read_wanted(body, variant=self._served.variant)
+            async with self._served.pace:
+                wanted = read_wanted(body, variant=self._served.variant)
         except Unacceptable as error:
             await self._json(error.status, problem(error.status, error.code, error.param))
             return

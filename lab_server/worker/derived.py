@@ -12,15 +12,16 @@ import json
 import os
 import shutil
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from attestations.digests import sha256
 from attestations.documents.base import validated
+from attestations.documents.dialogue import Sampling
 from attestations.documents.finetuning import LossPoint, TrainingStatement, variant_name
 from attestations.errors import ModelIdentityMismatch, SafeconductError
-from lab_server.model_port import ModelBackend
+from lab_server.model_port import Delta, Finished, ModelBackend, Request
 from lab_server.worker.sealed_runs import Served
 
 _JOB = "job.json"
@@ -63,17 +64,18 @@ class JobFolders:
         return folder
 
     def jobs(self, agreement: str) -> Iterator[KeptJob]:
-        """Give an agreement's jobs; a folder that a crash left before its first statement is removed."""
-        own = self._of(agreement)
-        for folder in sorted(own.iterdir()) if own.is_dir() else ():
-            try:
-                value = json.loads((folder / _JOB).read_text())
-                statement = validated(TrainingStatement, value["statement"])
-                losses = tuple(validated(LossPoint, point) for point in value["losses"])
-            except (OSError, ValueError, KeyError, TypeError, SafeconductError):
-                shutil.rmtree(folder, ignore_errors=True)
-                continue
-            yield KeptJob(folder, statement, losses)
+        """Give an agreement's jobs that have stated something; one that is being planned has not."""
+        for folder in self._folders(agreement):
+            kept = _read(folder)
+            if kept is not None:
+                yield kept
+
+    def sweep(self) -> None:
+        """Remove what a crash left before its first statement; only while no job runs."""
+        for agreement in self.agreements():
+            for folder in self._folders(agreement):
+                if _read(folder) is None:
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def keep(self, kept: KeptJob) -> None:
         """Write down how a job stands, whole or not at all."""
@@ -103,6 +105,10 @@ class JobFolders:
         """Return the agreements that have jobs."""
         return sorted(path.name for path in self._root.iterdir()) if self._root.is_dir() else []
 
+    def _folders(self, agreement: str) -> list[Path]:
+        own = self._of(agreement)
+        return sorted(own.iterdir()) if own.is_dir() else []
+
     def _of(self, agreement: str) -> Path:
         return self._root / agreement
 
@@ -113,7 +119,7 @@ class DerivedVariants:
     def __init__(self, folders: JobFolders, adapt: Adapt) -> None:
         self._folders = folders
         self._adapt = adapt
-        self._loaded: OrderedDict[tuple[str, str], ModelBackend] = OrderedDict()
+        self._loaded: OrderedDict[tuple[str, str], _InUse] = OrderedDict()
         self._loading = asyncio.Lock()
 
     def find(self, agreement: str, variant: str) -> KeptJob | None:
@@ -142,11 +148,13 @@ class DerivedVariants:
         async with self._loading:
             if name not in self._loaded:
                 await asyncio.to_thread(_check, kept)
-                self._loaded[name] = await self._adapt(kept.statement.base, kept.adapter)
+                self._loaded[name] = _InUse(await self._adapt(kept.statement.base, kept.adapter))
             self._loaded.move_to_end(name)
-            idle = list(self._loaded)[:-_LOADED]
-            for other in idle:
-                await self._loaded.pop(other).close()
+            # One that is answering stays, whoever asks for more meanwhile.
+            idle = [other for other in self._loaded if not self._loaded[other].answers]
+            for other in idle[: max(0, len(self._loaded) - _LOADED)]:
+                if other != name:
+                    await self._loaded.pop(other).close()
             return self._loaded[name]
 
     async def forget(self, agreement: str) -> None:
@@ -160,6 +168,36 @@ class DerivedVariants:
         """Unload everything; what lies on disk stays."""
         while self._loaded:
             await self._loaded.popitem()[1].close()
+
+
+class _InUse:
+    """A `ModelBackend` that counts the answers under way."""
+
+    def __init__(self, backend: ModelBackend) -> None:
+        self._backend = backend
+        self.capabilities = backend.capabilities
+        self.identify, self.close = backend.identify, backend.close
+        self.answers = 0
+
+    async def answer(
+        self, request: Request, sampling: Sampling, *, seed: int, deadline_seconds: float
+    ) -> AsyncIterator[Delta | Finished]:
+        self.answers += 1
+        try:
+            async for item in self._backend.answer(request, sampling, seed=seed, deadline_seconds=deadline_seconds):
+                yield item
+        finally:
+            self.answers -= 1
+
+
+def _read(folder: Path) -> KeptJob | None:
+    try:
+        value = json.loads((folder / _JOB).read_text())
+        statement = validated(TrainingStatement, value["statement"])
+        losses = tuple(validated(LossPoint, point) for point in value["losses"])
+    except (OSError, ValueError, KeyError, TypeError, SafeconductError):
+        return None
+    return KeptJob(folder, statement, losses)
 
 
 def _check(kept: KeptJob) -> None:

@@ -90,6 +90,7 @@ class FineTuning:
         self._threads = threads
         self._checkpoint_steps = checkpoint_steps
         self._running: dict[tuple[str, str], _Running] = {}
+        folders.sweep()
         for agreement in folders.agreements():
             for kept in folders.jobs(agreement):
                 self._abort(kept)

@@ -96,8 +96,11 @@ class Sandboxes:
 
     async def forget(self, agreement: str) -> None:
         """End every sandbox of one agreement."""
-        for key in [key for key in self._held if key[0] == agreement]:
-            await self._close(key, "FORGOTTEN")
+        keys = [key for key in self._held if key[0] == agreement]
+        ended = await asyncio.gather(*(self._close(key, "FORGOTTEN") for key in keys), return_exceptions=True)
+        for error in ended:
+            if error is not None:  # the others are gone all the same
+                raise error
 
     async def close(self) -> None:
         """End every sandbox."""
@@ -112,7 +115,9 @@ class Sandboxes:
         before = self._held.get(key)
         if before is not None and before.box.lost is None:
             return Done(SandboxResult(result=Failed(code="BUSY")), _statement(before, "OPEN"))
-        alive = sum(held.box.lost is None for held in self._held.values())
+        if before is not None:
+            await self._close(key, "CLOSED")  # it may be ending still
+        alive = sum(not held.box.gone for held in self._held.values())
         if alive + self._opening >= self._policy.sandboxes:
             return NotDone("REFUSED_POLICY", "TOO_MANY_SANDBOXES")
         limits = _least(action.limits, self._policy.most)
@@ -144,9 +149,11 @@ class Sandboxes:
         return Done(SandboxResult(result=Opened(sandbox=held.name, limits=limits)), _statement(held, "OPEN"))
 
     async def _close(self, key: tuple[str, str], code: str) -> None:
-        held = self._held.pop(key, None)
+        held = self._held.get(key)
         if held is not None:
             await held.box.end(code)
+            if self._held.get(key) is held:  # only now: one that is still ending is not forgotten
+                del self._held[key]
 
     async def _end_idle(self) -> None:
         loop = asyncio.get_running_loop()

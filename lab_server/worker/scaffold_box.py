@@ -40,7 +40,7 @@ from lab_server.scaffold_api.connection import Served, serve
 
 _OUTPUT_PIECE = 32 * 1024
 _MAX_BESIDE = 256  # bytes of an event beside its content
-_MAX_UNFETCHED = 8 << 20  # bytes of events; a program must not fill the worker's memory with calls nobody fetches
+_MAX_UNFETCHED = 8 << 20  # bytes of events; what nobody fetches must not fill the worker's memory
 
 
 @dataclass(frozen=True)
@@ -101,10 +101,16 @@ class ScaffoldBox:
         self._next = 0
         self._unfetched = 0
         self._changed = asyncio.Event()
+        self._ending: asyncio.Task[None] | None = None
         self._jobs = 0
         self._job: asyncio.Task[None] | None = None
         self._coming: tuple[str, bytearray] | None = None
         self._shown: tuple[str, bytes] | None = None
+
+    @property
+    def gone(self) -> bool:
+        """Whether nothing of it is left, not even a process that is being ended."""
+        return self._ending is not None and self._ending.done()
 
     @property
     def _box(self) -> Sandbox:
@@ -167,6 +173,8 @@ class ScaffoldBox:
         box = self._box
         if self._job is not None and not self._job.done():
             return Failed(code="BUSY")
+        if self._unfetched > _MAX_UNFETCHED:  # what the jobs before this one wrote
+            return Failed(code="UNFETCHED")
         name = f"j-{self._jobs}"
         self._jobs += 1
         self._job = asyncio.create_task(self._run(box, name, action))
@@ -194,12 +202,20 @@ class ScaffoldBox:
         return Events(first=first, events=tuple(events))
 
     async def end(self, code: str) -> None:
-        """End everything in the sandbox; `code` says why, to whoever asks later."""
+        """End everything in the sandbox; `code` says why, to whoever asks later.
+
+        Whoever stops waiting for it, at the deadline of an exchange say, does not stop it.
+        """
+        if self._ending is None:
+            if self.lost is None:
+                self.lost = code
+                self._happened(Lost(code=code))
+            self._coming = self._shown = None
+            self._ending = asyncio.create_task(self._end())
+        await asyncio.shield(self._ending)
+
+    async def _end(self) -> None:
         sandbox, self.sandbox = self.sandbox, None
-        if self.lost is None:
-            self.lost = code
-            self._happened(Lost(code=code))
-        self._coming = self._shown = None
         if self._job is not None:
             self._job.cancel()
             await asyncio.gather(self._job, return_exceptions=True)

@@ -96,8 +96,10 @@ class SealedRuns:
         self._keys.pop(agreement, None)
         self._salts.pop(agreement, None)
         self._seen = {place for place in self._seen if place[0] != agreement}
-        for hook in self._hooks.values():
-            await hook.forget(agreement)
+        forgetting = [hook.forget(agreement) for hook in self._hooks.values()]
+        for error in await asyncio.gather(*forgetting, return_exceptions=True):
+            if error is not None:  # the other hooks have forgotten all the same
+                raise error
 
     async def run(self, job: Job) -> AsyncIterator[StoredFrame | JobOutcome]:
         """Give the sealed frames as they come, then exactly one outcome; never raises."""

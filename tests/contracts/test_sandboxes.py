@@ -7,11 +7,13 @@ import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from attestations.errors import SandboxFileRefused, SandboxLimit, SandboxLost, SandboxUnavailable
+from lab_server.sandbox import cgroups, leases
 from lab_server.sandbox.bubblewrap import Bubblewrap
 from lab_server.sandbox.gvisor import GVisor
 from lab_server.sandbox.kubernetes_cluster import Cluster
@@ -59,6 +61,25 @@ def provider(request: pytest.FixtureRequest) -> Iterator[Provider]:
             held.callback(cluster.close)
             names = {digest: f"registry.example/box@sha256:{digest}"}
             yield KubernetesJobs(cluster, names, owner="tests", runtime_class=None)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    """No control group of ours outlives the tests; other tests of this machine may have theirs."""
+    made: list[str] = []
+    make = leases.lease
+
+    def noted(state: Path, uids: Path | None) -> leases.Lease:
+        held = make(state, uids)
+        made.append(held.name)
+        return held
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(leases, "lease", noted)
+        yield
+    parents = cgroups.find_parents()
+    folders = set(parents.folders.values()) if parents is not None else set()
+    assert [name for name in made if any((folder / f"safeconduct-{name}").exists() for folder in folders)] == []
 
 
 @pytest.fixture(scope="module")

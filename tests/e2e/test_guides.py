@@ -36,6 +36,7 @@ ORDER = (
     "auditor release",
     "trust",
     "verify",
+    "report",
     "open",
     "render",
     "lab status",

@@ -16,7 +16,7 @@ from attestations.documents.elicitation import ElicitationPack, PackAnswer
 from attestations.documents.engagement import AnalysisPlan, PlannedMetric, PreRegistration, Stage
 from attestations.elicitation.course import Course
 from attestations.envelope import Envelope, parse_envelope, sign_document
-from attestations.results import GradeRow
+from attestations.grades import GradeRow
 from attestations.scaffolds.method import Arm, Decoding, Method, SelfConsistency, Thinking
 from attestations.trust import Trust, TrustedParty
 from attestations.verify.engine import Request, verify_path

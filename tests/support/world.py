@@ -238,7 +238,9 @@ class World:
     def size_at(self, stage: str, recipient: str) -> int:
         """Return the size of the log once everything of a stage was released to a recipient, else its whole size."""
         wanted = {f"{cls}:{recipient}" for cls in STAGE_CLASSES[stage]}
-        sizes = [size for size, seen in self.log.events if seen.name == "RELEASED" and seen.argument in wanted]
+        sizes = [
+            size for size, seen in self.log.events if seen.name in ("RELEASED", "SHOWN") and seen.argument in wanted
+        ]
         return max(sizes, default=self.log.size)
 
     def members(self, stage: str, recipient: str, *, size: int | None = None) -> dict[str, bytes]:

@@ -12,6 +12,7 @@ from attestations.assurance import Facts, derive
 from attestations.bundle import build_bundle
 from attestations.canonical import canonical_bytes, parse_canonical
 from attestations.commitments import SuiteKey, TaskLeaf, commit_task
+from attestations.deviations import declared, headline_of
 from attestations.digests import sha256
 from attestations.documents.base import Document, encode, format_time, parse_time
 from attestations.documents.engagement import (
@@ -25,14 +26,19 @@ from attestations.documents.engagement import (
 )
 from attestations.envelope import Envelope, sign
 from attestations.errors import SafeconductError
-from attestations.grading import grade
+from attestations.grades import GradeRow, GradeValue, grouping
+from attestations.grading import grade, needs_judge
+from attestations.judged import Verdict
 from attestations.keys import Signer
+from attestations.ledger import Deviation
+from attestations.marks import marks
+from attestations.measures import compute_measures
 from attestations.merkle import leaf_hash, merkle_root
 from attestations.packages import seal_package
 from attestations.policy.calendar import business_days_between
 from attestations.policy.evaluate import Bounds, evaluate
-from attestations.predicate import PREDICATE_TYPE, SUBJECT_MANIFEST, SUBJECT_VARIANT, Result, Validity
-from attestations.results import GradeRow, GradeValue, compute_canary, compute_controls, compute_results
+from attestations.predicate import PREDICATE_TYPE, SUBJECT_MANIFEST, SUBJECT_VARIANT, Measure, Result, Validity
+from attestations.results import compute_canary, compute_controls, compute_results, count_judged
 from attestations.statement import PAYLOAD_TYPE, STATEMENT_TYPE
 from attestations.statements import open_statement
 from attestations.views import released_view
@@ -65,6 +71,8 @@ class Disclosure:
     registered_index: str = "0"
     results: tuple[Result, ...] = ()
     validity: Validity | None = None
+    measures: tuple[Measure, ...] = ()
+    grades_index: int | None = None
     views: dict[tuple[str, str], list[bytes]] = field(default_factory=dict)
     released: dict[tuple[str, str], str] = field(default_factory=dict)
 
@@ -95,6 +103,7 @@ class Disclosure:
             tasks=len(self.leaves),
             committed_at=run.log.tick(),
         )
+        self.grades_index = run.log.size
         run.log.receipt("grades", hooks.sign(("grades",), document, run.keys.publication))
 
     def _grade(self, task: Any, epoch: int, answer: Any, attempts: int) -> GradeRow:
@@ -103,16 +112,35 @@ class Disclosure:
         elif answer is None:
             value = GradeValue(outcome="error", score="0", role=task.kind, attempts=attempts)
         else:
-            graded = grade(task.target, task.prompt, answer)
-            value = GradeValue(outcome=graded.outcome, score=graded.score, role=task.kind, attempts=attempts)
-        return GradeRow(task.i, "as_shipped", epoch, str(task.category), value)
+            # The judge of this world finds every second essay right.
+            said: Verdict | None = (
+                ("correct", "incorrect")[task.i // 2 % 2] if needs_judge(task.target, answer) else None
+            )
+            graded = grade(task.target, task.prompt, answer, verdict=said)
+            shown = marks(task.target, task.prompt, (task.get("metadata"), task.get("answerMetadata")), answer)
+            value = GradeValue(
+                outcome=graded.outcome,
+                score=graded.score,
+                role=task.kind,
+                attempts=attempts,
+                confidence=shown.confidence,
+                brier=shown.brier,
+                bias=shown.bias,
+                judged=None if said is None else True,
+            )
+        return GradeRow(task.i, "as_shipped", epoch, str(task.category), value, *grouping(task.get("metadata")))
 
     def seal(self) -> None:
         """Seal every package and log the manifest."""
         hooks, packages = self.run.hooks, []
         self.results = compute_results(self.plan, self.rows, ("as_shipped",))
+        self.measures = hooks.change(("measures",), compute_measures(self.plan, self.rows, ("as_shipped",)))
         self.validity = Validity(
-            controls=compute_controls(self.plan, self.rows), sandbagging="notAssessed", canary=compute_canary(self.rows)
+            controls=compute_controls(self.plan, self.rows),
+            sandbagging="notAssessed",
+            canary=compute_canary(self.rows),
+            judged=count_judged(self.rows),
+            deviations=tuple(deviation.digest for deviation in self._deviations()),
         )
         self.results = hooks.change(("results",), self.results)
         self.validity = hooks.change(("validity",), self.validity)
@@ -146,7 +174,9 @@ class Disclosure:
         run = self.run
         if content_class == "C2":
             shown = [dump(result) for result in self.results if result.content_class == "C2"]
-            yield canonical_bytes({"plan": self.plan.json_value(), "results": shown, "validity": dump(self.validity)})
+            measures = [dump(item) for item in self.measures if item.content_class == "C2"]
+            sealed = {"plan": self.plan.json_value(), "results": shown, "validity": dump(self.validity)}
+            yield canonical_bytes(sealed | ({"measures": measures} if measures else {}))
         elif content_class == "C7":
             for opening in run.opened:
                 yield canonical_bytes(
@@ -227,10 +257,14 @@ class Disclosure:
         label = f"release:{content_class}:{recipient}"
         envelope = run.hooks.sign(("release", label), document, run.keys.publication)
         log.receipt("release", envelope, label)
-        log.seen("RELEASED", f"{content_class}:{recipient}")
-        log.released(document, envelope.digest)
+        made = log.released(document, envelope.digest)
+        log.seen("RELEASED" if made.meets else "SHOWN", f"{content_class}:{recipient}")
         self.released[content_class, recipient] = envelope.digest
         log.keep(self.witnesses)
+
+    def _deviations(self) -> list[Deviation]:
+        ledger = self.run.log.ledger
+        return [] if ledger is None else declared(ledger, sha256(self.plan.to_bytes()), self.grades_index)
 
     def _packages(self) -> Sequence[Package]:
         return () if self.manifest is None else self.manifest.packages
@@ -293,6 +327,11 @@ class Disclosure:
             "issuedAt": format_time(now),
             "supersedes": None,
         }
+        if shown_measures := [dump(item) for item in self.measures if item.content_class in shown]:
+            predicate["measures"] = shown_measures
+        headline = headline_of(self.plan, self._deviations())
+        if headline is not None and shown:
+            predicate["headline"] = headline
         variant = agreement.variants[0]
         statement = {
             "_type": STATEMENT_TYPE,

@@ -14,7 +14,7 @@ from attestations.documents.base import Document, format_time
 from attestations.documents.engagement import LogReceipt, Release
 from attestations.envelope import Envelope, pae, sign
 from attestations.keys import Signer
-from attestations.ledger import Ledger
+from attestations.ledger import Ledger, Released
 from attestations.log_entries import LogEntry
 from attestations.merkle import Frontier, leaf_hash
 from attestations.policy.evaluate import Bounds, Seen
@@ -131,11 +131,11 @@ class WorldLog:
         ledger.take(stated, Bounds(moment - self._skew, moment + self._skew), self.size - 1)
         self.events += [(self.size, seen) for seen in ledger.events[before:]]
 
-    def released(self, document: Release, digest: str) -> None:
+    def released(self, document: Release, digest: str) -> Released:
         """Note a release in the last leaf."""
         assert self.ledger is not None
         moment = datetime.fromisoformat(format_time(self.now))
-        self.ledger.released(document, digest, Bounds(moment - self._skew, moment + self._skew), self.size - 1)
+        return self.ledger.released(document, digest, Bounds(moment - self._skew, moment + self._skew), self.size - 1)
 
     def checkpoint(self, size: int, root: bytes, at: datetime, witnesses: Sequence[tuple[str, Signer]] = ()) -> str:
         """Return a checkpoint signed by the lab, cosigned by the auditor and by witnesses."""

@@ -46,6 +46,10 @@ class Task:
         """The committed target."""
         return self.fields["target"][1]
 
+    def get(self, path: str) -> Any:
+        """A committed field, or None."""
+        return self.fields.get(path, ("", None))[1]
+
     def of_class(self, content_class: str) -> dict[str, Any]:
         """The fields of one class."""
         return {path: value for path, (cls, value) in self.fields.items() if cls == content_class}

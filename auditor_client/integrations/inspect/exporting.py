@@ -37,8 +37,8 @@ from inspect_ai.scorer import Score
 from attestations.documents.asking import OneRequest
 from attestations.documents.base import Document, Part, validated
 from attestations.documents.dialogue import ChatRequest, ChatResult, CountRequest, Message, ScoreRequest
+from attestations.grades import GradeRow
 from attestations.predicate import Result
-from attestations.results import GradeRow
 from attestations.verify.export import Verified
 from attestations.verify.replaying import Answered
 from attestations.verify.schedule import Schedule, check_schedule

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from auditor_client.suites.format import AgentTask, ChoiceTask, ExactTask, NumericTask, Task
+from auditor_client.suites.format import AgentTask, ChoiceTask, ExactTask, JudgedTask, NumericTask, Task
 from auditor_client.suites.suspicion.balance import Balance
 from auditor_client.suites.suspicion.duplicates import Texts
 from auditor_client.suites.suspicion.finding import COUNTED, ITEM_RULES, KEPT_APART, LEVELS, Finding
@@ -89,6 +89,8 @@ def _compared(task: Task) -> tuple[tuple[str, ...], str]:
         return body.options, body.options[body.answer]
     if isinstance(body, ExactTask | AgentTask) and body.answers:
         return (), "\n".join(sorted(body.answers))
+    if isinstance(body, JudgedTask):
+        return (), body.reference or ""
     if isinstance(body, NumericTask | AgentTask) and body.value is not None:
         return (), body.value
     return (), getattr(body, "pattern", None) or ""

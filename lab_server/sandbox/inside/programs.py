@@ -103,6 +103,11 @@ class Program:
         """Whether it has ended and nothing more will be sent."""
         return self.ended is not None and not self.outputs
 
+    @property
+    def takes_all_along(self) -> bool:
+        """Whether nothing it started may outlive it."""
+        return self.kill_stragglers or self.reason is not None
+
     def close(self) -> None:
         """Close what is still open."""
         for fd in list(self.outputs):

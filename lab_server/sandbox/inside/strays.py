@@ -53,11 +53,18 @@ def kill_all_but(kept: set[int], *groups: int) -> None:
         _try(os.kill, -1)  # all at once: none of them can fork away from it
         return
     for _ in range(_ROUNDS):  # a chain of forks may run ahead of one round
-        doomed = [pid for pid in _processes() if not _descends(pid, kept)]
+        doomed = _strays(kept)
         for pid in doomed:
             _try(os.kill, pid)
         if not doomed:
             return
+
+
+def only_left(kept: set[int]) -> bool:
+    """Tell whether nothing runs in the box but `kept` and what descends from them."""
+    if os.getpid() != 1:
+        return True
+    return not _strays(kept) if kept else not own_children()
 
 
 def own_children() -> bool:
@@ -67,6 +74,10 @@ def own_children() -> bool:
     except ChildProcessError:
         return False
     return True
+
+
+def _strays(kept: set[int]) -> list[int]:
+    return [pid for pid in _processes() if not _descends(pid, kept)]
 
 
 def _try(kill: Callable[[int, int], None], target: int) -> None:

@@ -18,7 +18,7 @@ from .files import Reading, Refused, Writing
 from .framing import Kind, Splitter, frame, grant, granted
 from .programs import Program
 from .speaking import send, send_reply
-from .strays import Watch, kill_all_but, own_children
+from .strays import Watch, kill_all_but, only_left, own_children
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -181,8 +181,10 @@ class Supervisor:
         self._sweep(program)
 
     def _sweep(self, program: Program) -> None:
-        others = {other.pid for other in self._programs.values() if other is not program and other.ended is None}
-        kill_all_but(others, program.pid)
+        kill_all_but(self._running_beside(program), program.pid)
+
+    def _running_beside(self, program: Program) -> set[int]:
+        return {other.pid for other in self._programs.values() if other is not program and other.ended is None}
 
     def _enforce(self) -> None:
         reason = self._watch.breach() if self._watch is not None else None
@@ -200,6 +202,9 @@ class Supervisor:
             if program.reason == "output_limit" and program.ended is None:
                 self._sweep(program)
             if program.done:
+                if program.takes_all_along and not only_left(self._running_beside(program)):
+                    self._sweep(program)  # and answer when they are gone, not when they have been told
+                    continue
                 program.close()
                 del self._programs[stream]
                 send_reply(stream, program.reply())

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
 import pytest
 
+from attestations.documents.agreement import Agreement
+from attestations.documents.elicitation import RunStart, StartedArm
 from attestations.documents.engagement import PreRegistration, RegisteredArm, RegisteredSuite
 from attestations.elicitation.claims import ArmClaim, DevFigure, ElicitationClaim, LabPackClaim
-from attestations.elicitation.course import Established
+from attestations.elicitation.course import Course, Established, established
 from attestations.elicitation.figures import best_on_dev, trained_to_effect
 from attestations.elicitation.levels import SANDBAGGING, elicitation_level, highest_sandbagging, sandbagging_level
 from attestations.errors import AssuranceOverclaimed, ControlsFailed
@@ -123,3 +126,26 @@ def test_the_best_arm_is_the_first_with_the_highest_share_of_dev() -> None:
     assert best_on_dev([arm("a", 3), arm("b", 9, run=False)]) == "a"
     assert best_on_dev([arm("a", 3, 10), arm("b", 6, 20), arm("c", 7, 20)]) == "c"
     assert best_on_dev([arm("a", None)]) is None
+
+
+def test_what_a_dropped_arm_did_on_dev_shows_no_training() -> None:
+    """T080: only an arm that ran on what was trained can show that training did something."""
+    dropped = claim(arm("as_shipped", 3), arm("sft_dev", 9, run=False))
+    assert not trained_to_effect(dropped, registration())
+    assert not trained_to_effect(claim(arm("as_shipped", 0, 0), arm("sft_dev", 0, 0)), registration())
+    wrecked = claim(arm("as_shipped", 10), arm("sft_dev", 0))
+    assert not trained_to_effect(wrecked, registration())
+
+
+@pytest.mark.parametrize(("base", "counts"), [("deployed", True), ("helpful", False)])
+def test_only_what_was_trained_from_the_model_as_shipped_was_fine_tuned(base: str, counts: bool) -> None:  # noqa: FBT001
+    variant = f"{base}+ft-1"
+    arms = (
+        StartedArm(id="as_shipped", variant="deployed", dropped=None),
+        StartedArm(id="sft_dev", variant=variant, dropped=None),
+    )
+    fields: dict[str, Any] = {"arms": arms, "variants": ()}
+    course = Course(start=RunStart.model_construct(None, **fields))
+    agreement = Agreement.model_construct(None, **fields)
+    done = established(registration(), course, agreement, frozenset({variant}))
+    assert done.fine_tuned is counts

@@ -229,3 +229,18 @@ def test_a_demonstration_holds_one_form_and_an_answer() -> None:
     for value in (*forms, {"prompt": None, "messages": [], "completion": "a"}):
         with pytest.raises(MalformedEnvelope):
             validated(Demonstration, value)
+
+
+@pytest.mark.parametrize("change", [{"steps": 0, "tokens": "0"}, {"steps": 3}, {"tokens": "59"}])
+def test_a_job_that_succeeded_has_trained_all_that_was_planned(agreement: Agreement, change: dict[str, Any]) -> None:
+    with pytest.raises(VariantMismatch):
+        ledger(agreement).take(agreement, intent(agreement, tokens=0), record(succeeded(agreement, **change)))
+
+
+def test_an_adapter_that_two_jobs_are_said_to_have_made_is_told(agreement: Agreement) -> None:
+    book, other = ledger(agreement), "ba" * 32
+    book.take(agreement, intent(agreement, tokens=0), record(succeeded(agreement)))
+    second = {"job": job_name(other), "planned_tokens": "40", "tokens": "40"}
+    assert not any("another job" in line for line in told(book, Destructions(), {}))
+    book.take(agreement, intent(agreement, commit=other), record(succeeded(agreement, **second), charged=40))
+    assert any(line.startswith("1 of them") for line in told(book, Destructions(), {}))

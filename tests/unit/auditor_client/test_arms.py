@@ -27,7 +27,7 @@ from attestations.errors import (
     ScoreMismatch,
     UnaccountedTask,
 )
-from attestations.results import GradeRow
+from attestations.grades import GradeRow
 from attestations.scaffolds.method import Arm, Method
 from attestations.verify.report import Report
 from auditor_client.campaign_state import Item

@@ -209,3 +209,11 @@ def test_a_policy_read_from_bytes_equals_the_one_that_was_written() -> None:
 
     assert written == Wrapped.parse(terms.to_bytes()).policy
     assert written == Wrapped.from_json(terms.json_value()).policy
+
+
+def test_no_rule_keeps_commitments_from_the_public_once_the_run_has_closed() -> None:
+    """Whatever the policy says: a rule of its own may say sooner, never later."""
+    late = policy(rule("TIME(anchor+P999BD+hold)", content_class="C1"))
+    closed = [seen("RUN_CLOSED", 0)]
+    assert permitted(late, closed, at(1), content_class="C1", recipient="PUBLIC") is State.PERMITTED
+    assert permitted(late, [], at(1), content_class="C1", recipient="PUBLIC") is State.FORBIDDEN

@@ -29,3 +29,10 @@ def test_what_an_emergency_can_do_is_said_whether_or_not_there_is_a_section() ->
     assert "the keys of the auditor and the regulator together" in explain(given).emergency[1]
     alone = validated(Policy, given.json_value() | {"emergency": {**EXAMPLE["emergency"], "twoKey": []}})
     assert explain(alone).emergency[1] == "More than that is shown in no emergency, and to nobody else."
+
+
+def test_holders_without_an_access_structure_are_not_said_to_hold_anything() -> None:
+    """Nothing is in escrow where the agreement does not say who can open it."""
+    given = validated(Policy, EXAMPLE)
+    assert "the holders in escrow can: E1" in explain(given).rules[0].silence
+    assert "nobody can release it in its place: E1" in explain(given, agreed=True).rules[0].silence

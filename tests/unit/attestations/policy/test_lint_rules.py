@@ -12,8 +12,11 @@ from attestations.documents.base import encode, validated
 from attestations.errors import MalformedEnvelope, PolicyUnsatisfiable
 from attestations.policy.agreement_rules import lint_agreement, sealed_for_long
 from attestations.policy.finding import RULES, refuse
-from attestations.policy.lint import lint, lint_policy
+from attestations.policy.formula import parse_formula
+from attestations.policy.lint import Proof, lint, lint_policy
 from attestations.policy.model import Policy
+from attestations.policy.symbolic import Effort, TooLarge
+from attestations.policy.terms import terms_of
 from attestations.templates.catalogue import TEMPLATES, find
 from tests.support import world_agreement
 from tests.unit.attestations.policy.study_policy import EXAMPLE
@@ -260,3 +263,39 @@ def test_every_template_passes_with_and_without_holders(template: Any, escrow: t
     given = agreed(terms.policy, *others).model_copy(update={"clauses": terms.clauses})
     assert breaches(given) == []
     assert {words.clause for words in terms.clauses.wording} >= {"nogag", "safeharbor", "training", "retention"}
+
+
+@pytest.mark.parametrize(
+    ("permit", "hold"),
+    [("TIME(anchor+P9999BD)", "P0BD"), ("RUN_CLOSED + P3653D", "P0BD"), ("TIME(anchor+P5BD+hold)", "P9999BD")],
+)
+def test_later_than_ten_years_is_never(permit: str, hold: str) -> None:
+    """T029: a veto does not become a date by being written as one, nor by being called a hold."""
+    assert broken(policy(rule(permit), maxHold=hold)) == ["L3"]
+    assert broken(policy(rule("TIME(anchor+P5BD+hold)"), maxHold="P30BD")) == []
+
+
+def test_an_instant_ten_years_after_the_agreement_is_never() -> None:
+    """T029."""
+    assert breaches(agreed(policy(rule("TIME(2999-12-31T00:00:00Z)"))))[0][0] == "L3"
+    assert ("L3", "r1") not in breaches(agreed(policy(rule("TIME(2027-12-31T00:00:00Z)"))))
+
+
+def test_a_small_policy_that_takes_hours_to_judge_is_refused() -> None:
+    """An auditor that is admitted writes it, and the gateway judges it."""
+    names = [f"ORDER(x{number})" for number in range(24)]
+    obliges = {"and": [*({"or": names[place : place + 2]} for place in range(0, 24, 2)), "RUN_CLOSED"]}
+    permits = {"or": [*({"and": [f"ORDER(y{n})", f"ORDER(z{n})"]} for n in range(12)), "RUN_CLOSED"]}
+    assert "L1" in broken(policy(rule(permits, obliges)))
+
+
+def test_many_rules_share_one_effort() -> None:
+    names = [f"ORDER(x{number})" for number in range(14)]
+    obliges = {"and": [*({"or": names[place : place + 2]} for place in range(0, 14, 2)), "RUN_CLOSED"]}
+    permits = {"or": [*({"and": [f"ORDER(y{n})", f"ORDER(z{n})"]} for n in range(7)), "RUN_CLOSED"]}
+    proof = Proof(policy(rule("RUN_CLOSED")), effort=Effort(3 * 128 * 128))
+    asked = [terms_of(policy(rule("RUN_CLOSED")), parse_formula(formula)) for formula in (obliges, permits)]
+    for _ in range(3):
+        assert proof.refute(*asked) is None
+    with pytest.raises(TooLarge):
+        proof.refute(*asked)

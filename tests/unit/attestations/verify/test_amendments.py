@@ -132,7 +132,11 @@ def test_what_the_times_of_a_protected_rule_rest_on_is_protected_with_it() -> No
     def holds(before: Agreement) -> dict[str, Any]:
         return {"policy": before.policy.model_copy(update={"max_hold": "P0BD"})}
 
-    assert_refused(audit(("amend", holds), at=9).verify("S1"), ProtectedClauseViolation)
+    def review(before: Agreement) -> dict[str, Any]:
+        return {"policy": before.policy.model_copy(update={"min_review": "P20BD"})}
+
+    for change in (holds, review):
+        assert_refused(audit(("amend", change), at=9).verify("S1"), ProtectedClauseViolation)
 
 
 def test_a_protected_clause_is_changed_by_nobody_but_all() -> None:

@@ -30,6 +30,7 @@ from attestations.errors import (
 )
 from attestations.merkle import leaf_hash, merkle_root
 from attestations.packages import iter_package
+from attestations.policy.defaults import standard_policy
 from attestations.policy.model import Policy
 from attestations.verify.engine import Request
 from tests.support import world_agreement
@@ -177,6 +178,12 @@ def test_a_transcript_other_than_the_signed_one_is_refused(field: str) -> None:
         return [canonical_bytes(value), *chunks[1:]]
 
     assert_refused(altered("chunks:C7", other).verify("S5"), ReleasedContentMismatch, 30)
+
+
+def test_commitments_may_be_public_where_no_rule_says_so() -> None:
+    rules = [rule.json_value() for rule in standard_policy().rules if rule.id != "c1-public"]
+    agreed = world_agreement.agreement(policy=validated(Policy, standard_policy().json_value() | {"rules": rules}))
+    assert_holds(World(agreement=agreed).verify("S1", "PUBLIC"))
 
 
 def test_a_release_to_someone_without_a_rule_is_refused() -> None:

@@ -22,8 +22,8 @@ from attestations.errors import (
     WeakSalt,
     WitnessQuorumUnmet,
 )
+from attestations.grades import GradeRow
 from attestations.merkle import EMPTY_ROOT
-from attestations.results import GradeRow
 from tests.support.fixed_keys import secret
 from tests.support.reports import assert_holds, assert_refused
 from tests.support.world import AGREED_START, STAGES, Hooks, World

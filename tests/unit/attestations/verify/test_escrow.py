@@ -10,7 +10,7 @@ import pytest
 
 from attestations.container import Container
 from attestations.documents.base import encode
-from attestations.documents.escrow import ShareRelease
+from attestations.documents.escrow import EscrowManifest, ShareRelease
 from attestations.envelope import Envelope, sign_document
 from attestations.errors import (
     CommitmentMismatch,
@@ -20,6 +20,7 @@ from attestations.errors import (
     EscrowQuorumUnmet,
     EscrowShareInvalid,
     EvidenceMissing,
+    KeyCommitmentMismatch,
     KeyRevoked,
     LogEquivocation,
     MalformedEnvelope,
@@ -120,6 +121,31 @@ def test_a_holder_refuses_evidence_that_does_not_hold() -> None:
     world = made(hooks=Hooks(signers={"close": (p256_signer("x", KeyUse.RECORD),)}))
     with pytest.raises(CommitmentMismatch):
         prepared("t1", world.evidence("S1"))
+
+
+def test_a_breach_by_the_auditor_does_not_save_it_from_holders() -> None:
+    """One class released a day too early must not be what keeps all the others closed."""
+    early = [("until", datetime(2026, 11, 6, 9, tzinfo=UTC)), ("release", "S5", "C7", "REGULATOR")]
+    world = made(until=early)
+    data = world.evidence("S1", size=world.build().log.size)
+    assert check(data, trust=ALL).exit_code == 50
+    assert combined(prepared("t1", data), prepared(REGULATOR, data), data=data).holders == (REGULATOR, "t1")
+
+
+def test_one_bad_branch_does_not_keep_a_quorum_from_another() -> None:
+    """The auditor wraps noise for the first branch and the key for the second."""
+
+    def noise(manifest: EscrowManifest) -> EscrowManifest:
+        first, *others = manifest.branches
+        bad = first.model_copy(update={"wrapped": encode(bytes(48))})
+        return manifest.model_copy(update={"branches": (bad, *others)})
+
+    world = made(("escrow",), hooks=Hooks(alter={"escrow:C2": noise}))
+    with pytest.raises(KeyCommitmentMismatch):
+        opened(world, "t1", REGULATOR, at=LATER)
+    release = opened(world, "t1", "t2", REGULATOR, at=LATER)
+    assert {share.branch for share in release.shares} == {"trustees"}
+    assert_holds(check(world.evidence("S1"), trust=ALL, request=Request(at=LATER, escrow=(release,))))
 
 
 def test_the_grace_of_a_branch_keeps_its_shares_back() -> None:

@@ -16,6 +16,7 @@ from attestations.errors import (
     EscrowShareInvalid,
     KeyCommitmentMismatch,
     MalformedEnvelope,
+    PolicyUnsatisfiable,
     SignatureInvalid,
 )
 from attestations.escrow.binding import Place, share_info
@@ -24,6 +25,7 @@ from attestations.escrow.share_file import open_manifests
 from attestations.escrow.sharing import scalar_bytes
 from attestations.keys import KeyUse, Signer
 from attestations.log_entries import parse_entry
+from attestations.negotiation.acceptable import check_acceptable
 from attestations.sealing import seal_to
 from attestations.verify.engine import Request
 from attestations.verify.parties import read_agreement
@@ -141,14 +143,28 @@ def test_after_a_resharing_only_the_new_shares_count() -> None:
 
     assert_holds(report)
     assert level(report) == "DE1"  # nobody has verified the new shares yet
-    with pytest.raises(AttributionFailed):
-        combined(*old, data=data)
-    assert_refused(check(data, trust=ALL, request=Request(at=LATER, escrow=(before,))), AttributionFailed, 30)
     world_escrow.escrow_verified(world, "t1", "t2", REGULATOR)
     after = world.evidence("S1", size=world.log.size)
+    with pytest.raises(AttributionFailed):
+        combined(*old, data=after)
+    assert_refused(check(after, trust=ALL, request=Request(at=LATER, escrow=(before,))), AttributionFailed, 30)
     assert level(check(after, trust=ALL)) == "DE2"
     release = opened(world, "t1", "t2", at=LATER)
     assert_holds(check(after, trust=ALL, request=Request(at=LATER, escrow=(release,))))
+
+
+def test_shares_that_nobody_has_proved_take_no_others_out_of_force() -> None:
+    """An auditor that withholds deals anew, to fewer and what opens nothing: what holders have opens still."""
+    world = made()
+    old = [share_release(world, name, at=LATER) for name in ("t2", "t3")]
+    before = opened(world, "t2", "t3", at=LATER)
+    reshare(world, without=("t3",))
+    world_escrow.escrow_verified(world, "t1", REGULATOR)
+    data = world.evidence("S1", size=world.log.size)
+
+    assert level(check(data, trust=ALL)) == "DE1"
+    assert combined(*old, data=data).holders == ("t2", "t3")
+    assert_holds(check(data, trust=ALL, request=Request(at=LATER, escrow=(before,))))
 
 
 def test_a_dealing_that_follows_no_other_is_refused() -> None:
@@ -237,3 +253,16 @@ def test_a_file_of_shares_of_another_agreement_is_refused() -> None:
         open_manifests([*manifests, manifests[0]], read_agreement(other.envelope, ALL), holder="t1")
     with pytest.raises(MalformedEnvelope):
         open_manifests(manifests, read_agreement(other.envelope, ALL), holder="nobody")
+
+
+@pytest.mark.parametrize("other", ["t2", "auditor.example"])
+def test_two_holders_of_one_key_are_one_holder(other: str) -> None:
+    """A quorum of one: two names, or the auditor itself under another."""
+    usual = world_escrow.agreement()
+    key = next(key for party in usual.parties if party.id == other for key in party.keys if key.use == "agreement")
+    parties = tuple(
+        party.model_copy(update={"keys": (key, *party.keys[1:])}) if party.id == "t1" else party
+        for party in usual.parties
+    )
+    with pytest.raises(PolicyUnsatisfiable):
+        check_acceptable(usual.model_copy(update={"parties": parties}))

@@ -27,6 +27,7 @@ from attestations.errors import (
     OrderInvalid,
     OrderOutOfScope,
     PhaseViolation,
+    PreRegistrationAltered,
     RecipientNotPermitted,
     RedactionNotAllowed,
     UntrustedParty,
@@ -34,7 +35,7 @@ from attestations.errors import (
 from attestations.states import Disclosure
 from attestations.verify.engine import Request
 from tests.support.reports import assert_holds, assert_refused
-from tests.support.world import World
+from tests.support.world import World, disclosure_steps
 from tests.support.world_agreement import keys
 from tests.support.world_hard import BIO, after, before, clinic, emergency, hard_world, office, order, policy
 from tests.support.world_views import all_but
@@ -267,6 +268,15 @@ def test_an_abort_owes_the_close_statement() -> None:
     world.steps.remove(("close",))
     report = world.verify("S1", request=Request(at=datetime(2026, 11, 18, tzinfo=UTC)))
     assert_refused(report, DisclosureOverdue, 51)
+
+
+def test_whoever_gives_up_does_not_go_on_to_show_what_it_likes() -> None:
+    """T110: given up, then graded, sealed and delivered all the same, and what is owed kept back."""
+    world = aborted(*disclosure_steps())
+    world.steps = [step for step in world.steps if step[:4] != ("release", "S2", "C2", "REGULATOR")]
+    report = world.verify("S4", "PUBLIC")
+    assert_refused(report, PreRegistrationAltered, 40)
+    assert_refused(report, DisclosureOverdue, 40)
 
 
 def test_nothing_is_given_up_once_it_is_delivered() -> None:

@@ -22,7 +22,7 @@ from attestations.errors import (
     ScoreMismatch,
     UnaccountedTask,
 )
-from attestations.results import GradeRow
+from attestations.grades import GradeRow
 from tests.support.reports import assert_holds, assert_refused
 from tests.support.world import Exchange, Hooks, World
 from tests.support.world_suite import commit, lines, make_tasks, plan, suite_key

@@ -1,0 +1,75 @@
+"""`safeconduct report`: one page about an evidence file, after every check that can be made."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from attestations.container import Container
+from attestations.documents.agreement import Agreement
+from attestations.errors import SafeconductError
+from attestations.files import open_file, write_file
+from attestations.rendering.pages import page
+from attestations.rendering.report_view import ReportView, report_view, view_json
+from attestations.trust import Trust
+from attestations.verify import parties, transcript
+from attestations.verify.deviating import deviations_in
+from attestations.verify.engine import Request, verify_evidence
+from attestations.verify.opened import Content, open_content
+from attestations.verify.report import Report
+from attestations.verify.schedule import RUN_KINDS
+
+
+class Written(NamedTuple):
+    """The page that was written, and the verifier's report it rests on."""
+
+    view: ReportView
+    report: Report
+
+
+def write_report(
+    file: Path, trust: Trust, out: Path, *, data: Path | None = None, at: datetime | None = None
+) -> Written:
+    """Verify an evidence file and write its page, and the same as JSON where `data` says.
+
+    Raises:
+        FileUnusable, MalformedEnvelope: the file cannot be read, or names no agreement the page could be about.
+    """
+    with open_file(file) as stream:
+        container = Container(stream)
+        report = verify_evidence(container, trust, Request(at=at))
+        agreed = parties.open_agreement(container, trust)
+        log = transcript.read_log(container.lines("log.jsonl"), agreed)
+        content: Content | None = None
+        if report.holds:
+            with suppress(SafeconductError):
+                content = open_content(container, log)
+        view = report_view(
+            report,
+            _in_force(log, agreed.agreement),
+            rows=None if content is None else content.rows,
+            exposures=_exposures(content),
+            deviations=[
+                f"{item.document.what}: {item.document.reason}"
+                + (f" (headline: {item.document.arm})" if item.document.arm else "")
+                for item in deviations_in(log)
+            ],
+        )
+    write_file(out, [page("report.html", view=view).encode()])
+    if data is not None:
+        write_file(data, [json.dumps(view_json(view, report), indent=1, ensure_ascii=False).encode() + b"\n"])
+    return Written(view, report)
+
+
+def _in_force(log: transcript.Transcript, agreement: Agreement) -> Agreement:
+    return agreement if log.broken else log.agreement
+
+
+def _exposures(content: Content | None) -> list[str] | None:
+    if content is None or "C8" not in content.keys or "C5" not in content.keys:
+        return None
+    asked = [i for i, kind in enumerate(content.tasks.kinds) if kind in RUN_KINDS]
+    return [str(content.tasks.fields("C8", i).get("exposureBefore")) for i in asked]

@@ -1,0 +1,376 @@
+"""An audit's report as a page shows it: only what the verifier has checked, only what the stage opens."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from attestations.documents.agreement import Agreement
+from attestations.documents.base import parse_time
+from attestations.grades import GradeRow
+from attestations.intervals import ratio, wilson
+from attestations.policy.words import instant_words, recipient_words
+from attestations.predicate import AuditPredicate, Measure, Result
+from attestations.reading import MEASURES, Reading, among_answered, read_figure
+from attestations.rendering.plots import (
+    Bars,
+    Dot,
+    Forest,
+    Strip,
+    bars,
+    forest,
+    percent,
+    points,
+    reliability,
+    signed_forest,
+    strip,
+)
+from attestations.verify.report import Report, Status
+
+_TONES = {"ruledOut": "good", "ruledIn": "bad", "inconclusive": "open", "uninterpretable": "open"}
+_STATUS = {
+    Status.PASS: ("holds", "good"),
+    Status.FAIL: ("FAILS", "bad"),
+    Status.MISSING: ("missing", "bad"),
+    Status.NOT_AT_THIS_STAGE: ("not at this stage", ""),
+    Status.NOT_APPLICABLE: ("does not apply", ""),
+}
+_LADDERS = {
+    "task_secrecy": "Task secrecy",
+    "model_identity": "Model identity",
+    "completeness": "Completeness",
+    "pre_registration": "Pre-registration",
+    "elicitation": "Elicitation",
+    "grader_integrity": "Grader integrity",
+    "disclosure": "Disclosure",
+}
+_SIGNED = ("bias_ambiguous", "bias_disambiguated", "difference", "exposure")
+_EXPOSURES = {
+    "never": "nobody outside the auditor",
+    "tee_only": "an attested enclave only",
+    "declared": "a lab that promised not to keep them",
+    "disclosed": "somebody who may use them",
+}
+_CANARY = {
+    "notProbed": "The model was not probed for the suite's own strings.",
+    "pass": "Asked to continue strings that stand only in the suite, the model did not.",
+    "fail": "The model continued a string that stands only in the suite: it has seen the suite.",
+}
+
+
+@dataclass(frozen=True)
+class FigureRow:
+    """One figure in a table."""
+
+    label: str
+    arm: str
+    value: str
+    interval: str
+    n: str
+    answered: str
+    given: str
+    thresholds: str
+    verdict: str
+    tone: str
+    reading: Reading
+
+
+@dataclass(frozen=True)
+class MeasureRow:
+    """One described measure in a table."""
+
+    label: str
+    arm: str
+    value: str
+    interval: str
+    n: str
+    p: str
+    usable: bool
+
+
+@dataclass(frozen=True)
+class Exploratory:
+    """A share that nobody planned: its interval is not adjusted, and no claim rests on it."""
+
+    what: str
+    value: str
+    interval: str
+    n: str
+
+
+@dataclass(frozen=True)
+class ReportView:
+    """Everything the page shows; figures are empty unless the evidence holds."""
+
+    engagement: str
+    lab: str
+    auditor: str
+    models: str
+    stage: str
+    recipient: str
+    issued: str
+    good: bool
+    failures: tuple[tuple[str, str], ...]
+    headline: tuple[FigureRow, ...] = ()
+    figures: tuple[FigureRow, ...] = ()
+    overall: Forest | None = None
+    categories: Forest | None = None
+    outcomes: Bars | None = None
+    measures: tuple[MeasureRow, ...] = ()
+    signed: Forest | None = None
+    calibration: tuple[Dot, ...] = ()
+    swing: Strip | None = None
+    swing_words: str = ""
+    controls: tuple[tuple[str, str, str], ...] = ()
+    canary: str = ""
+    exposure: tuple[tuple[str, str], ...] = ()
+    asked: tuple[tuple[str, str], ...] = ()
+    arms: tuple[str, ...] = ()
+    deviations: tuple[str, ...] = ()
+    judged: str = ""
+    checks: tuple[tuple[str, str, str, str, str], ...] = ()
+    assurance: tuple[tuple[str, str], ...] = ()
+    exploratory: tuple[Exploratory, ...] = ()
+    limitations: tuple[str, ...] = ()
+    said: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def report_view(
+    report: Report,
+    agreement: Agreement,
+    *,
+    rows: Sequence[GradeRow] | None = None,
+    exposures: Sequence[str] | None = None,
+    deviations: Sequence[str] = (),
+) -> ReportView:
+    """Return what the page of a report shows.
+
+    Args:
+        report: the verifier's report on the evidence file.
+        agreement: under which agreement.
+        rows: the opened grades, or None while they are sealed.
+        exposures: who had seen each task before, or None while that is sealed.
+        deviations: the declared departures from the plan, in words.
+    """
+    predicate = report.predicate if report.holds else None
+    base: dict[str, Any] = {
+        "engagement": agreement.engagement,
+        "lab": agreement.party("lab").id,
+        "auditor": agreement.party("auditor").id,
+        "models": ", ".join(agreement.scope.variants),
+        "stage": report.stage or "unknown",
+        "recipient": recipient_words(report.recipient) if report.recipient else "unknown",
+        "good": report.holds,
+        "failures": tuple(
+            (check.name, check.detail) for check in report.checks if check.status in (Status.FAIL, Status.MISSING)
+        ),
+        "issued": "" if predicate is None else instant_words(parse_time(predicate.issued_at)),
+        "checks": _checks(report),
+        "limitations": report.limitations,
+    }
+    if predicate is None:
+        return ReportView(**base)
+    results = report.figures or predicate.results
+    main = predicate.headline or predicate.arms[0]
+    overall = [item for item in results if item.content_class == "C2"]
+    detailed = [item for item in results if item.content_class == "C3"]
+    several = len({item.arm for item in results}) > 1
+    swing = next((item for item in predicate.measures if item.measure == "format_swing"), None)
+    ece = next((item for item in predicate.measures if item.measure == "ece" and item.interpretable), None)
+    signed = [
+        (f"{_measure_label(item)} · {item.arm}" if several else _measure_label(item), item)
+        for item in predicate.measures
+        if item.measure in _SIGNED
+    ]
+    return ReportView(
+        **base,
+        headline=tuple(_row(item) for item in overall if item.arm in (main, "formats")),
+        figures=tuple(_row(item) for item in results),
+        overall=forest([(_label(item, several), item) for item in overall]) if overall else None,
+        categories=forest([(_label(item, several), item) for item in detailed]) if detailed else None,
+        outcomes=bars([(_label(item, several), item) for item in results]) if results else None,
+        measures=tuple(map(_measure_row, predicate.measures)),
+        signed=signed_forest(signed) if signed else None,
+        calibration=() if ece is None else reliability(ece.parts),
+        swing=None if swing is None else strip(swing),
+        swing_words="" if swing is None else _swing_words(swing),
+        controls=_controls(predicate),
+        canary="" if predicate.validity is None else _CANARY[predicate.validity.canary],
+        exposure=_exposure(exposures),
+        asked=_asked(predicate),
+        arms=predicate.arms,
+        deviations=tuple(deviations),
+        judged=_judged(predicate),
+        assurance=tuple(
+            (words, getattr(report.assurance, name)) for name, words in _LADDERS.items() if report.assurance is not None
+        ),
+        exploratory=_exploratory(predicate, rows or ()),
+        said=predicate.limitations_text,
+        facts={"claims": predicate.model_dump(mode="json", by_alias=True)},
+    )
+
+
+def _checks(report: Report) -> tuple[tuple[str, str, str, str, str], ...]:
+    rows, before = [], None
+    for check in sorted(report.checks, key=lambda check: check.step):
+        named = ("", "") if check.step == before else (str(check.step), check.name)
+        rows.append((*named, *_STATUS[check.status], check.detail))
+        before = check.step
+    return tuple(rows)
+
+
+def view_json(view: ReportView, report: Report) -> dict[str, Any]:
+    """Return the report as plain JSON types: the verifier's own, how each figure reads, and what nobody planned."""
+    return {
+        "v": "safeconduct-audit-report/v1",
+        "holds": view.good,
+        "verification": report.to_json(),
+        "readings": [
+            {
+                "figure": row.label,
+                "arm": row.arm,
+                "meaning": row.reading.meaning,
+                "claim": row.reading.claim,
+                "notes": list(row.reading.notes),
+            }
+            for row in view.figures
+        ],
+        "exploratory": [
+            {"what": item.what, "value": item.value, "interval": item.interval, "n": item.n, "planned": False}
+            for item in view.exploratory
+        ],
+        "deviations": list(view.deviations),
+        "exposure": dict(view.exposure),
+    }
+
+
+def _row(result: Result) -> FigureRow:
+    given, _ = among_answered(result)
+    low, high = result.interval
+    thresholds = [
+        text
+        for name, text in (
+            (result.rule_out, f"out {_side(result, out=True)} {percent(result.rule_out or '0')}"),
+            (result.rule_in, f"in {_side(result, out=False)} {percent(result.rule_in or '0')}"),
+        )
+        if name is not None
+    ]
+    reading = read_figure(result)
+    return FigureRow(
+        label=_name(result),
+        arm=result.arm,
+        value=percent(result.value),
+        interval=f"{percent(low)} to {percent(high)}",
+        n=result.n,
+        answered=percent(result.answered),
+        given=percent(given),
+        thresholds="; ".join(thresholds) or "none",
+        verdict=reading.claim.split(":")[0],
+        tone=_TONES[result.verdict] if thresholds else "",
+        reading=reading,
+    )
+
+
+def _side(result: Result, *, out: bool) -> str:
+    return "below" if (result.direction == "riskIncreasing") == out else "above"
+
+
+def _name(result: Result) -> str:
+    parts = [result.id, *(part for part in (result.category, result.group) if part not in (None, result.id))]
+    return ", ".join(part for part in parts if part)
+
+
+def _label(result: Result, several: bool) -> str:  # noqa: FBT001 - one word of the plot
+    return f"{_name(result)} · {result.arm}" if several else _name(result)
+
+
+def _measure_label(measure: Measure) -> str:
+    return f"{measure.id}{'' if measure.category is None else ', ' + measure.category}"
+
+
+def _measure_row(measure: Measure) -> MeasureRow:
+    say = points if measure.measure in (*_SIGNED, "format_swing", "group_gap") else str
+    against = "" if measure.versus is None else f" against {measure.versus}"
+    return MeasureRow(
+        label=f"{_measure_label(measure)}: {MEASURES.get(measure.measure, measure.measure)}{against}",
+        arm=measure.arm,
+        value=say(measure.value),
+        interval="" if measure.interval is None else f"{say(measure.interval[0])} to {say(measure.interval[1])}",
+        n=measure.n,
+        p=measure.p or "",
+        usable=measure.interpretable,
+    )
+
+
+def _swing_words(swing: Measure) -> str:
+    parts = swing.parts
+    return (
+        f"{swing.n} formats: mean {percent(parts.get('mean', '0'))}, from {percent(parts.get('min', '0'))} to "
+        f"{percent(parts.get('max', '0'))}, standard deviation {points(parts.get('sd', '0')).lstrip('+')} points. "
+        "Comparisons use the mean, claims about risk the largest."
+    )
+
+
+def _controls(predicate: AuditPredicate) -> tuple[tuple[str, str, str], ...]:
+    if predicate.validity is None:
+        return ()
+    found = predicate.validity.controls
+    ok = found.positive_ok
+    return (
+        (
+            "Positive controls: tasks any capable model does",
+            f"{found.positive_passed} of {found.positive_n} passed; at least {percent(found.positive_bound)} must",
+            "good" if ok else "bad",
+        ),
+        (
+            "Negative controls: tasks without a right answer",
+            f"{found.negative_passed} of {found.negative_n} were rightly graded as not correct",
+            "good" if found.negative_passed == found.negative_n else "open",
+        ),
+    )
+
+
+def _exposure(exposures: Sequence[str] | None) -> tuple[tuple[str, str], ...]:
+    counted = Counter(exposures or ())
+    return tuple((words, str(counted[name])) for name, words in _EXPOSURES.items() if counted[name])
+
+
+def _asked(predicate: AuditPredicate) -> tuple[tuple[str, str], ...]:
+    counts, usage = predicate.transcript.counts, predicate.transcript.usage
+    return (
+        ("Promised exchanges", counts.promised),
+        ("Answered", counts.completed),
+        ("Refused by policy", counts.refused_policy),
+        ("Errors, timeouts, cancelled", str(sum(map(int, (counts.error, counts.timeout, counts.cancelled))))),
+        ("Aborted by crashes", counts.aborted_crash),
+        ("Requests the lab refused", counts.refusals),
+        ("Tokens read and written", f"{int(usage.input_tokens):,} and {int(usage.output_tokens):,}"),
+        ("Effective access", f"{predicate.transcript.effective_access_business_days} business days"),
+        ("Runtime", predicate.runtime.level),
+        ("Tasks, padded", f"{predicate.pre_registration.tasks:,}"),
+    )
+
+
+def _judged(predicate: AuditPredicate) -> str:
+    judged = None if predicate.validity is None else predicate.validity.judged
+    return "" if judged is None else f"{judged} grades were given by a model: they can be read, not recomputed."
+
+
+def _exploratory(predicate: AuditPredicate, rows: Sequence[GradeRow]) -> tuple[Exploratory, ...]:
+    planned = {(item.category, item.arm) for item in predicate.results}
+    level = predicate.results[0].level if predicate.results else "0.95"
+    counted, right = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+    for row in rows:
+        if row.value.role != "test" or (row.category, row.arm) in planned:
+            continue
+        counted[row.category, row.arm] += 1
+        right[row.category, row.arm] += row.value.outcome == "correct"
+    found = []
+    for (category, arm), n in sorted(counted.items()):
+        low, high = wilson(right[category, arm], n, level=level)
+        value = percent(ratio(right[category, arm], n))
+        found.append(Exploratory(f"{category}, {arm}", value, f"{percent(low)} to {percent(high)}", str(n)))
+    return tuple(found)

@@ -1,0 +1,85 @@
+"""A fine-tune job under way is not disturbed by what other sessions ask meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any
+
+from attestations.documents.base import encode
+from attestations.documents.finetuning import (
+    Demonstration,
+    FineTuneRequest,
+    Recipe,
+    StartTraining,
+    TrainingStatement,
+    WaitTraining,
+)
+from lab_server.hook_port import Done, HookPlace, NotDone
+from lab_server.trainer.port import Event, Planned, Progress, Trained, TrainingJob
+from lab_server.worker.derived import DerivedVariants, JobFolders
+from lab_server.worker.finetuning import FineTuning, Trainable
+
+
+class SlowToPlan:
+    """A trainer that needs a moment before it knows what a job will cost, as one that loads a model does."""
+
+    def __init__(self) -> None:
+        self.planning, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def identify(self) -> str:
+        return "test/1"
+
+    async def train(self, job: TrainingJob) -> AsyncGenerator[Event, None]:
+        self.planning.set()
+        await self.go_on.wait()
+        yield Planned(1, 5, 0)
+        yield Progress(1, 5, 1.0)
+        adapter = job.folder / "adapter.json"
+        adapter.write_text("{}")
+        yield Trained(adapter)
+
+
+def hook(trainer: SlowToPlan, root: Path) -> FineTuning:
+    folders = JobFolders(root)
+    models = {"deployed": Trainable(root, "11" * 32)}
+    derived = DerivedVariants(folders, _adapt)
+    return FineTuning(trainer=trainer, models=models, folders=folders, derived=derived)
+
+
+async def _adapt(base: str, adapter: Path) -> Any:
+    raise AssertionError(base, adapter)
+
+
+async def ask(tuning: FineTuning, action: StartTraining | WaitTraining) -> Done | NotDone:
+    place = HookPlace("aa" * 32, "s", 0, "deployed", "ab" * 32, 7, 100)
+    async with asyncio.timeout(5):  # as the worker does
+        return await tuning.answer(FineTuneRequest(action=action), place, deadline_seconds=5)
+
+
+async def test_asking_about_other_jobs_leaves_alone_one_that_is_being_planned(tmp_path: Path) -> None:
+    trainer = SlowToPlan()
+    tuning = hook(trainer, tmp_path / "fine-tuning")
+    demonstrations = (Demonstration(prompt="p", completion="c"),)
+    start = StartTraining(recipe=Recipe(), demonstrations=demonstrations, salt=encode(bytes(32)))
+    starting = asyncio.create_task(ask(tuning, start))
+    await trainer.planning.wait()
+    assert isinstance(await ask(tuning, WaitTraining(job="ft-unknown")), NotDone)
+    assert await tuning.served("aa" * 32, "deployed+ft-unknown") is None
+    trainer.go_on.set()
+    started = await starting
+    assert isinstance(started, Done)
+    assert isinstance(started.statement, TrainingStatement)
+    ended = await ask(tuning, WaitTraining(job=started.statement.job, seconds=5))
+    assert isinstance(ended.statement, TrainingStatement)
+    assert ended.statement.state == "SUCCEEDED"
+    await tuning.close()
+
+
+def test_what_a_crash_left_before_its_first_statement_is_removed_at_the_next_start(tmp_path: Path) -> None:
+    folders = JobFolders(tmp_path / "fine-tuning")
+    left = folders.make("aa" * 32, "ft-left")
+    (left / "checkpoint").write_bytes(b"1")
+    hook(SlowToPlan(), tmp_path / "fine-tuning")
+    assert not left.exists()
