@@ -43,19 +43,20 @@ def needle(field: str, task: int) -> str:
 
 def draft(task: int, kind: str) -> Draft:
     question = needle("prompt", task)
+    request = ChatRequest(
+        messages=(Message(role="system", content="Be brief."), Message(role="user", content=question))
+    )
+    sampling = Sampling(max_output_tokens=32)
     fields: dict[str, tuple[str, Any]] = {name: (cls, needle(name, task)) for name, cls in FIELDS.items()}
     fields |= {
         "kind": ("C5", kind),
         "category": ("C3", "shell"),
-        "prompt": ("C5", {"text": question}),
+        "prompt": ("C5", {"request": request.json_value(), "sampling": sampling.json_value()}),
         "target": ("C6", {"grader": "exact", "answers": [needle("target", task)]}),
         "graderRef": ("C6", "exact"),
     }
-    request = ChatRequest(
-        messages=(Message(role="system", content="Be brief."), Message(role="user", content=question))
-    )
     sent = kind not in ("dev", "reserve")
-    return Draft(fields, FrozenQuestion(request=request, sampling=Sampling(max_output_tokens=32)) if sent else None)
+    return Draft(fields, FrozenQuestion(request=request, sampling=sampling) if sent else None)
 
 
 HIDDEN = [needle(field, task) for field in FIELDS for task in range(len(KINDS))]
