@@ -90,10 +90,8 @@ async def test_a_broken_network_and_a_restarted_lab_are_ridden_out(tmp_path: Pat
 
 @pytest.mark.slow
 async def test_ctrl_c_is_one_sentence_and_the_next_run_goes_on(tmp_path: Path) -> None:
-    async with an_audit(tmp_path, stall=0.4) as (
-        audit,
-        _,
-    ):  # slow, or on a busy machine it ends before it is interrupted
+    # Slow answers, or on a busy machine the run ends before it is interrupted.
+    async with an_audit(tmp_path, stall=1.0) as (audit, _):
         for count in (4, 12):
             process = await start(audit)
             await until(audit, count)

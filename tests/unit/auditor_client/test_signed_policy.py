@@ -80,8 +80,9 @@ async def test_an_amendment_logged_after_what_it_forbids_is_not_cosigned(audit: 
     await audit.cosigner.cosign()
     assert audit.mirror.size == size + 1  # nothing it forbids had been released
     await releaser(audit).release(Wanted("S1", "PUBLIC"))
+    await releaser(audit).release(Wanted("S2", "PUBLIC"))
     worse = sign_document(
-        Agreement.parse(amended(audit, "c1-p", permit="RUN_CLOSED + P60BD").payload).model_copy(
+        Agreement.parse(amended(audit, "c2-p", permit="RUN_CLOSED + P60BD").payload).model_copy(
             update={"supersedes": late.digest}
         ),
         audit.world.lab.agreement,
