@@ -88,7 +88,7 @@ async def test_agents_run_through_kills_are_accounted_for_and_leave_nothing(tmp_
 
         named(folder, "main.py")
         ran = await audit.must("scaffold", "run", str(folder), "--into", str(out), "--fetch", "result.txt")
-        assert "calls to the model: 3, answered: 3" in ran.out
+        assert "3 calls to the model, answered: 3" in ran.out
         assert (out / "stdout.txt").read_text().split() == [x for i in "012" for x in (i, "canary-answer")]
         assert (out / "files/result.txt").read_text() == "canary-result done"
         summary = json.loads((out / "run.json").read_text())
