@@ -1,6 +1,6 @@
 """SIGKILL at random points of gateway, worker and auditor over a campaign: nothing is lost, nothing is asked twice.
 
-30 kills; SAFECONDUCT_KILLS=200 runs as many as the project promises, which takes longer than a test suite should.
+60 kills; SAFECONDUCT_KILLS=200 runs as many as the project promises, which takes longer than a test suite should.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from auditor_client.committing import Draft
 from tests.support.audit_world import design, suite
 from tests.support.real_audit import RealAudit, real_audit
 
-KILLS = int(os.environ.get("SAFECONDUCT_KILLS", "30"))
+KILLS = int(os.environ.get("SAFECONDUCT_KILLS", "60"))
 ITEMS_PER_KILL = 6
 STALL = 0.4  # seconds a model call takes, so that most kills meet several under way
 SEED = 20261124

@@ -21,7 +21,7 @@ from tests.support.world import World, packed
 from tests.support.world_agreement import trust
 from tests.support.world_suite import make_tasks
 
-MAX_SECONDS, MAX_BYTES = 10.0, 100 << 20
+MAX_SECONDS, MAX_BYTES = 2.0, 100 << 20  # of CPU: what else the machine does is no matter
 LOCAL = struct.Struct("<4sHHHHHIIIHH")
 CENTRAL = struct.Struct("<4sHHHHHHIIIHHHHHII")
 END = struct.Struct("<4sHHHHIIH")
@@ -131,9 +131,9 @@ def measured(stream: BinaryIO) -> ExitCode:
     """Verify within the bounds on time and memory."""
     trusted = trust()
     tracemalloc.start()
-    started = time.monotonic()
+    started = time.process_time()
     code = verify_path(stream, trusted, Request()).exit_code
-    seconds, peak = time.monotonic() - started, tracemalloc.get_traced_memory()[1]
+    seconds, peak = time.process_time() - started, tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert seconds < MAX_SECONDS
     assert peak < MAX_BYTES

@@ -36,7 +36,7 @@ def test_a_mount_point_in_a_writable_folder_is_found(added: tuple[str, ...]) -> 
 
 
 def test_a_bound_folder_counts_as_written() -> None:
-    assert misplaced_mounts(["--bind", "/work", "/work", "--dir", "/work/x", "--", "--dir", "/work/y"]) == ["/work/x"]
+    assert misplaced_mounts(["--bind", "/data", "/data", "--dir", "/data/x", "--", "--dir", "/data/y"]) == ["/data/x"]
 
 
 def test_the_only_path_of_the_host_is_the_image_and_what_hides_facts() -> None:
