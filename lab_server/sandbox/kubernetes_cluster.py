@@ -142,9 +142,12 @@ class AttachedLink:
         self._leaving.put(None)
         while not self._arrived.empty():  # lets a reader that waits for room go on
             self._arrived.get_nowait()
-        await asyncio.to_thread(self._stream.close)
-        for thread in self._threads:
-            await asyncio.to_thread(thread.join, 2)
+        try:
+            await asyncio.to_thread(self._stream.close)
+            for thread in self._threads:
+                await asyncio.to_thread(thread.join, 2)
+        finally:
+            self._stream.sock.shutdown()  # closing leaves the socket open where the other side has closed first
 
     def _read(self) -> None:
         with suppress(Exception):  # whatever ends the stream ends the box

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
 
-from attestations.errors import SandboxUnavailable
+from attestations.errors import SandboxLost, SandboxUnavailable
 from lab_server.sandbox.images import Images
 from lab_server.sandbox.kubernetes_cluster import Cluster
 from lab_server.sandbox.kubernetes_jobs import KubernetesJobs
@@ -67,6 +68,23 @@ async def test_an_image_that_is_not_pinned_by_digest_is_refused_unasked(
             await KubernetesJobs(api, names, owner="tests").create(Spec(box_image[1]), None)
 
     assert state.requests == []
+
+
+async def test_a_stream_that_the_cluster_ended_first_leaves_no_socket_open(
+    box_image: tuple[Images, str], cluster: tuple[FakeCluster, Cluster]
+) -> None:
+    state, api = cluster
+    box = await KubernetesJobs(api, {box_image[1]: PINNED}, owner="tests", runtime_class=None).create(
+        Spec(box_image[1]), None
+    )
+    for name in list(state.objects["jobs"]):
+        state.delete("jobs", name)
+    with pytest.raises(SandboxLost):
+        await box.read("none", max_bytes=1)
+    await box.close()
+    del box
+
+    gc.collect()  # a socket that is still open warns here, and a warning is an error
 
 
 async def test_jobs_of_an_earlier_controller_are_reaped_and_the_policy_comes_before_the_job(
