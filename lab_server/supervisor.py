@@ -84,6 +84,8 @@ class SupervisedWorker:
         self._closing = True
         if self._watch is not None:
             self._watch.cancel()
+        if self._client is not None:
+            await self._client.close()  # first: the worker stops when nobody is connected, and waits a while for that
         if self._process is not None and self._process.returncode is None:
             if self._process.stdin is not None:
                 self._process.stdin.close()
@@ -92,8 +94,6 @@ class SupervisedWorker:
             except TimeoutError:
                 self._process.kill()
                 await self._process.wait()
-        if self._client is not None:
-            await self._client.close()
         self._folder.cleanup()
 
     async def enrol(self, agreement: str) -> WorkerKeys:
