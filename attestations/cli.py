@@ -79,7 +79,8 @@ def _run(given: list[str]) -> int:
         for entry in entry_points(group=GROUP):
             wanted = bool(given) and given[0] == entry.name
             app.add_typer(_load(entry) if wanted else _listed_only(), name=entry.name, help=_SUMMARIES.get(entry.name))
-        result = app(args=given, prog_name="safeconduct", standalone_mode=False)
+        asked = ["version"] if given == ["--version"] else given  # what many type first
+        result = app(args=asked, prog_name="safeconduct", standalone_mode=False)
     except typer.exceptions.TyperException as error:
         message = error.format_message()
         if message.startswith("Usage:"):  # a group without a command: its help is the answer
