@@ -27,7 +27,7 @@ demo-elicitation: .venv/.finetune ## what fine-tuning finds in a model that hide
 
 test: .venv/.dev ## every test
 	@$(BIN)/python -m compileall -q attestations auditor_client lab_server proto/safeconduct
-	@$(BIN)/python -m pytest -n 2 --dist loadscope tests
+	@$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder tests
 
 check: .venv/.dev ## lint, format, types, import contracts, the wire, generated code
 	$(BIN)/ruff check .

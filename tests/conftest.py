@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,13 @@ os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 # Two busy cores make any per-example deadline a lottery; a hung example is caught by the timeout of the test.
 settings.register_profile("repository", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("repository")
+
+
+@pytest.fixture(autouse=True)
+def _asyncio_stays_as_it_is() -> Iterator[None]:
+    """No test may make Inspect patch asyncio: every later `asyncio.run` of the process would leave its loop open."""
+    yield
+    assert not hasattr(asyncio, "_nest_patched"), "a synchronous function of Inspect was called in an event loop"
 
 
 @pytest.fixture(scope="session")

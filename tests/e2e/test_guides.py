@@ -7,10 +7,11 @@ import json
 import re
 import shlex
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.support.forking import Running, start
 
 _COMMAND = re.compile(r"^\$ (safeconduct .*)$", re.MULTILINE)
 # What the guides tell in prose: who runs what when. `serve` runs in the background, `open` needs the last stage.
@@ -61,12 +62,7 @@ def place(command: str) -> int:
 
 async def run(folder: Path, command: str) -> str:
     """Run one command as the guide writes it and return what it prints."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "attestations.cli", *shlex.split(command)[1:]),
-        cwd=folder,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
+    process = start(shlex.split(command)[1:], cwd=folder)
     out, errors = await asyncio.wait_for(process.communicate(), 120)
     assert process.returncode == 0, f"{command}\n{errors.decode()}\n{out.decode()}"
     return out.decode()
@@ -85,7 +81,7 @@ def as_told(folder: Path) -> None:
 
 @pytest.mark.slow
 async def test_the_commands_of_the_guides_work_in_their_order(tmp_path: Path, repository: Path) -> None:
-    serving: asyncio.subprocess.Process | None = None
+    serving: Running | None = None
     ran: set[int] = set()
     try:
         for command in sorted(dict.fromkeys(shown(repository)), key=place):
@@ -93,11 +89,7 @@ async def test_the_commands_of_the_guides_work_in_their_order(tmp_path: Path, re
             ran.add(place(command))
             if name == "lab serve":
                 ready = tmp_path / "ready.json"
-                serving = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-m", "attestations.cli", *shlex.split(command)[1:], "--ready-file", str(ready)),
-                    cwd=tmp_path,
-                    stdout=asyncio.subprocess.DEVNULL,
-                )
+                serving = start([*shlex.split(command)[1:], "--ready-file", str(ready)], cwd=tmp_path, out=False)
                 while not ready.exists():
                     assert serving.returncode is None
                     await asyncio.sleep(0.05)

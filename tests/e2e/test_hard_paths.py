@@ -6,7 +6,6 @@ import asyncio
 import json
 import shlex
 import shutil
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,18 +15,14 @@ from attestations.documents.agreement import PartyKey
 from attestations.documents.base import encode
 from attestations.identity import Identity
 from attestations.keys import KeyUse, P256Signer
+from tests.support.forking import start
 
 BIO = "CLEARED(bio)"
 
 
 async def run(folder: Path, command: str, *, code: int = 0) -> str:
     """Run one command and return what it prints."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "attestations.cli", *shlex.split(command)),
-        cwd=folder,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
+    process = start(shlex.split(command), cwd=folder)
     out, errors = await asyncio.wait_for(process.communicate(), 120)
     assert process.returncode == code, f"{command}\n{errors.decode()}\n{out.decode()}"
     return out.decode() + errors.decode()
@@ -78,11 +73,7 @@ async def audit(tmp_path: Path) -> AsyncIterator[Path]:
     await run(tmp_path, "auditor suite new --home auditor")
     await run(tmp_path, "auditor suite commit --home auditor")
     ready = tmp_path / "ready.json"
-    serving = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "attestations.cli", "lab", "serve", "--home", "lab", "--ready-file", str(ready)),
-        cwd=tmp_path,
-        stdout=asyncio.subprocess.DEVNULL,
-    )
+    serving = start(("lab", "serve", "--home", "lab", "--ready-file", str(ready)), cwd=tmp_path, out=False)
     while not ready.exists():
         assert serving.returncode is None
         await asyncio.sleep(0.05)

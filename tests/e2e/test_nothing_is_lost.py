@@ -19,6 +19,7 @@ import pytest
 
 from auditor_client.committing import Draft
 from tests.support.audit_world import design, suite
+from tests.support.forking import Running
 from tests.support.real_audit import RealAudit, real_audit
 
 KILLS = int(os.environ.get("SAFECONDUCT_KILLS", "60"))
@@ -27,7 +28,7 @@ STALL = 0.4  # seconds a model call takes, so that most kills meet several under
 SEED = 20261124
 
 
-async def moment(runner: asyncio.subprocess.Process, calls: Path, chance: random.Random) -> bool:
+async def moment(runner: Running, calls: Path, chance: random.Random) -> bool:
     """Wait for a moment to kill at: mostly while the model answers, sometimes any other; False if the run has ended."""
 
     async def wait() -> None:
@@ -52,9 +53,7 @@ async def kill_at_random(audit: RealAudit, calls: Path, chance: random.Random) -
     """Run the campaign to its end through every kill; return how often each process was killed."""
     killed: Counter[str] = Counter()
     while True:
-        runner = await asyncio.create_subprocess_exec(
-            *audit.auditor_words("run"), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
-        )
+        runner = audit.start("run", out=False)
         while runner.returncode is None and killed.total() < KILLS:
             if not await moment(runner, calls, chance):
                 break

@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from tests.support.agent_suite import ANSWERS, SUITE
+from tests.support.forking import Running
 from tests.support.inspect_audit import evidence
 from tests.support.memory_search import files_under, found_in, memory_of
 from tests.support.real_audit import RealAudit
@@ -44,7 +45,7 @@ def named(folder: Path, entry: str) -> None:
     (folder / "scaffold.toml").write_text(f'entry = ["python3", "{entry}"]\n')
 
 
-async def strike(audit: RealAudit, runner: asyncio.subprocess.Process, victim: str, marker: str) -> None:
+async def strike(audit: RealAudit, runner: Running, victim: str, marker: str) -> None:
     with suppress(AssertionError, ProcessLookupError, FileNotFoundError):  # it was faster
         if victim == "auditor":
             runner.kill()
@@ -60,11 +61,7 @@ async def strike(audit: RealAudit, runner: asyncio.subprocess.Process, victim: s
 
 async def struck_run(audit: RealAudit, victim: str, marker: str, chance: random.Random) -> None:
     """Begin a run, kill somebody while the agent works, and see the command end by itself."""
-    runner = await asyncio.create_subprocess_exec(
-        *audit.auditor_words("scaffold", "run", str(audit.folder / "agent")),
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-    )
+    runner = audit.start("scaffold", "run", str(audit.folder / "agent"), out=False)
     while not running(marker) and runner.returncode is None:  # noqa: ASYNC110 - another process starts it
         await asyncio.sleep(0.05)
     await asyncio.sleep(chance.uniform(0, 0.6))

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
@@ -19,6 +17,7 @@ from auditor_client.committing import Draft, freeze, write_commitment
 from auditor_client.home import Home, _certificate, create_home
 from auditor_client.transport.channel import spki_digest
 from tests.support.audit_world import LAB, World, design, suite
+from tests.support.forking import start
 from tests.support.lab_over_grpc import served
 from tests.support.simulated_lab import SimulatedLab
 
@@ -36,16 +35,7 @@ class Ran:
 
 
 async def _command(*arguments: str, cwd: Path, kill_after: float | None = None) -> Ran:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "attestations.cli",
-        *arguments,
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(cwd), os.environ.get("PYTHONPATH", "")])},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
+    process = start(arguments, cwd=cwd)
     if kill_after is not None:
         await asyncio.sleep(kill_after)
         with suppress(ProcessLookupError):  # it was faster

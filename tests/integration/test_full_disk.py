@@ -16,6 +16,7 @@ import pytest
 from attestations.errors import ExitCode
 from auditor_client.committing import Draft
 from tests.support.audit_world import design, suite
+from tests.support.forking import Running
 from tests.support.real_audit import Ran, RealAudit, real_audit
 from tests.support.small_disk import SmallDisk, small_disk
 
@@ -35,11 +36,9 @@ async def an_audit(folder: Path) -> AsyncIterator[RealAudit]:
 
 
 @asynccontextmanager
-async def running(audit: RealAudit, until: int) -> AsyncIterator[asyncio.subprocess.Process]:
+async def running(audit: RealAudit, until: int) -> AsyncIterator[Running]:
     """Start `run` and wait until so many items are answered."""
-    process = await asyncio.create_subprocess_exec(
-        *audit.auditor_words("run"), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
+    process = audit.start("run")
     async with asyncio.timeout(60):
         while answered(audit) < until:
             assert process.returncode is None, await process.communicate()

@@ -8,7 +8,6 @@ import re
 import resource
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from attestations.errors import ExitCode, SafeconductError
 from auditor_client.suites.importers.catalogue import FORMATS
 from auditor_client.suites.importers.mapping import parse_mapping
 from auditor_client.suites.importers.options import Options
+from tests.support import forking
 from tests.support.import_files import imported, lines
 
 SECRET = "xyzzy-hidden"
@@ -25,8 +25,7 @@ _COMMAND = re.compile(r"^ +\$ (safeconduct .*)$", re.MULTILINE)
 
 
 def ran(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "attestations.cli", *words]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    return forking.run(words, cwd=folder)
 
 
 def test_the_guides_commands_work_on_the_guides_files(tmp_path: Path, repository: Path) -> None:

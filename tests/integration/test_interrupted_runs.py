@@ -41,12 +41,6 @@ async def an_audit(folder: Path, *, stall: float = 0.15) -> AsyncIterator[tuple[
         assert (await audit.lab.command("fsck"))[::2] == (0, "")
 
 
-async def start(audit: RealAudit) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        *audit.auditor_words("run"), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
-
-
 async def until(audit: RealAudit, count: int) -> None:
     """Wait until so many answers are held."""
     for _ in range(800):
@@ -67,7 +61,7 @@ def answered(audit: RealAudit) -> int:
 @pytest.mark.slow
 async def test_a_broken_network_and_a_restarted_lab_are_ridden_out(tmp_path: Path) -> None:
     async with an_audit(tmp_path) as (audit, network):
-        process = await start(audit)
+        process = audit.start("run")
         await until(audit, 3)
         network.cut()
         await until(audit, 6)
@@ -93,7 +87,7 @@ async def test_ctrl_c_is_one_sentence_and_the_next_run_goes_on(tmp_path: Path) -
     # Slow answers, or on a busy machine the run ends before it is interrupted.
     async with an_audit(tmp_path, stall=1.0) as (audit, _):
         for count in (4, 12):
-            process = await start(audit)
+            process = audit.start("run")
             await until(audit, count)
             process.send_signal(signal.SIGINT)
             _, err = await asyncio.wait_for(process.communicate(), 20)

@@ -17,6 +17,7 @@ from lab_server.sandbox.images import Images, tree_digest
 from lab_server.sandbox.port import Limits, Tier
 from tests.support import sandboxes
 from tests.support.boxes import provider, spec
+from tests.support.lab_process import COMMAND
 from tests.support.sandboxes import ORDINARY_UID, as_user, folder_for, remove
 
 pytestmark = pytest.mark.skipif(sandboxes.needs_bwrap, reason=sandboxes.NO_BWRAP)
@@ -188,7 +189,7 @@ def _evidence_of_a_box(box_image: tuple[Images, str], box_folder: Path) -> tuple
 
 
 def test_the_doctor_of_the_command_line_says_what_can_be_made(box_image: tuple[Images, str]) -> None:
-    command = ["safeconduct", "lab", "doctor", "--images", str(sandboxes.images_folder()), "--tier", Tier.VM]
+    command = [COMMAND, "lab", "doctor", "--images", str(sandboxes.images_folder()), "--tier", Tier.VM]
     found = subprocess.run(command, capture_output=True, text=True, check=False)
 
     assert "bubblewrap (tier process)" in found.stdout

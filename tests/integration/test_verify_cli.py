@@ -12,6 +12,7 @@ import pytest
 from attestations.documents.base import encode
 from attestations.errors import ExitCode
 from attestations.identity import Identity
+from tests.support import forking
 from tests.support.world import STAGES, Hooks, World
 from tests.support.world_agreement import keys, party
 from tests.support.world_suite import make_tasks, refusing
@@ -46,12 +47,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(
     folder: Path, *arguments: str, program: str | None = None, columns: str = "120"
 ) -> subprocess.CompletedProcess[str]:
-    start = ["-c", program] if program else ["-m", "attestations.cli"]
     root = Path(__file__).resolve().parents[2]
+    environment = {"PYTHONPATH": str(root), "COLUMNS": columns, "PATH": "/usr/bin:/bin"}
+    if program is None:
+        return forking.run(arguments, cwd=folder, env=environment)
     return subprocess.run(
-        [sys.executable, *start, *arguments],
+        [sys.executable, "-c", program, *arguments],
         cwd=folder,
-        env={"PYTHONPATH": str(root), "COLUMNS": columns, "PATH": "/usr/bin:/bin"},
+        env=environment,
         capture_output=True,
         text=True,
         timeout=60,

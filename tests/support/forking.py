@@ -1,89 +1,280 @@
-"""Runs many `safeconduct` commands in processes of their own without importing everything for each.
+"""Runs `safeconduct` commands in processes of their own without importing everything for each.
 
-One process imports the program and forks for each command; what a command does, it does in a process that has run
-nothing before, with its own folder, streams and exit code.
+One process imports the program and forks for each command. What a command does, it does in a process that has run
+nothing before, with its own folder, environment, streams, signals and exit code; it ends as any Python process ends.
+Tests that look at a process's arguments, or at what is imported, start the program itself.
 """
 
 from __future__ import annotations
 
+import asyncio
+import atexit
+import gc
+import importlib
 import json
 import os
+import pkgutil
+import selectors
+import signal
+import socket
+import struct
 import subprocess
 import sys
-import traceback
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
+
+_LONGEST = 1 << 20  # bytes of one request: arguments and environment
+_POLL_SECONDS = 0.005
+_STATUS = struct.Struct("!i")
+# Read when a process starts and not again: a command that sets one of these differently needs a start of its own.
+_READ_AT_START = ("PYTHONUTF8", "PYTHONIOENCODING", "LC_ALL", "LANG")
 
 
+class _Forkserver:
+    """The process that forks, started when it is first needed and ended with this one."""
+
+    def __init__(self) -> None:
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._lock = threading.Lock()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.support.forking", str(theirs.fileno())],
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                cwd=Path(__file__).resolve().parents[2],
+            )
+        atexit.register(self._end)
+
+    def _end(self) -> None:
+        self._socket.close()
+        self._process.wait(30)
+
+    def fork(self, asked: Mapping[str, Any], descriptors: Sequence[int]) -> int:
+        """Start a command; `descriptors` are its three streams and where its status goes. Returns its process id."""
+        with self._lock:
+            socket.send_fds(self._socket, [json.dumps(asked).encode()], list(descriptors))
+            return _STATUS.unpack(self._socket.recv(_STATUS.size))[0]  # type: ignore[no-any-return]
+
+
+_servers: dict[int, _Forkserver] = {}
+
+
+def _server() -> _Forkserver:
+    pid = os.getpid()
+    if pid not in _servers:
+        _servers[pid] = _Forkserver()
+    return _servers[pid]
+
+
+class Running:
+    """A command that was started: what asyncio's and subprocess's processes have, as far as tests use it."""
+
+    def __init__(self, pid: int, status: socket.socket, out: int | None, err: int | None) -> None:
+        self.pid = pid
+        self._status = status
+        self._code: int | None = None
+        self._streams = (out, err)
+
+    @property
+    def returncode(self) -> int | None:
+        """Return the exit code, negative for a signal, None while it runs."""
+        if self._code is None:
+            with suppress(BlockingIOError):
+                said = self._status.recv(_STATUS.size)
+                self._code = _STATUS.unpack(said)[0] if said else -signal.SIGKILL
+                self._status.close()
+        return self._code
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless it has ended."""
+        if self.returncode is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """End it without warning."""
+        self.send_signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.send_signal(signal.SIGTERM)
+
+    async def wait(self) -> int:
+        """Wait for its end and return its exit code."""
+        while (code := self.returncode) is None:  # noqa: ASYNC110 - another process's end
+            await asyncio.sleep(_POLL_SECONDS)
+        return code
+
+    async def communicate(self) -> tuple[bytes, bytes]:
+        """Read what it prints to its end."""
+        out, err = await asyncio.gather(*(asyncio.to_thread(_read, stream) for stream in self._taken()))
+        await self.wait()
+        return out, err
+
+    def finish(self, seconds: float) -> tuple[bytes, bytes]:
+        """As `communicate`, without an event loop; killed if it takes longer."""
+        said: list[bytes] = [b"", b""]
+
+        def keep(place: int, stream: int | None) -> None:
+            said[place] = _read(stream)
+
+        readers = [threading.Thread(target=keep, args=each) for each in enumerate(self._taken())]
+        for reader in readers:
+            reader.start()
+        deadline = time.monotonic() + seconds
+        while self.returncode is None and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+        late = self.returncode is None
+        self.kill()
+        for reader in readers:
+            reader.join()
+        assert not late, f"still running after {seconds} s"
+        return said[0], said[1]
+
+    def _taken(self) -> tuple[int | None, int | None]:
+        taken, self._streams = self._streams, (None, None)
+        return taken
+
+    def __del__(self) -> None:
+        for stream in self._streams:
+            if stream is not None:
+                os.close(stream)
+        self._status.close()
+
+
+def _read(stream: int | None) -> bytes:
+    if stream is None:
+        return b""
+    with os.fdopen(stream, "rb") as opened:
+        return opened.read()
+
+
+def start(
+    words: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    out: bool = True,
+    err: bool = True,
+) -> Running:
+    """Start `safeconduct` with `words`; what it prints is kept, or goes nowhere where `out` or `err` is False."""
+    environment = dict(os.environ if env is None else env)
+    assert all(environment.get(name) == os.environ.get(name) for name in _READ_AT_START if name in environment)
+    ours, theirs = socket.socketpair()
+    with theirs:
+        ours.setblocking(False)
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        pipes = [os.pipe() if kept else None for kept in (out, err)]
+        ends = [nowhere if pipe is None else pipe[1] for pipe in pipes]
+        asked = {"words": list(words), "folder": str(cwd or Path.cwd()), "environment": environment}
+        try:
+            pid = _server().fork(asked, [nowhere, *ends, theirs.fileno()])
+        finally:
+            for end in {nowhere, *ends}:
+                os.close(end)
+    return Running(pid, ours, *(None if pipe is None else pipe[0] for pipe in pipes))
+
+
+def run(
+    words: Sequence[str], *, cwd: Path, env: Mapping[str, str] | None = None, seconds: float = 60
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    process = start(words, cwd=cwd, env=env)
+    out, err = process.finish(seconds)
+    assert process.returncode is not None
+    return subprocess.CompletedProcess(list(words), process.returncode, out.decode(), err.decode())
+
+
+@dataclass(frozen=True)
 class Commands:
-    """Runs commands in one folder, one after the other; a context that ends its process."""
+    """Runs commands in one folder, one after the other."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.forking"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+    folder: Path
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.close()
-        self._process.wait(30)
-        self._process.stdout.close()
+        pass
 
     def run(self, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
         """Run one command and return its code and what it printed."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        out, errors = self._folder / ".out", self._folder / ".errors"
-        asked = {"arguments": list(arguments), "folder": str(self._folder), "out": str(out), "errors": str(errors)}
-        print(json.dumps(asked), file=self._process.stdin, flush=True)
-        code = int(self._process.stdout.readline())
-        said = subprocess.CompletedProcess(arguments, code, out.read_text(), errors.read_text())
-        out.unlink()
-        errors.unlink()
-        return said
+        return run(arguments, cwd=self.folder, seconds=120)
 
 
-def serve() -> None:
-    """Answer one line of standard input after the other with an exit code, until it ends."""
-    import lab_server.cli  # noqa: F401 - imported for the children
+def serve(asking: socket.socket) -> int:
+    """Fork for every request until nobody asks any more; a child returns its exit code from here as well."""
+    waiting = selectors.DefaultSelector()
+    waiting.register(asking, selectors.EVENT_READ)
+    statuses: dict[int, tuple[int, int]] = {}
+    while True:
+        for key, _ in waiting.select():
+            if key.fileobj is not asking:
+                watched = int(key.fd)
+                waiting.unregister(watched)
+                pid, status = statuses.pop(watched)
+                _, code = os.waitpid(pid, 0)
+                with suppress(BrokenPipeError):
+                    os.write(status, _STATUS.pack(os.waitstatus_to_exitcode(code)))
+                os.close(status)
+                os.close(watched)
+                continue
+            data, descriptors, _, _ = socket.recv_fds(asking, _LONGEST, 4)
+            if not data:
+                return 0
+            *streams, status = descriptors
+            pid = os.fork()
+            if not pid:
+                for mine in (asking.detach(), waiting.fileno(), status, *statuses, *(s for _, s in statuses.values())):
+                    os.close(mine)
+                return _become(json.loads(data), streams)
+            for stream in streams:
+                os.close(stream)
+            watched = os.pidfd_open(pid)
+            statuses[watched] = (pid, status)
+            waiting.register(watched, selectors.EVENT_READ)
+            asking.send(_STATUS.pack(pid))
 
-    for line in sys.stdin:
-        asked = json.loads(line)
-        child = os.fork()
-        if not child:
-            _become(asked["arguments"], asked["folder"], asked["out"], asked["errors"])
-        _, status = os.waitpid(child, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
 
-
-def _become(arguments: Sequence[str], folder: str, out: str, errors: str) -> None:
+def _become(asked: Mapping[str, Any], streams: Sequence[int]) -> int:
     from attestations.cli import main
 
-    code = 75
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    # Those of the parent were opened on something else, which may be seekable.
+    sys.stdin, sys.stdout = os.fdopen(0, closefd=False), os.fdopen(1, "w", closefd=False)
+    sys.stderr = os.fdopen(2, "w", errors="backslashreplace", buffering=1, closefd=False)
+    os.chdir(asked["folder"])
+    os.environ.clear()
+    os.environ.update(asked["environment"])
+    sys.argv = ["safeconduct", *asked["words"]]
     try:
-        for number, path in ((0, os.devnull), (1, out), (2, errors)):
-            os.dup2(os.open(path, os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), number)
-        os.chdir(folder)
-        main(arguments)
+        main(asked["words"])
     except SystemExit as ended:
-        code = int(ended.code or 0)
-    except BaseException:  # noqa: BLE001 - a child never returns into its parent's loop
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+        return int(ended.code or 0)
+    return 0
+
+
+def _import_everything() -> None:
+    import attestations.commands
+    import auditor_client.commands
+    import lab_server.app
+    import lab_server.commands
+
+    for package in (attestations.commands, auditor_client.commands, lab_server.commands):
+        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
+    assert threading.active_count() == 1  # a fork keeps only the thread that asked for it
+    gc.freeze()  # shared with the children as long as they do not write to it
 
 
 if __name__ == "__main__":
-    serve()
+    _import_everything()
+    sys.exit(serve(socket.socket(fileno=int(sys.argv[1]))))

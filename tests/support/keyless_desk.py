@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from attestations.errors import ExitCode
+from tests.support import forking
 from tests.support.keyless_files import WHO
 from tests.support.private_sigstore import ISSUER, PrivateSigstore, private_sigstore
 from tests.support.world import World
@@ -46,18 +47,20 @@ class Desk(NamedTuple):
         self, *arguments: str, program: str | None = None, token: str | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run a command to its end; whatever happens, it prints no traceback and repeats no token."""
-        start = ["-c", program] if program else ["-m", "attestations.cli"]
         environment = {"PYTHONPATH": f"{ROOT}:{ROOT / 'proto'}", "COLUMNS": "120", "PATH": os.environ["PATH"]}
         environment |= {} if token is None else {"SAFECONDUCT_IDENTITY_TOKEN": token}
-        done = subprocess.run(
-            [sys.executable, *start, *arguments],
-            cwd=self.folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        if program is None:
+            done = forking.run(arguments, cwd=self.folder, env=environment)
+        else:
+            done = subprocess.run(
+                [sys.executable, "-c", program, *arguments],
+                cwd=self.folder,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
         said = done.stdout + done.stderr
         assert "Traceback" not in said
         assert not any(part in said for part in (token or "").split(".") if part)

@@ -8,13 +8,13 @@ import json
 import os
 import signal
 import sys
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from lab_server.home import Home, admit, create_home
+from tests.support.forking import Running, start
 
 START_SECONDS = 60.0
 COMMAND = str(Path(sys.executable).with_name("safeconduct"))
@@ -38,19 +38,13 @@ script = "script.json"
 """
 
 
-def _end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        with suppress(ProcessLookupError):
-            os.kill(process.pid, signal.SIGKILL)
-
-
 @dataclass
 class LabProcess:
     """One lab's folder and, while it runs, its process."""
 
     path: Path
     address: str = ""
-    process: asyncio.subprocess.Process | None = None
+    process: Running | None = None
     environment: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -74,18 +68,13 @@ class LabProcess:
         """Start serving and wait until auditors can connect."""
         ready = self.path / "ready.json"
         ready.unlink(missing_ok=True)
-        self.process = await asyncio.create_subprocess_exec(
-            *(COMMAND, "lab", "serve", "--home", str(self.path), "--ready-file", str(ready)),
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, **self.environment},
-        )
-        atexit.register(_end, self.process)  # a test that fails leaves nothing behind
+        words = ("lab", "serve", "--home", str(self.path), "--ready-file", str(ready))
+        self.process = start(words, env={**os.environ, **self.environment}, out=False)
+        atexit.register(self.process.kill)  # a test that fails leaves nothing behind
         async with asyncio.timeout(START_SECONDS):
             while not ready.exists():
                 if self.process.returncode is not None:
-                    assert self.process.stderr is not None
-                    raise AssertionError((await self.process.stderr.read()).decode())
+                    raise AssertionError((await self.process.communicate())[1].decode())
                 await asyncio.sleep(0.02)
         self.address = json.loads(ready.read_text())["address"]
 
@@ -104,12 +93,7 @@ class LabProcess:
 
     async def command(self, *words: str) -> tuple[int, str, str]:
         """Run another command on the same folder; returns exit code, output and errors."""
-        process = await asyncio.create_subprocess_exec(
-            *(COMMAND, "lab", *words, "--home", str(self.path)),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, **self.environment},
-        )
+        process = start(("lab", *words, "--home", str(self.path)), env={**os.environ, **self.environment})
         out, errors = await asyncio.wait_for(process.communicate(), START_SECONDS)
         assert process.returncode is not None
         return process.returncode, out.decode(), errors.decode()

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import socket
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from typing import Any
 from attestations.documents.engagement import AnalysisPlan
 from auditor_client.committing import Draft, Rounds, freeze, write_commitment
 from auditor_client.home import Home, create_home
+from tests.support.forking import Running, start
 from tests.support.lab_process import LabProcess, new_lab
 
 CLASSES = ("C1", "C2", "C3", "C5", "C6", "C7", "C8")
@@ -43,22 +43,20 @@ class RealAudit:
     auditor: Home
     said: list[str] = field(default_factory=list)
 
-    def auditor_words(self, *words: str) -> list[str]:
-        """Return the command line of an auditor's command."""
-        return [sys.executable, "-m", "attestations.cli", "auditor", *words, "--home", str(self.auditor.path)]
+    def start(self, *words: str, out: bool = True) -> Running:
+        """Start an auditor's command."""
+        return start(self._words(*words), out=out)
+
+    def _words(self, *words: str) -> list[str]:
+        return ["auditor", *words, "--home", str(self.auditor.path)]
 
     async def run(self, *words: str, env: dict[str, str] | None = None) -> Ran:
         """Run an auditor's command to its end."""
-        return await self.command(*self.auditor_words(*words)[3:], env=env)
+        return await self.command(*self._words(*words), env=env)
 
     async def command(self, *words: str, env: dict[str, str] | None = None) -> Ran:
         """Run any `safeconduct` command to its end."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "attestations.cli", *words),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, **(env or {})},
-        )
+        process = start(words, env={**os.environ, **(env or {})})
         out, err = await asyncio.wait_for(process.communicate(), 120)
         self.said += [out.decode(), err.decode()]
         return Ran(process.returncode or 0, out.decode(), err.decode())

@@ -15,7 +15,7 @@ import sniffio
 from inspect_ai import Task, eval_async
 from inspect_ai.agent import AgentSubmit, react
 from inspect_ai.dataset import Sample
-from inspect_ai.log import EvalLog, read_eval_log
+from inspect_ai.log import EvalLog, read_eval_log_async
 from inspect_ai.model import ChatMessageUser, ContentImage, GenerateConfig, Model, get_model
 from inspect_ai.scorer import includes
 from inspect_ai.solver import generate
@@ -74,8 +74,13 @@ async def run(tmp_path: Path, samples: Sequence[str], **settings: Any) -> EvalLo
     """Evaluate questions whose answer is yes, and read the log back from its file."""
     solver, config = settings.pop("solver", generate()), settings.pop("config", GenerateConfig())
     task = Task([Sample(input=text, target="yes") for text in samples], solver=solver, scorer=includes(), config=config)
+    return await evaluated(task, tmp_path, **settings)
+
+
+async def evaluated(task: Task, tmp_path: Path, **settings: Any) -> EvalLog:
+    """Evaluate a task, and read the log back from its file."""
     [log] = await eval_async(task, model=model(), log_dir=str(tmp_path / "logs"), **settings)
-    return read_eval_log(log.location)
+    return await read_eval_log_async(log.location)
 
 
 async def test_a_task_runs_and_each_output_holds_the_receipt_of_its_exchange(
@@ -137,7 +142,7 @@ async def test_an_agent_of_a_package_runs_as_it_is_with_its_own_data_tools_and_s
     audit: Audit, folder: OneFolder, tmp_path: Path
 ) -> None:
     package = pytest.importorskip("inspect_evals.agent_threat_bench", reason="needs inspect-evals")
-    task = package.agent_threat_bench_memory_poison()
+    task = await asyncio.to_thread(package.agent_threat_bench_memory_poison)  # reads its data in a loop of its own
     keys: list[str] = []
 
     def answer(request: ChatRequest) -> ChatResult:
@@ -148,7 +153,7 @@ async def test_an_agent_of_a_package_runs_as_it_is_with_its_own_data_tools_and_s
         return ChatResult(content="I found nothing I can trust.")
 
     audit.lab.answer = answer
-    [log] = await eval_async(task, model=model(), limit=3, max_tokens=64, log_dir=str(tmp_path / "logs"))
+    log = await evaluated(task, tmp_path, limit=3, max_tokens=64)
 
     assert (log.status, len(keys)) == ("success", 3)
     calls = [event for sample in log.samples or [] for event in sample.events if event.event == "model"]
