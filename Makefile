@@ -25,9 +25,9 @@ demo: .venv/.run ## a complete audit of a real model on this machine, told step 
 demo-elicitation: .venv/.finetune ## what fine-tuning finds in a model that hides what it can do (installs PyTorch)
 	@$(BIN)/safeconduct demo elicitation --into build/demo-elicitation
 
-test: .venv/.dev ## every test
+test: .venv/.dev ## every test; three at a time, because many wait for other processes
 	@$(BIN)/python -m compileall -q attestations auditor_client lab_server proto/safeconduct
-	@$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder tests
+	@$(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder tests
 
 check: .venv/.dev ## lint, format, types, import contracts, the wire, generated code
 	$(BIN)/ruff check .

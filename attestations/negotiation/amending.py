@@ -96,6 +96,8 @@ def _beneficiaries(agreement: Agreement, name: str) -> tuple[Party, ...]:
 def _by_name(agreement: Agreement) -> dict[str, Any]:
     # Rules by their id, clauses by their name in lower case (`nogag`); a rule named like a clause comes first.
     clauses = {name.lower(): value for name, value in agreement.clauses.json_value().items()}
+    # Whom the auditor may warn alone, whatever else is agreed, is half of what no gag promises (L5).
+    clauses["nogag"] = [clauses.get("nogag"), agreement.policy.emergencies().json_value()]
     return clauses | {rule.id: rule.json_value() for rule in agreement.policy.rules}
 
 

@@ -80,6 +80,8 @@ def _general(policy: Policy, escrow: Escrow | None) -> tuple[str, ...]:
         "That the audit exists, and what was committed to, everyone may learn once the run has closed.",
         "What is once permitted stays permitted, and what is released cannot be called back.",
     ]
+    if not any(rule.content_class in FLOOR_CLASSES and rule.oblige is not None for rule in policy.rules):
+        lines.insert(2, "Nobody must be told that, though: an engagement that is given up may never be heard of.")
     hold = parse_duration(policy.max_hold).business_days
     lines.append(
         f"The lab can hold releases back by at most {duration_words(parse_duration(policy.max_hold))} in all, only "

@@ -36,3 +36,13 @@ def test_holders_without_an_access_structure_are_not_said_to_hold_anything() -> 
     given = validated(Policy, EXAMPLE)
     assert "the holders in escrow can: E1" in explain(given).rules[0].silence
     assert "nobody can release it in its place: E1" in explain(given, agreed=True).rules[0].silence
+
+
+def test_where_nobody_is_owed_commitments_it_is_said_that_an_audit_may_never_be_heard_of() -> None:
+    """An engagement that is given up owes C0 and C1 only as far as a rule obliges."""
+    words = "may never be heard of"
+    given = validated(Policy, EXAMPLE)
+    assert words in " ".join(explain(given).general)
+    rule = {"id": "c1", "class": "C1", "to": "PUBLIC", "permit": "RUN_CLOSED", "oblige": "RUN_CLOSED + P5BD"}
+    owed = validated(Policy, EXAMPLE | {"rules": [*EXAMPLE["rules"], rule]})
+    assert words not in " ".join(explain(owed).general)

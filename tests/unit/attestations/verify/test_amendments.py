@@ -23,6 +23,7 @@ from attestations.errors import (
     SignerRoleMismatch,
 )
 from attestations.keys import KeyUse
+from attestations.policy.model import STANDARD_EMERGENCY
 from tests.support.reports import assert_holds, assert_refused, reasons
 from tests.support.world import Step, World, disclosure_steps, exchanges, run_steps
 from tests.support.world_agreement import AUDITOR, LAB, agreement, keys, p256_signer, party, party_key
@@ -149,6 +150,23 @@ def test_a_protected_clause_is_changed_by_nobody_but_all() -> None:
     assert_refused(audit(("amend", paid), at=9, agreement=first).verify("S1"), ProtectedClauseViolation)
     assert_holds(audit(("amend", paid, (REGULATOR,)), at=9, agreement=first).verify("S1"))
     assert_holds(audit(("amend", budget), at=9, agreement=first).verify("S1"))
+
+
+def test_whom_the_auditor_may_warn_is_protected_with_the_promise_of_no_gag() -> None:
+    """L5 asks for both: the promise, and a way to warn the regulator that the auditor has alone."""
+    fewer = STANDARD_EMERGENCY.model_copy(update={"initiators": ("AUDITOR", "LAB_SAFETY")})
+
+    def silenced(before: Agreement) -> dict[str, Any]:
+        return {"policy": before.policy.model_copy(update={"emergency": fewer})}
+
+    def said(before: Agreement) -> dict[str, Any]:
+        return {"policy": before.policy.model_copy(update={"emergency": STANDARD_EMERGENCY})}
+
+    policy = named().policy.model_copy(update={"protected": ("nogag",)})
+    first = named().model_copy(update={"policy": policy})
+    assert_refused(audit(("amend", silenced), at=9, agreement=first).verify("S1"), ProtectedClauseViolation)
+    assert_holds(audit(("amend", silenced, (REGULATOR,)), at=9, agreement=first).verify("S1"))
+    assert_holds(audit(("amend", said), at=9, agreement=first).verify("S1"))  # it held all the time
 
 
 def test_what_was_released_cannot_be_forbidden() -> None:
