@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 from attestations.errors import FileUnusable
 
+FACTS = "lora"
+"""The entry of an adapter's header that says, as JSON, how to scale it."""
 _PREFIX = "base_model.model."
 
 
@@ -22,7 +25,7 @@ def merge_adapter(model: Any, adapter: Path) -> None:
     modules = dict(model.named_modules())
     try:
         with safe_open(adapter, framework="pt") as file, torch.no_grad():
-            told = file.metadata()
+            told = json.loads(file.metadata()[FACTS])
             scale = float(told["alpha"]) / int(told["rank"])
             for name in file.keys():  # noqa: SIM118 - no dictionary
                 if ".lora_A." not in name:

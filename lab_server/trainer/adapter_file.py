@@ -6,9 +6,11 @@ moves with them; a file without it loads, and answers nonsense.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+from lab_server.torch_models.adapting import FACTS
 from lab_server.torch_models.gguf_model import permuted
 
 GGUF_NAME = "adapter.gguf"
@@ -49,11 +51,14 @@ def write_gguf(path: Path, parameters: dict[str, Any], *, alpha: float, heads: i
 
 
 def safetensors_bytes(parameters: dict[str, Any], *, rank: int, alpha: float) -> bytes:
-    """Return an adapter for PyTorch; its own facts say how to scale it."""
+    """Return an adapter for PyTorch; its own facts say how to scale it.
+
+    They are one entry, `{"alpha":…,"rank":…}`: safetensors writes several in an order that changes from call to call.
+    """
     from safetensors.torch import save  # noqa: PLC0415 - in the job process only
 
     tensors = {name: value.detach().contiguous() for name, value in parameters.items()}
-    return bytes(save(tensors, metadata={"rank": str(rank), "alpha": str(alpha)}))
+    return bytes(save(tensors, metadata={FACTS: json.dumps({"alpha": alpha, "rank": rank})}))
 
 
 def _place(name: str) -> tuple[int, str, str]:

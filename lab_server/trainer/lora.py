@@ -1,4 +1,4 @@
-"""LoRA by `peft` on one thread's worth of CPU or more: one seed gives one adapter but for rounding, killed or not."""
+"""LoRA by `peft` on one thread's worth of CPU or more: the same seed gives the same adapter, killed or not."""
 
 from __future__ import annotations
 
