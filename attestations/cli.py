@@ -43,6 +43,7 @@ for _name, _command in (
     ("trust", documents.trust),
     ("open", evidence.open_),
     ("provenance", evidence.provenance),
+    ("finding", evidence.finding),
     ("adjudicate", evidence.adjudicate),
     ("render", documents.render),
     ("report", evidence.report),

@@ -23,6 +23,7 @@ from attestations.documents.disclosing import (
 )
 from attestations.documents.elicitation import DevDisclosure, PackAnswer, RunStart
 from attestations.documents.engagement import PolicyEvent, Release
+from attestations.documents.finding import CONTENT_CLASS as FINDINGS, FindingNotice
 from attestations.elicitation.course import Course
 from attestations.errors import IrrevocableRelease, SafeconductError
 from attestations.policy.evaluate import (
@@ -37,10 +38,12 @@ from attestations.policy.evaluate import (
     held_days,
     permitted,
 )
+from attestations.policy.model import UNSEALED
 from attestations.statement_checks import (
     check_abort,
     check_correction,
     check_emergency,
+    check_finding,
     check_hold,
     check_order,
     check_recall,
@@ -69,6 +72,14 @@ class LoggedOrder(NamedTuple):
     """An order that counts, its leaf and when it got there."""
 
     document: Order
+    leaf: int
+    at: Bounds
+
+
+class LoggedFinding(NamedTuple):
+    """The notice of a finding, its leaf and when it got there."""
+
+    document: FindingNotice
     leaf: int
     at: Bounds
 
@@ -113,6 +124,7 @@ class Ledger:
         self.corrections: dict[str, Correction] = {}
         self.recalls: list[RecallRequest] = []
         self.deviations: list[Deviation] = []
+        self.findings: list[LoggedFinding] = []
         self.aborted: Abort | None = None
         self.elicitation = Course()
         self._published: dict[str, set[str]] = {}
@@ -129,15 +141,12 @@ class Ledger:
 
         Raises:
             HoldTooLate, HoldLimitExceeded, IrrevocableRelease, OrderInvalid, OrderOutOfScope, EmergencyQuorumUnmet,
-            EmergencyScopeExceeded, RedactionNotAllowed, RecipientNotPermitted, AttributionFailed, PhaseViolation.
+            EmergencyScopeExceeded, RedactionNotAllowed, RecipientNotPermitted, DisclosureEarly, AttributionFailed,
+            PhaseViolation.
         """
         match stated.document:
-            case PolicyEvent(event=name, argument=argument):
-                if name == REVOKE:
-                    raise IrrevocableRelease("what was released cannot be taken back; ask for a recall")
-                if name == HOLD:
-                    self.look(at)
-                    check_hold(held_days(argument), self.holding, self.held, hold_limit(self.agreement.policy))
+            case PolicyEvent() as event:
+                self._check_event(event, at)
             case Order() as order:
                 check_order(order, self.agreement.policy, at)
             case EmergencyNotice() as notice:
@@ -152,6 +161,13 @@ class Ledger:
                 check_correction(correction)
             case DevDisclosure() | PackAnswer() | RunStart() as step:
                 self.elicitation.check(step, at, self.agreement.clauses.elicitation_days)
+            case FindingNotice() as finding:
+                check_finding(
+                    finding,
+                    self.agreement.policy,
+                    lambda recipient: self.permission(FINDINGS, recipient, at),
+                    [other.document for other in self.findings],
+                )
             case Abort():
                 check_abort(delivered=self._happened("DELIVERED"), aborted=self.aborted is not None)
 
@@ -198,7 +214,7 @@ class Ledger:
         closed = self._happened("RUN_CLOSED")
         for place, state in evaluate(self.agreement.policy, self.events, now).items():
             item = self.items.setdefault(place, Disclosure.ABSENT)
-            if item is Disclosure.ABSENT and (ready or (closed and place[0] in ("C0", "C1"))):
+            if item is Disclosure.ABSENT and (ready or (closed and place[0] in UNSEALED)):
                 item = advance(DISCLOSURE, item, DisclosureEvent.DELIVER)
             if item is Disclosure.SEALED and state in (State.PERMITTED, State.OVERDUE):
                 item = advance(DISCLOSURE, item, self._cause(place, now))
@@ -254,6 +270,13 @@ class Ledger:
                 return event
         return DisclosureEvent.PERMIT
 
+    def _check_event(self, event: PolicyEvent, at: Bounds) -> None:
+        if event.event == REVOKE:
+            raise IrrevocableRelease("what was released cannot be taken back; ask for a recall")
+        if event.event == HOLD:
+            self.look(at)
+            check_hold(held_days(event.argument), self.holding, self.held, hold_limit(self.agreement.policy))
+
     def _apply(self, stated: Stated, at: Bounds, leaf: int) -> None:
         match stated.document:
             case PolicyEvent() as event:
@@ -275,6 +298,10 @@ class Ledger:
                 self.corrections[stated.digest] = correction
             case DevDisclosure() | PackAnswer() | RunStart() as step:
                 self.elicitation.take(step, stated.digest, at)
+            case FindingNotice() as finding:
+                self.findings.append(LoggedFinding(finding, leaf, at))
+                for recipient in finding.to:
+                    self._given((FINDINGS, recipient), at)
             case Abort() as abort:
                 self.aborted = abort
                 self.seen("RUN_CLOSED", at)
@@ -296,6 +323,15 @@ class Ledger:
         for place, item in self.items.items():
             if item is Disclosure.SEALED:
                 self.items[place] = advance(DISCLOSURE, item, DisclosureEvent.HOLD)
+
+    def _given(self, place: Place, at: Bounds) -> None:
+        item = self.look(at).get(place, Disclosure.ABSENT)
+        if item is Disclosure.ABSENT:  # permitted before the run has closed
+            item = advance(DISCLOSURE, item, DisclosureEvent.DELIVER)
+        if item is Disclosure.SEALED:
+            item = advance(DISCLOSURE, item, self._cause(place, at))
+        self.items[place] = advance(DISCLOSURE, item, DisclosureEvent.RELEASE)
+        self.events.append(Seen(RELEASED, ":".join(place), at))
 
     def _verdict(self, verdict: Verdict) -> None:
         made = self.releases[verdict.release]

@@ -12,6 +12,8 @@ from rich.text import Text
 from attestations.elicitation.claims import ElicitationClaim
 from attestations.errors import ExitCode
 from attestations.plain import plain
+from attestations.policy.words import recipient_words
+from attestations.verify.findings import Found
 from attestations.verify.report import Check, Report, Status
 from attestations.verify.steps import STEP_NAMES, Step
 
@@ -100,6 +102,28 @@ def print_report(report: Report, name: str) -> None:
     console.print()
     meaning = _BESIDE if _only_beside(report) else _MEANINGS.get(code, code.name.lower())
     console.print(Text(f"{meaning} (exit code {int(code)})", style=style))
+
+
+def print_finding(found: Found) -> None:
+    """Print a flaw report that a log has notice of, and what that does not prove."""
+    console = _Terminal(highlight=False, soft_wrap=True)
+    report = found.report
+    console.print(Text.assemble((plain(report.title), "bold"), f"  {report.severity}, finding {report.id}"))
+    console.print(f"  signed by {plain(found.auditor)}, about {plain(report.variant)}", markup=False)
+    for logged in found.notices:
+        to = ", ".join(recipient_words(recipient) for recipient in logged.document.to)
+        console.print(f"  leaf {logged.leaf} of the log, {logged.document.stated_at}: for {to}", markup=False)
+    texts = (report.description, report.impact, report.prevalence, report.reproduction, report.mitigation)
+    for title, text in zip(("What", "Impact", "Prevalence", "How to see it", "What may help"), texts, strict=True):
+        if text:
+            console.print(f"\n[bold]{title}[/bold]")
+            console.print("\n".join(f"  {plain(line)}" for line in text.splitlines()), markup=False)
+    if report.tasks:
+        console.print("\n[bold]Tasks that show it[/bold]")
+        console.print(f"  {', '.join(str(task) for task in report.tasks)}", markup=False)
+    console.print("\n[bold]Not proven[/bold]")
+    console.print("  · That the flaw is there: this is the auditor's word, signed and dated.", markup=False)
+    console.print("  · That nobody else has the report: the log holds to whom the auditor says it went.", markup=False)
 
 
 def _only_beside(report: Report) -> bool:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from attestations.documents.agreement import Agreement, Party
 from attestations.documents.base import parse_time
 from attestations.documents.disclosing import Correction, EmergencyNotice, Order, RecallRequest, Redaction, Verdict
 from attestations.documents.engagement import Release
+from attestations.documents.finding import CONTENT_CLASS, FindingNotice
 from attestations.errors import (
     AttributionFailed,
+    DisclosureEarly,
     EmergencyQuorumUnmet,
     EmergencyScopeExceeded,
     HoldLimitExceeded,
@@ -20,7 +22,7 @@ from attestations.errors import (
     RecipientNotPermitted,
     RedactionNotAllowed,
 )
-from attestations.policy.evaluate import Bounds
+from attestations.policy.evaluate import Bounds, State
 from attestations.policy.formula import After, Event, atoms, parse_duration
 from attestations.policy.model import Policy, Rule
 from attestations.recipients import recipients_of
@@ -186,6 +188,24 @@ def check_correction(correction: Correction) -> None:
     """
     if not correction.text.strip() or correction.by == correction.corrects:
         raise AttributionFailed("a correction corrects nothing", corrects=correction.corrects)
+
+
+def check_finding(
+    notice: FindingNotice, policy: Policy, permission: Callable[[str], State], earlier: Iterable[FindingNotice]
+) -> None:
+    """Refuse a finding for somebody who may not have it, or not yet, or under the name of another one.
+
+    Raises:
+        RecipientNotPermitted, DisclosureEarly, AttributionFailed.
+    """
+    for recipient in notice.to:
+        facts = {"finding": notice.id, "content_class": CONTENT_CLASS, "recipient": recipient}
+        if policy.rule(CONTENT_CLASS, recipient) is None:
+            raise RecipientNotPermitted(f"no rule lets {recipient} have findings (C4)", **facts)
+        if permission(recipient) is State.FORBIDDEN:
+            raise DisclosureEarly(f"a finding was given to {recipient} before the policy permits it", **facts)
+    if any(other.id == notice.id and other.report != notice.report for other in earlier):
+        raise AttributionFailed("two findings have one name: a second report has a name of its own", finding=notice.id)
 
 
 def check_abort(*, delivered: bool, aborted: bool) -> None:

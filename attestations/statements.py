@@ -23,6 +23,7 @@ from attestations.documents.disclosing import (
 )
 from attestations.documents.elicitation import DevDisclosure, PackAnswer, RunStart
 from attestations.documents.engagement import PolicyEvent
+from attestations.documents.finding import FindingNotice
 from attestations.envelope import Envelope, open_envelope, pae
 from attestations.errors import AttributionFailed, MalformedEnvelope, PayloadTypeMismatch, SignatureInvalid
 from attestations.keys import EnrolledKey, KeyUse
@@ -51,12 +52,13 @@ SIGNED_BY: Mapping[type[Document], frozenset[str]] = {
     Correction: frozenset({"auditor"}),
     Abort: frozenset({"auditor"}),
     AnalysisDeviation: frozenset({"auditor"}),
+    FindingNotice: frozenset({"auditor"}),
     DevDisclosure: frozenset({"auditor"}),
     PackAnswer: frozenset({"lab"}),
     RunStart: frozenset({"auditor"}),
 }
 _BY_TYPE = {kind.payload_type: kind for kind in SIGNED_BY}
-_PUBLICATION = (Correction, Abort, AnalysisDeviation, DevDisclosure, RunStart)
+_PUBLICATION = (Correction, Abort, AnalysisDeviation, DevDisclosure, RunStart, FindingNotice)
 
 
 @dataclass(frozen=True)

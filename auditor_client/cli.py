@@ -32,6 +32,7 @@ _ORDER: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("exporting", ("export=app",)),
     ("disputing", ("dispute",)),
     ("disclosing", ("status",)),
+    ("finding", ("finding",)),
     ("stating", ("consent", "remediated", "published", "correct", "deviate", "abort", "emergency", "submit")),
 )
 

@@ -12,17 +12,21 @@ from attestations.documents.base import Document, format_time, validated
 from attestations.documents.disclosing import Abort, Correction, EmergencyNotice
 from attestations.documents.elicitation import DevDisclosure, RunStart, StartedArm
 from attestations.documents.engagement import LogReceipt, PolicyEvent
+from attestations.documents.finding import CONTENT_CLASS as FINDINGS, FindingNotice
 from attestations.envelope import Envelope
-from attestations.errors import LogEquivocation, PhaseViolation
+from attestations.errors import DisclosureForbidden, LogEquivocation, PhaseViolation
 from attestations.keys import Signer
-from attestations.policy.evaluate import Bounds
+from attestations.policy.evaluate import Bounds, State
 from attestations.policy.model import ALWAYS_TOLD
+from attestations.release_time import made_at
 from attestations.statement_checks import check_emergency
 from attestations.statements import open_statement
 from auditor_client.cosigning import Cosigner
 from auditor_client.engagement import Engagement, signed
 from auditor_client.grading_run import GRADES
+from auditor_client.history import read_history
 from auditor_client.leaf_checks import sent_name
+from auditor_client.mirror import Mirror
 from auditor_client.ports import Clock, Journal, Lab
 from auditor_client.redacting import only_tasks
 from auditor_client.viewing import Source, view_lines
@@ -98,6 +102,39 @@ class Speaker:
             PhaseViolation: it has begun, or the lab still has time to answer the DEV tasks.
         """
         document = RunStart(agreement=self.engagement.digest, arms=arms, started_at=self._now())
+        return await self._say(document, self.engagement.keys.publication)
+
+    async def may_have_findings(self, to: Sequence[str], mirror: Mirror) -> None:
+        """Refuse to give anybody a finding who may surely not have one by what the log says now.
+
+        Raises:
+            DisclosureForbidden: the policy has no rule for one of them, or its time has not come.
+        """
+        await self.cosigner.cosign()
+        ledger = read_history(mirror, self.engagement.first, self.engagement.digest).ledger
+        now = made_at(self.cosigner.last(), self._now(), self.engagement.agreement)
+        for recipient in to:
+            state = ledger.permission(FINDINGS, recipient, now)
+            if state is not State.PERMITTED:
+                rule = ledger.agreement.policy.rule(FINDINGS, recipient)
+                why = "has no rule that lets them have findings" if rule is None else f"is {state.value.lower()} now"
+                raise DisclosureForbidden(
+                    f"the policy says: {FINDINGS} to {recipient} {why}",
+                    content_class=FINDINGS,
+                    recipient=recipient,
+                    state=state.value,
+                )
+
+    async def found(self, name: str, to: Sequence[str], report: Envelope | None) -> LogReceipt:
+        """State that recipients were given a flaw report, or that there is none for them.
+
+        Raises:
+            RecipientNotPermitted, DisclosureEarly: the policy lets them have no findings, or not yet.
+            AttributionFailed: another report has this name.
+        """
+        digest = None if report is None else report.digest
+        value = {"agreement": self.engagement.digest, "id": name, "to": list(to), "report": digest}
+        document = validated(FindingNotice, value | {"statedAt": self._now()})
         return await self._say(document, self.engagement.keys.publication)
 
     async def abort(self, reason: str) -> LogReceipt:

@@ -142,6 +142,32 @@ def provenance(
         )
 
 
+def finding(
+    report: Annotated[Path, typer.Argument(help="A flaw report that the auditor gave you.")],
+    evidence: Annotated[Path, typer.Option(help="An evidence file whose log has notice of it.")],
+    trust: Annotated[Path, typer.Option(help="Whose keys you trust.")],
+    csaf: Annotated[Path | None, typer.Option(help="Also write it as a CSAF 2.1 document.")] = None,
+    namespace: Annotated[str | None, typer.Option(help="For --csaf: a URL of the auditor's, its publisher.")] = None,
+) -> None:
+    """Check a flaw report against the log of an evidence file, and read it."""
+    from attestations.documents.finding import MAX_REPORT_BYTES
+    from attestations.printing import print_finding
+    from attestations.rendering.advisory import flaw_advisory
+    from attestations.trust import MAX_TRUST_BYTES, parse_trust
+    from attestations.verify.findings import find_report
+
+    if csaf is not None and (namespace is None or not namespace.startswith("https://")):
+        raise typer.BadParameter("CSAF names a publisher by a URL of its own.", param_hint="--namespace")
+    trusted, data = parse_trust(read_file(trust, MAX_TRUST_BYTES)), read_file(report, 2 * MAX_REPORT_BYTES)
+    with open_file(evidence) as stream:
+        found = find_report(stream, trusted, data)
+    print_finding(found)
+    if csaf is not None and namespace is not None:
+        value = flaw_advisory(found, namespace=namespace)
+        write_file(csaf, [json.dumps(value, indent=2, ensure_ascii=False).encode(), b"\n"])
+        typer.echo(f"{shown(csaf)}: CSAF 2.1, TLP:{value['document']['distribution']['tlp']['label']}; no evidence")
+
+
 def adjudicate(
     case: Annotated[Path, typer.Argument(help="A case file, made by `lab dispute` or `auditor dispute`.")],
     trust: Annotated[Path, typer.Option(help="Whose keys you trust (made by `safeconduct trust`).")],

@@ -33,7 +33,7 @@ FileArgument = Annotated[
 
 @app.command()
 def lint(file: FileArgument) -> None:
-    """Check a policy or a whole agreement against the rules L1 to L11; exit code 80 when one is broken."""
+    """Check a policy or a whole agreement against the rules L1 to L12; exit code 80 when one is broken."""
     given = read_given(file)
     findings = lint_policy(given.policy) if given.agreement is None else lint_agreement(given.agreement)
     table = Table.grid(padding=(0, 1))

@@ -25,7 +25,7 @@ _HOLDERS = ("escrow", "regulator")
 
 
 def lint_agreement(agreement: Agreement) -> tuple[Finding, ...]:
-    """Return every breach of `L1` to `L11` by the agreement, its policy included, in the order of the rules."""
+    """Return every breach of `L1` to `L12` by the agreement, its policy included, in the order of the rules."""
     found = [
         *_policy(agreement),
         *_in_time(agreement),

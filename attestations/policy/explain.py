@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from attestations.escrow.dealing import SEALED, branches_for
 from attestations.escrow.structure import Escrow
 from attestations.policy.formula import CERTAIN_EVENTS, EVENTS, AllOf, AnyOf, Event, Formula, atoms, parse_duration
-from attestations.policy.model import FLOOR_CLASSES, Emergency, Policy, Rule
+from attestations.policy.model import FLOOR_CLASSES, UNSEALED, Emergency, Policy, Rule
 from attestations.policy.simplify import simplify
 from attestations.policy.words import (
     CLASSES,
@@ -177,6 +177,8 @@ def _delay(policy: Policy, rule: Rule) -> str:
 def _silence(policy: Policy, rule: Rule, escrow: Escrow | None, *, agreed: bool) -> str:
     if rule.oblige is None or rule.content_class in FLOOR_CLASSES:
         return ""
+    if rule.content_class in UNSEALED:
+        return "If the auditor does not, that is evident, but nobody can in its place: what is found is in no package."
     if escrow is not None:
         return _opened_by(rule, escrow)
     if rule.escrow and agreed:

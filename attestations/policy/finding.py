@@ -19,6 +19,7 @@ RULES = {
     "L9": "figures are not public before the commitments they rest on",
     "L10": "a review has an end, and an objection is published, not a veto",
     "L11": "whatever waits for an emergency can be reached by one, with the keys that were agreed",
+    "L12": "nothing is owed that nobody can release",
 }
 
 

@@ -12,7 +12,7 @@ from attestations.policy.counterexample import Counterexample, Question, find
 from attestations.policy.emergencies import dead_emergencies
 from attestations.policy.finding import Finding, refuse
 from attestations.policy.formula import CERTAIN_EVENTS, Duration, parse_duration
-from attestations.policy.model import ALWAYS_TOLD, FLOOR_CLASSES, Policy, Rule
+from attestations.policy.model import ALWAYS_TOLD, UNSEALED, Policy, Rule
 from attestations.policy.moments import Workdays
 from attestations.policy.profile import exceeds_profile
 from attestations.policy.symbolic import Effort, TooLarge, implies
@@ -22,6 +22,7 @@ LONGEST_REVIEW = Duration(business_days=30)
 LONGEST_EMERGENCY_REVIEW = Duration(business_days=10)
 LONGEST_SEALED = timedelta(days=3652)  # ten years: later than that is never, for whoever waits
 _VETO_ALLOWED = ("C9", "C10")  # hazards and lab-confidential material may wait for an order for ever
+_NEVER_RELEASED = ("C0", "C10")  # C0 stands in every evidence file; C10 is shown with tasks and transcripts, or not
 _TOO_MANY = ("PUBLIC", "LAB_ALL")
 
 
@@ -29,7 +30,7 @@ def lint(policy: Policy) -> None:
     """Raise the first breach.
 
     Raises:
-        PolicyUnsatisfiable: the facts name the rule (`L1` to `L11`) and the policy's rule.
+        PolicyUnsatisfiable: the facts name the rule (`L1` to `L12`) and the policy's rule.
     """
     refuse(lint_policy(policy))
 
@@ -70,13 +71,10 @@ class Proof:
 def _rule(policy: Policy, rule: Rule, proof: Proof) -> Iterator[Finding]:
     permits = terms_of(policy, policy.permits(rule))
     yield from _obliged_is_permitted(policy, rule, permits, proof)
-    if (
-        rule.oblige is not None
-        and not rule.escrow
-        and policy.escrow is None
-        and rule.content_class not in FLOOR_CLASSES
-    ):
+    if rule.oblige is not None and not rule.escrow and policy.escrow is None and rule.content_class not in UNSEALED:
         yield Finding("L2", f"rule {rule.id} obliges, but nobody in escrow can release in the auditor's place", rule.id)
+    if rule.oblige is not None and rule.content_class in _NEVER_RELEASED:
+        yield Finding("L12", f"rule {rule.id} obliges {rule.content_class}, which nothing here can release", rule.id)
     if not comes(policy, rule):
         yield Finding("L3", f"rule {rule.id} can be blocked for ever, or for ten years: give it a latest time", rule.id)
     if rule.content_class == "C9" and rule.to in _TOO_MANY:

@@ -193,6 +193,7 @@ class Policy(Part):
 
 CLOSED = Event("RUN_CLOSED", None)
 FLOOR_CLASSES = ("C0", "C1")  # who audits whom, and commitments: they hide what they stand for, so nobody seals them
+UNSEALED = (*FLOOR_CLASSES, "C4")  # findings are written after the run: in no package, and in nobody's escrow
 FLOOR: tuple[Rule, ...] = tuple(
     Rule(id=f"floor-{name.lower()}", content_class=name, to="PUBLIC", permit="RUN_CLOSED") for name in ("C0", "C1")
 )

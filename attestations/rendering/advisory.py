@@ -1,22 +1,26 @@
 """The release log of an evidence file as a CSAF 2.1 document, for those whose tools read advisories.
 
 It is an export and no evidence: nobody signs it; only the evidence file proves what it says of figures and releases.
-The profile is CSAF Base, as no product and no vulnerability is named; texts of findings are not in evidence files.
+The profile is CSAF Base, as no product and no vulnerability is named; texts of findings are not in evidence files but
+in reports of their own, which go into a document of their own.
 """
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 from attestations.documents.base import format_time, parse_time
 from attestations.documents.engagement import EvidenceIndex
+from attestations.documents.finding import CONTENT_CLASS as FINDINGS
 from attestations.errors import CommitmentMismatch
 from attestations.labels import ceiling, strictest
 from attestations.policy.words import class_words, recipient_words
 from attestations.predicate import Result
 from attestations.verify.established import LoggedRelease, Transcript
+from attestations.verify.findings import Found
 from attestations.verify.report import Report
 
 VERSION = "2.1"
@@ -47,12 +51,66 @@ def advisory(log: Transcript, report: Report, index: EvidenceIndex, *, namespace
             index.tlp or "CLEAR",
         ]
     )
-    dates = [format_time(parse_time(item.logged_at).replace(microsecond=0)) for item in made]
+    return _csaf(
+        title=f"Audit {agreement.engagement}: {index.stage} for {who}",
+        label=label,
+        group=(f"{index.agreement} {index.recipient}", _capital(who)),
+        notes=list(_notes(report, made)),
+        publisher=(agreement.party("auditor").id, namespace),
+        name=f"{agreement.engagement}-{index.agreement[:16]}-{index.recipient}",
+        history=[(_second(parse_time(item.logged_at)), _released(item)) for item in made],
+    )
+
+
+def flaw_advisory(found: Found, *, namespace: str) -> dict[str, Any]:
+    """Return a flaw report as a CSAF 2.1 document for those it was given to; an export, and no evidence.
+
+    Args:
+        found: the report, held against a log.
+        namespace: a URL of the auditor's, as CSAF names publishers.
+    """
+    report, who = found.report, [recipient_words(recipient) for recipient in found.recipients]
+    texts = {
+        "Impact": report.impact,
+        "Prevalence": report.prevalence,
+        "Reproduction": report.reproduction,
+        "Mitigation": report.mitigation,
+    }
+    notes = [
+        _note("summary", "Flaw", [f"{report.title} (severity: {report.severity}; model: {report.variant})"]),
+        _note("description", "Description", [report.description]),
+        *(_note("details", title, [text]) for title, text in texts.items() if text),
+        _note("other", "Evidence", [f"SHA-256 of the signed report: {found.digest}. This document is not signed."]),
+    ]
+    return _csaf(
+        title=f"Flaw report {report.id}",
+        label=ceiling(FINDINGS, public=False),
+        group=(f"{report.agreement} {' '.join(found.recipients)}", _capital(" and ".join(who))),
+        notes=notes,
+        publisher=(found.auditor, namespace),
+        name=f"{report.agreement[:16]}-{report.id}",
+        history=[
+            (_second(logged.at.upper), f"Given to {', '.join(recipient_words(to) for to in logged.document.to)}.")
+            for logged in found.notices
+        ],
+    )
+
+
+def _csaf(
+    *,
+    title: str,
+    label: str,
+    group: tuple[str, str],
+    notes: list[dict[str, str]],
+    publisher: tuple[str, str],
+    name: str,
+    history: Sequence[tuple[str, str]],
+) -> dict[str, Any]:
     distribution: dict[str, Any] = {"tlp": {"label": label}}
     if label != "CLEAR":
-        group = uuid.uuid5(_GROUPS, f"{index.agreement} {index.recipient}")
+        made = uuid.uuid5(_GROUPS, group[0])
         # The fields of a random UUID, so that it passes as one; the same readers are always the same group.
-        distribution["sharing_group"] = {"id": str(uuid.UUID(bytes=group.bytes, version=4)), "name": _capital(who)}
+        distribution["sharing_group"] = {"id": str(uuid.UUID(bytes=made.bytes, version=4)), "name": group[1]}
     return {
         "$schema": SCHEMA,
         "document": {
@@ -60,23 +118,27 @@ def advisory(log: Transcript, report: Report, index: EvidenceIndex, *, namespace
             "csaf_version": VERSION,
             "distribution": distribution,
             "lang": "en",
-            "notes": list(_notes(report, made)),
-            "publisher": {"category": "discoverer", "name": agreement.party("auditor").id, "namespace": namespace},
-            "title": f"Audit {agreement.engagement}: {index.stage} for {who}",
+            "notes": notes,
+            "publisher": {"category": "discoverer", "name": publisher[0], "namespace": publisher[1]},
+            "title": title,
             "tracking": {
-                "current_release_date": dates[-1],
+                "current_release_date": history[-1][0],
                 "generator": {"engine": {"name": "safeconduct"}},
-                "id": f"{agreement.engagement}-{index.agreement[:16]}-{index.recipient}",
-                "initial_release_date": dates[0],
+                "id": name,
+                "initial_release_date": history[0][0],
                 "revision_history": [
-                    {"date": date, "number": str(number), "summary": _released(item)}
-                    for number, (date, item) in enumerate(zip(dates, made, strict=True), start=1)
+                    {"date": date, "number": str(number), "summary": summary}
+                    for number, (date, summary) in enumerate(history, start=1)
                 ],
                 "status": "final",
-                "version": str(len(made)),
+                "version": str(len(history)),
             },
         },
     }
+
+
+def _second(at: datetime) -> str:
+    return format_time(at.replace(microsecond=0))
 
 
 def _notes(report: Report, made: Sequence[LoggedRelease]) -> Iterator[dict[str, str]]:

@@ -95,5 +95,8 @@ def _disclosed(transcript: Transcript, content: Content | None) -> Iterator[str]
     orders = sum(event.name == "ORDER" for event in ledger.events)
     if orders or ledger.notices:
         yield f"In the log stand {orders} orders by regulators and {len(ledger.notices)} emergency notices."
+    for finding in (logged.document for logged in ledger.findings):
+        what = "says that it has no finding" if finding.report is None else f"gave finding {finding.id}"
+        yield f"The auditor {what} for {', '.join(finding.to)}; what findings say is in no evidence file."
     if ledger.held:
         yield f"Disclosure was held back by {ledger.held} business days in all."

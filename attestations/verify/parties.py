@@ -141,7 +141,7 @@ def check_agreement(parties: Parties, trust: Trust) -> None:
     """Check what both signed: the agreement keeps the linter's rules and no key was revoked before.
 
     Raises:
-        MalformedEnvelope: the agreement breaks a rule (L1 to L11), so that nobody should have signed it.
+        MalformedEnvelope: the agreement breaks a rule (L1 to L12), so that nobody should have signed it.
         KeyRevoked: a key was revoked when the agreement was made.
     """
     for finding in lint_agreement(parties.agreement):

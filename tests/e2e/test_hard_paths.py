@@ -50,6 +50,8 @@ def policy() -> str:
     ]
     rules += [{"id": f"{name}-p", "class": name, "to": "PUBLIC", "permit": "RUN_CLOSED"} for name in ("C1", "C2", "C3")]
     rules += [{"id": f"{name}-p", "class": name, "to": "PUBLIC", "permit": "RUN_CLOSED"} for name in ("C5", "C6")]
+    found = {"class": "C4", "permit": "RUN_CLOSED", "oblige": "RUN_CLOSED + P30BD"}
+    rules += [{"id": "C4-r", "to": "REGULATOR", **found}, {"id": "C4-l", "to": "LAB_SAFETY", **found}]
     waits = {"or": ["ORDER(*)", "TIME(anchor+P300D+hold)"]}
     rules.append({"id": "C7-r", "class": "C7", "to": "REGULATOR", "permit": waits})
     rules.append({"id": "C7-b", "class": "C7", "to": BIO, "permit": {"or": ["EMERGENCY(*)", "TIME(anchor+P300D)"]}})
@@ -141,6 +143,7 @@ async def test_four_parties_by_their_commands(audit: Path) -> None:
     narrow = json.loads(await run(audit, f"verify {cleared.name} --trust trust.json --json"))["redactions"]["C7"]
     assert (narrow["opened"], narrow["closed"][0]["reason"]) == (2, "NOT_IN_SCOPE")
 
+    await finding(audit)
     for receipt in (await _receipts(audit, last)).iterdir():
         await run(audit, f"lab submit {receipt} --home lab")
     status = await run(audit, "lab status --home lab")
@@ -149,6 +152,29 @@ async def test_four_parties_by_their_commands(audit: Path) -> None:
     await run(audit, f"auditor correct {digest} --text 'a typing error' --home auditor")
     (audit / "leak.txt").write_bytes((audit / "auditor/emergencies/found-it.jsonl").read_bytes())
     assert "is transcript 3" in await run(audit, "provenance S1-PUBLIC.zip leak.txt --trust trust.json")
+
+
+async def finding(folder: Path) -> None:
+    """A flaw report goes to lab and regulator; the log has notice of it, and only those who hold it can read it."""
+    said = ('title = "canary-title"', 'severity = "high"', 'description = "canary-flaw"', "tasks = [3]")
+    flaw = "\n".join(('variant = "smollm2-135m-instruct"', *said))
+    (folder / "flaw.toml").write_text(flaw)
+    assert "DISCLOSURE_FORBIDDEN" in await run(
+        folder, "auditor finding F1 --report flaw.toml --to PUBLIC --home auditor", code=50
+    )
+    (folder / "typo.toml").write_text(flaw.replace("severity", "severty"))
+    assert "typo.toml: sever" in await run(folder, "auditor finding F1 --report typo.toml --home auditor", code=81)
+    assert not (folder / "auditor/findings").exists()
+    await run(folder, "auditor finding F1 --report flaw.toml --to LAB_SAFETY --home auditor")
+    await run(folder, "auditor finding F1 --to REGULATOR --home auditor")
+    late = await release(folder, "S1", "REGULATOR", "--tlp RED")
+    shown = await run(folder, f"finding auditor/findings/F1.json --evidence {late.name} --trust trust.json")
+    assert "canary-flaw" in shown
+    assert shown.count("leaf ") == 2
+    for path in (late, *(folder / "lab").iterdir()):
+        assert path.is_dir() or b"canary-" not in path.read_bytes()
+    early = "finding auditor/findings/F1.json --evidence S1-PUBLIC.zip --trust trust.json"
+    assert "COMMITMENT_MISMATCH" in await run(folder, early, code=30)
 
 
 async def _receipts(folder: Path, file: Path) -> Path:
