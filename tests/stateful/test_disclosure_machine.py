@@ -26,6 +26,7 @@ from attestations.documents.disclosing import (
     Verdict,
 )
 from attestations.documents.engagement import PolicyEvent
+from attestations.documents.finding import FindingNotice
 from attestations.envelope import Envelope
 from attestations.errors import DisclosureOverdue, ExitCode
 from attestations.keys import Signer
@@ -39,6 +40,7 @@ from tests.support.world_agreement import keys
 from tests.support.world_hard import BIO, office
 
 PLACES = [("C1", "REGULATOR"), ("C1", "PUBLIC"), ("C2", "PUBLIC"), ("C5", "REGULATOR"), ("C7", BIO), ("C9", BIO)]
+FINDINGS = [("C4", "LAB_SAFETY"), ("C4", "REGULATOR")]
 FORBIDDEN = [("C9", "PUBLIC"), ("C9", "LAB_ALL"), ("C7", "PUBLIC"), ("C5", "PUBLIC")]
 _RELEASED = (Disclosure.RELEASED, Disclosure.VERIFIED, Disclosure.DISPUTED)
 SIDES = ("lab", "auditor", "regulator")
@@ -58,6 +60,7 @@ def view(ledger: Ledger, now: Bounds) -> Any:
         ledger.held,
         sorted(ledger.releases),
         [notice.id for notice in ledger.notices],
+        ledger.findings,
         [(breach.leaf, breach.error.reason) for breach in ledger.breaches],
         ledger.aborted,
     )
@@ -205,6 +208,19 @@ class DisclosureMachine(RuleBasedStateMachine):
         )
         self._send(self.game.sign(document, signer(side)), how)
 
+    @rule(
+        to=st.sampled_from([("LAB_SAFETY",), ("REGULATOR", "LAB_SAFETY"), ("PUBLIC",)]),
+        name=st.sampled_from(["F1", "F2"]),
+        report=st.sampled_from([None, "aa" * 32, "bb" * 32]),
+        how=how,
+    )
+    def find(self, to: Any, name: str, report: str | None, how: str) -> None:
+        self._find(to, name, report, how)
+
+    def _find(self, to: Any, name: str, report: str | None, how: str) -> None:
+        document = FindingNotice(agreement=self.game.digest, id=name, to=to, report=report, stated_at=self.game.time())
+        self._send(self.game.sign(document, keys().publication), how)
+
     @rule(how=how)
     def abort(self, how: str) -> None:
         document = Abort(agreement=self.game.digest, reason="enough", stated_at=self.game.time())
@@ -232,7 +248,7 @@ class DisclosureMachine(RuleBasedStateMachine):
         ledger, now = self.game.lab.ledger, self.game.now()
         items = ledger.look(now)
         # The policy itself is asked, not the tables: these cannot go back, the answer of the policy could.
-        opened = {place for place in PLACES if ledger.permission(*place, now) is State.PERMITTED}
+        opened = {place for place in PLACES + FINDINGS if ledger.permission(*place, now) is State.PERMITTED}
         assert opened >= {place for place, item in items.items() if item in (Disclosure.PERMITTED, Disclosure.OVERDUE)}
         released = {place for place, item in items.items() if item in _RELEASED}
         assert self.opened <= opened
@@ -245,6 +261,7 @@ class DisclosureMachine(RuleBasedStateMachine):
         ledger = self.game.lab.ledger
         assert ledger.held <= 3
         released = {(m.document.content_class, m.document.recipient) for m in ledger.releases.values()}
+        assert {("C4", recipient) for logged in ledger.findings for recipient in logged.document.to} <= set(FINDINGS)
         assert not released & set(FORBIDDEN)
 
     @invariant()
@@ -301,6 +318,7 @@ class DisclosureMachine(RuleBasedStateMachine):
         for place in PLACES[:-1]:  # the last waits for an order or an emergency
             assert game.lab.ledger.permission(*place, game.now()) is State.PERMITTED
             game.receive(game.release(*place))
+        self._find(("LAB_SAFETY",), "last", None, "now")
         check_obligations(game.agreement.policy, game.verified(), game.now())
 
 

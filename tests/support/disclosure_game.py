@@ -71,6 +71,8 @@ def policy() -> Policy:
         ("C5", "REGULATOR", {"or": ["ORDER(*)", "TIME(anchor+P6BD+hold)"]}, "TIME(anchor+P8BD+hold)"),
         ("C7", BIO, {"or": ["EMERGENCY(*)", "TIME(anchor+P8BD)"]}, None),
         ("C9", BIO, {"or": ["ORDER(*)", "EMERGENCY(*)"]}, None),
+        ("C4", "LAB_SAFETY", "TIME(anchor+P1BD+hold)", "TIME(anchor+P4BD+hold)"),
+        ("C4", "REGULATOR", "RUN_CLOSED", None),
     ]
     rules = [
         {"id": f"r{n}", "class": cls, "to": to, "permit": permit, "oblige": oblige}
