@@ -53,7 +53,7 @@ class Teller:
         Raises:
             SetupError: it ended with another code than expected.
         """
-        self._console.print(f"   [dim]$ safeconduct {shlex.join(arguments)}[/dim]")
+        self._console.print(f"   [dim]$ safeconduct {shlex.join(arguments)}[/dim]", soft_wrap=True)
         ran = self.ran(arguments, progress=not expect)
         said = ran.stdout + (ran.stderr or "")
         if ran.returncode != expect:
