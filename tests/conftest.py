@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,12 @@ os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 # Two busy cores make any per-example deadline a lottery; a hung example is caught by the timeout of the test.
 settings.register_profile("repository", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("repository")
+
+
+def pytest_collection_finish() -> None:
+    """Look for cycles among what tests make, and not again and again among 4,000 tests and all they import."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
