@@ -33,7 +33,7 @@ from attestations.documents.finetuning import (
 )
 from attestations.errors import TrainingFailed
 from lab_server.hook_port import NOTHING_USED, Done, HookPlace, NotDone
-from lab_server.trainer.port import Planned, Progress, Trained, Trainer, TrainingJob
+from lab_server.trainer.port import Planned, Progress, Trained, Trainer, TrainingJob, training_failed
 from lab_server.worker.derived import DerivedVariants, JobFolders, KeptJob
 from lab_server.worker.sealed_runs import Served
 
@@ -200,6 +200,8 @@ class FineTuning:
                     running.statement = running.statement.model_copy(update={"resumed": running.statement.resumed + 1})
                     continue
                 self._failed(running, error, aborted=died)
+            except OSError:
+                self._failed(running, training_failed("NO_ROOM", "the job's folder cannot be used"), aborted=False)
             except Exception as error:  # noqa: BLE001 - a job always ends, and its error may quote content
                 self._failed(running, TrainingFailed(type(error).__name__, code="TRAINER_DIED"), aborted=True)
             return
@@ -239,9 +241,10 @@ class FineTuning:
     def _finish(self, running: _Running, state: JobState, code: str | None) -> None:
         changes = {"state": state, "code": code, "seconds": _seconds(running)}
         running.statement = running.statement.model_copy(update=changes)
-        self._folders.clear(running.folder, adapter=True)
-        self._keep(running)
         running.changed.set()
+        with suppress(OSError):  # signed all the same; after a restart the job counts as broken off
+            self._folders.clear(running.folder, adapter=True)
+            self._keep(running)
 
     def _keep(self, running: _Running) -> None:
         self._folders.keep(KeptJob(running.folder, running.statement, tuple(_curve(running))))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,10 @@ from lab_server.hook_port import Done, HookPlace, NotDone
 from lab_server.trainer.port import Event, Planned, Progress, Trained, TrainingJob
 from lab_server.worker.derived import DerivedVariants, JobFolders
 from lab_server.worker.finetuning import FineTuning, Trainable
+
+START = StartTraining(
+    recipe=Recipe(), demonstrations=(Demonstration(prompt="p", completion="c"),), salt=encode(bytes(32))
+)
 
 
 class SlowToPlan:
@@ -39,6 +44,14 @@ class SlowToPlan:
         adapter = job.folder / "adapter.json"
         adapter.write_text("{}")
         yield Trained(adapter)
+
+
+class WithoutItsFolder(SlowToPlan):
+    """A trainer whose job's folder cannot be written to any more once it has planned."""
+
+    async def train(self, job: TrainingJob) -> AsyncGenerator[Event, None]:
+        shutil.rmtree(job.folder)
+        yield Planned(1, 5, 0)
 
 
 def hook(trainer: SlowToPlan, root: Path) -> FineTuning:
@@ -61,9 +74,7 @@ async def ask(tuning: FineTuning, action: StartTraining | WaitTraining) -> Done 
 async def test_asking_about_other_jobs_leaves_alone_one_that_is_being_planned(tmp_path: Path) -> None:
     trainer = SlowToPlan()
     tuning = hook(trainer, tmp_path / "fine-tuning")
-    demonstrations = (Demonstration(prompt="p", completion="c"),)
-    start = StartTraining(recipe=Recipe(), demonstrations=demonstrations, salt=encode(bytes(32)))
-    starting = asyncio.create_task(ask(tuning, start))
+    starting = asyncio.create_task(ask(tuning, START))
     await trainer.planning.wait()
     assert isinstance(await ask(tuning, WaitTraining(job="ft-unknown")), NotDone)
     assert await tuning.served("aa" * 32, "deployed+ft-unknown") is None
@@ -74,6 +85,16 @@ async def test_asking_about_other_jobs_leaves_alone_one_that_is_being_planned(tm
     ended = await ask(tuning, WaitTraining(job=started.statement.job, seconds=5))
     assert isinstance(ended.statement, TrainingStatement)
     assert ended.statement.state == "SUCCEEDED"
+    await tuning.close()
+
+
+async def test_a_disk_that_takes_nothing_fails_the_job_at_once_and_blames_no_trainer(tmp_path: Path) -> None:
+    tuning = hook(WithoutItsFolder(), tmp_path / "fine-tuning")
+    async with asyncio.timeout(2):
+        started = await ask(tuning, START)
+    assert isinstance(started, Done)
+    assert isinstance(started.statement, TrainingStatement)
+    assert (started.statement.state, started.statement.code) == ("FAILED", "NO_ROOM")
     await tuning.close()
 
 
