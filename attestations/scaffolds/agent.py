@@ -70,12 +70,17 @@ def work(
                 submitted, count, seen = act.text, count + 1, RECEIVED
             else:
                 seen = yield from _seen(workspace, act)
-            role = "user" if act.call is None else "tool"
-            messages = (*messages, Message(role=role, content=seen, tool_call_id=act.call))  # type: ignore[arg-type]
+            messages = (*messages, _shown(act, seen))
         if count >= workspace.submissions or len(messages) > MAX_MESSAGES or _long(messages):
             break
     yield SandboxRequest(action=Close()), HOOK_SAMPLING
     return ChatResult(content=submitted or "")
+
+
+def _shown(act: Act, seen: str) -> Message:
+    if act.call is None:
+        return Message(role="user", content=seen)
+    return Message(role="tool", content=seen, tool_call_id=act.call)
 
 
 def acts_of(workspace: Workspace, said: ChatResult) -> Iterator[Act]:

@@ -126,7 +126,7 @@ class Bubblewrap:
         for finding in self._findings():
             if finding.needed and not finding.able:
                 raise SandboxUnavailable(f"{finding.name}: {finding.found}", missing=finding.name)
-        return cast("Machine", platform.machine())
+        return cast("Machine", platform.machine())  # the finding on its table was needed, and able
 
     def _findings(self) -> list[Finding]:
         machine = platform.machine()

@@ -18,7 +18,7 @@ _NOTHING_DRAWN = Sampling(max_output_tokens=1)
 AskAll = Callable[[Sequence[Question]], Sequence[Answered]]
 
 
-class SafeconductLM(LM):  # type: ignore[misc] # the harness has no types
+class SafeconductLM(LM):  # type: ignore[misc]  # the harness has no types
     """A variant of the agreement in force.
 
     `ask_all` asks questions all at once and returns how each ended, in their order. `heard` gets every exchange with
