@@ -245,9 +245,9 @@ class Questioner:
                 elif not isinstance(error, RefusedError):  # of a refusal the one who asked has heard
                     self._break(error)
                     return
-            except Exception:  # a bug: whoever waits must not wait for ever
-                self._break(SafeconductError("a lane of our own has failed"))  # and no fault of the lab's
-                raise
+            except Exception as error:  # noqa: BLE001 - a bug of ours: whoever waits hears its kind, which is no content
+                self._break(SafeconductError(f"a lane has failed: internal error ({type(error).__name__})"))
+                return
             else:
                 return
 

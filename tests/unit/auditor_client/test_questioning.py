@@ -129,7 +129,7 @@ async def test_what_a_crash_left_open_is_finished_by_the_next_command(audit: Aud
 async def test_a_bug_of_ours_reaches_the_one_who_asked_and_is_not_put_on_the_lab(
     audit: Audit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("canary")
 
     monkeypatch.setattr("auditor_client.lane.check_promise", broken)
@@ -139,7 +139,7 @@ async def test_a_bug_of_ours_reaches_the_one_who_asked_and_is_not_put_on_the_lab
                 await ask.ask(question("one"))
 
     assert (SafeconductError, ExitCode.INTERNAL) == (type(caught.value), caught.value.exit_code)
-    assert "canary" not in str(caught.value)
+    assert caught.value.message == "a lane has failed: internal error (ZeroDivisionError)"
 
 
 async def test_a_refusal_reaches_the_one_who_asked_and_its_number_is_used_again(audit: Audit) -> None:
