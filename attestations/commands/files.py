@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from attestations.documents.base import parse_time
-from attestations.errors import FileUnusable
+from attestations.files import unwritable
 
 
 def write_file(path: Path, data: str | bytes) -> None:
@@ -16,7 +16,7 @@ def write_file(path: Path, data: str | bytes) -> None:
     try:
         path.write_bytes(data.encode() if isinstance(data, str) else data)
     except OSError as error:
-        raise FileUnusable(f"{path} cannot be written: {error.strerror}", path=str(path)) from None
+        raise unwritable(path, error) from None
 
 
 def moment(text: str | None, option: str) -> datetime | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import typer
 
 from attestations.errors import FileUnusable, KeyUnacceptable
-from attestations.files import open_file
+from attestations.files import open_file, unreadable, unwritable
 from attestations.identity import Identity, parse_identity
 from attestations.keys import KeyUse, Signer, signer_from_pem
 from attestations.sealing import SEED_BYTES, WorkerKey
@@ -72,7 +72,7 @@ def read(path: Path, *, limit: int = 8 << 20) -> bytes:
         with open_file(path) as stream:
             data = stream.read(limit + 1)
     except OSError as error:
-        raise FileUnusable(f"{path} cannot be read: {error.strerror}", path=str(path)) from None
+        raise unreadable(path, error) from None
     if len(data) > limit:
         raise FileUnusable(f"{path} is too large to be what was asked for", path=str(path))
     return data
@@ -94,7 +94,7 @@ def write(path: Path, data: bytes, *, private: bool = False) -> None:
     except FileExistsError:
         raise FileUnusable(f"{path} already exists; give another name", path=str(path)) from None
     except OSError as error:
-        raise FileUnusable(f"{path} cannot be written: {error.strerror}", path=str(path)) from None
+        raise unwritable(path, error) from None
 
 
 def moment(text: str | None, *, option: str = "--at") -> datetime:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from attestations.errors import FileUnusable, SuiteInvalid
+from attestations.files import unwritable
 from auditor_client.commands.findings import show_findings
 from auditor_client.commands.importing import import_
 from auditor_client.commands.importing_inspect import import_inspect
@@ -44,7 +45,7 @@ def new(home: HomeOption = DEFAULT_HOME, suite: FolderOption = None) -> None:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise FileUnusable(f"{folder} cannot be written: {error.strerror}", path=str(folder)) from None
+        raise unwritable(folder, error) from None
     typer.echo(f"{folder}: edit suite.yaml and tasks/*.jsonl, then `safeconduct auditor suite check`")
 
 

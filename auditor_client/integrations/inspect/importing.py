@@ -27,6 +27,7 @@ from pydantic import ValidationError
 from attestations.answers import NORMALISATIONS, Normalisation
 from attestations.documents.dialogue import ChatRequest
 from attestations.errors import FileUnusable, SafeconductError, SuiteInvalid
+from attestations.files import unwritable
 from auditor_client.integrations.inspect.asking import DEFAULT_MAX_TOKENS, chat_request, check_supported, decimal
 from auditor_client.integrations.inspect.counterparts import pattern_of
 from auditor_client.suites.format import ChoiceTask, ExactTask, PatternTask, PromptFormat, Task
@@ -237,7 +238,7 @@ def _write(imported: Imported, into: Path) -> None:
         (into / "suite.yaml").write_text(yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True))
         (into / "tasks" / "inspect.jsonl").write_text("".join(_lines(imported.tasks)), encoding="utf-8")
     except OSError as error:
-        raise FileUnusable(f"{into} cannot be written: {error.strerror}", path=str(into)) from None
+        raise unwritable(into, error) from None
 
 
 def _lines(tasks: Sequence[Task]) -> Iterator[str]:
