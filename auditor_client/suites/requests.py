@@ -5,7 +5,8 @@ from __future__ import annotations
 from attestations.answers import LETTERS
 from attestations.documents.dialogue import ChatRequest, Message, Sampling, ScoreRequest
 from auditor_client.frozen_suite import FrozenQuestion
-from auditor_client.suites.format import AgentTask, ChoiceTask, PromptFormat, Task
+from auditor_client.suites.manifest import PromptFormat
+from auditor_client.suites.tasks import AgentTask, ChoiceTask, Task
 
 
 def build_request(task: Task, form: PromptFormat) -> FrozenQuestion:

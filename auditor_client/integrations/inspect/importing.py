@@ -30,8 +30,9 @@ from attestations.errors import FileUnusable, SafeconductError, SuiteInvalid
 from attestations.files import unwritable
 from auditor_client.integrations.inspect.asking import DEFAULT_MAX_TOKENS, chat_request, check_supported, decimal
 from auditor_client.integrations.inspect.counterparts import pattern_of
-from auditor_client.suites.format import ChoiceTask, ExactTask, PatternTask, PromptFormat, Task
+from auditor_client.suites.manifest import PromptFormat
 from auditor_client.suites.requests import build_request
+from auditor_client.suites.tasks import ChoiceTask, ExactTask, PatternTask, Task
 
 _TURNS = 8  # a task that asks more often than once is refused; this ends one that would never stop
 _LETTERS = "ABCDEFGHIJ"
