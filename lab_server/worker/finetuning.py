@@ -90,6 +90,7 @@ class FineTuning:
         self._threads = threads
         self._checkpoint_steps = checkpoint_steps
         self._running: dict[tuple[str, str], _Running] = {}
+        self._unwritten: dict[tuple[str, str], KeptJob] = {}  # how jobs ended, where the disk did not take it
         folders.sweep()
         for agreement in folders.agreements():
             for kept in folders.jobs(agreement):
@@ -109,7 +110,8 @@ class FineTuning:
             else:
                 await self._wait(running, min(float(action.seconds), deadline_seconds - _EARLY))
             return _told(running)
-        for kept in self._folders.jobs(place.agreement):
+        unwritten = [kept for name, kept in self._unwritten.items() if name[0] == place.agreement]
+        for kept in (*unwritten, *self._folders.jobs(place.agreement)):
             if kept.statement.job == action.job and kept.statement.base == place.variant:
                 return Done(FineTuneResult(statement=kept.statement, losses=kept.losses), kept.statement)
         return NotDone("REFUSED_POLICY", "JOB_UNKNOWN")
@@ -122,6 +124,7 @@ class FineTuning:
         """End the jobs of one agreement and destroy what they made."""
         for name in [name for name in self._running if name[0] == agreement]:
             await self._end(self._running.pop(name))
+        self._unwritten = {name: kept for name, kept in self._unwritten.items() if name[0] != agreement}
         await self._derived.forget(agreement)
 
     async def close(self) -> None:
@@ -240,14 +243,17 @@ class FineTuning:
 
     def _finish(self, running: _Running, state: JobState, code: str | None) -> None:
         changes = {"state": state, "code": code, "seconds": _seconds(running)}
-        running.statement = running.statement.model_copy(update=changes)
+        nothing = {"losses": None, "adapter": None, "manifest": None}  # made, perhaps, and not kept
+        running.statement = running.statement.model_copy(update=changes | nothing)
         running.changed.set()
-        with suppress(OSError):  # signed all the same; after a restart the job counts as broken off
+        try:
             self._folders.clear(running.folder, adapter=True)
             self._keep(running)
+        except OSError:  # the next boot finds it under way and says that it was broken off
+            self._unwritten[running.agreement, running.statement.job] = _kept(running)
 
     def _keep(self, running: _Running) -> None:
-        self._folders.keep(KeptJob(running.folder, running.statement, tuple(_curve(running))))
+        self._folders.keep(_kept(running))
 
     async def _wait(self, running: _Running, seconds: float) -> None:
         with suppress(TimeoutError):
@@ -311,6 +317,10 @@ def _told(running: _Running) -> Done:
         running.statement = running.statement.model_copy(update={"seconds": _seconds(running)})
     result = FineTuneResult(statement=running.statement, losses=tuple(_curve(running)))
     return Done(result, running.statement, NOTHING_USED)
+
+
+def _kept(running: _Running) -> KeptJob:
+    return KeptJob(running.folder, running.statement, tuple(_curve(running)))
 
 
 def _seconds(running: _Running) -> str:

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
-from attestations.documents.base import encode
+from attestations.documents.base import encode, validated
 from attestations.documents.finetuning import (
     Demonstration,
     FineTuneRequest,
@@ -54,6 +54,18 @@ class WithoutItsFolder(SlowToPlan):
         yield Planned(1, 5, 0)
 
 
+class AtTheLastStep(SlowToPlan):
+    """A trainer that makes its adapter, and what is written after that does not fit any more."""
+
+    async def train(self, job: TrainingJob) -> AsyncGenerator[Event, None]:
+        yield Planned(1, 5, 0)
+        yield Progress(1, 5, 1.0)
+        adapter = job.folder / "adapter.json"
+        adapter.write_text("{}")
+        (job.folder / "job.part").mkdir()  # where the statement is written
+        yield Trained(adapter)
+
+
 def hook(trainer: SlowToPlan, root: Path) -> FineTuning:
     folders = JobFolders(root)
     models = {"deployed": Trainable(root, "11" * 32)}
@@ -95,6 +107,17 @@ async def test_a_disk_that_takes_nothing_fails_the_job_at_once_and_blames_no_tra
     assert isinstance(started, Done)
     assert isinstance(started.statement, TrainingStatement)
     assert (started.statement.state, started.statement.code) == ("FAILED", "NO_ROOM")
+    await tuning.close()
+
+
+async def test_a_disk_that_fills_after_the_last_step_leaves_a_statement_that_holds(tmp_path: Path) -> None:
+    tuning = hook(AtTheLastStep(), tmp_path / "fine-tuning")
+    started = await ask(tuning, START)
+    assert isinstance(started.statement, TrainingStatement)
+    ended = await ask(tuning, WaitTraining(job=started.statement.job, seconds=1))
+    assert isinstance(ended.statement, TrainingStatement)
+    assert (ended.statement.state, ended.statement.code) == ("FAILED", "NO_ROOM")
+    validated(TrainingStatement, ended.statement.json_value())
     await tuning.close()
 
 
