@@ -20,7 +20,8 @@ from attestations.documents.finetuning import (
 from lab_server.hook_port import Done, HookPlace, NotDone
 from lab_server.trainer.port import Event, Planned, Progress, Trained, TrainingJob
 from lab_server.worker.derived import DerivedVariants, JobFolders
-from lab_server.worker.finetuning import FineTuning, Trainable
+from lab_server.worker.finetuning import FineTuning
+from lab_server.worker.training_run import Trainable
 
 START = StartTraining(
     recipe=Recipe(), demonstrations=(Demonstration(prompt="p", completion="c"),), salt=encode(bytes(32))
