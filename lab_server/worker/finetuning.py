@@ -36,7 +36,6 @@ from lab_server.worker.training_run import (
     Trainable,
     curve,
     first_statement,
-    kept_job,
     seconds_so_far,
     told,
 )
@@ -68,7 +67,6 @@ class FineTuning:
         self._threads = threads
         self._checkpoint_steps = checkpoint_steps
         self._running: dict[tuple[str, str], JobUnderWay] = {}
-        self._unwritten: dict[tuple[str, str], KeptJob] = {}  # how jobs ended, where the disk did not take it
         folders.sweep()
         for agreement in folders.agreements():
             for kept in folders.jobs(agreement):
@@ -83,13 +81,14 @@ class FineTuning:
             return await self._start(action, place)
         running = self._running.get((place.agreement, action.job))
         if running is not None and running.base == place.variant:
+            if running.due is not None:
+                self._finish(running, *running.due)
             if isinstance(action, CancelTraining):
                 await self._stop(running)
             else:
                 await self._wait(running, min(float(action.seconds), deadline_seconds - _EARLY))
             return told(running)
-        unwritten = [kept for name, kept in self._unwritten.items() if name[0] == place.agreement]
-        for kept in (*unwritten, *self._folders.jobs(place.agreement)):
+        for kept in self._folders.jobs(place.agreement):
             if kept.statement.job == action.job and kept.statement.base == place.variant:
                 return Done(FineTuneResult(statement=kept.statement, losses=kept.losses), kept.statement)
         return NotDone("REFUSED_POLICY", "JOB_UNKNOWN")
@@ -102,7 +101,6 @@ class FineTuning:
         """End the jobs of one agreement and destroy what they made."""
         for name in [name for name in self._running if name[0] == agreement]:
             await self._end(self._running.pop(name))
-        self._unwritten = {name: kept for name, kept in self._unwritten.items() if name[0] != agreement}
         await self._derived.forget(agreement)
 
     async def close(self) -> None:
@@ -204,12 +202,12 @@ class FineTuning:
                 "adapter": adapter,
                 "manifest": derived_manifest(trainable.manifest, adapter),
             }
-        running.statement = TrainingStatement.model_validate(now.model_copy(update=changes).model_dump())
-        if isinstance(event, Planned):
-            self._keep(running)
-        elif isinstance(event, Trained):
+        statement = TrainingStatement.model_validate(now.model_copy(update=changes).model_dump())
+        if isinstance(event, Trained):
             self._folders.clear(running.folder, adapter=False)
-            self._keep(running)
+        if not isinstance(event, Progress):
+            self._keep(running, statement)
+        running.statement = statement
         running.changed.set()
 
     def _failed(self, running: JobUnderWay, error: TrainingFailed, *, aborted: bool) -> None:
@@ -221,17 +219,20 @@ class FineTuning:
 
     def _finish(self, running: JobUnderWay, state: JobState, code: str | None) -> None:
         changes = {"state": state, "code": code, "seconds": seconds_so_far(running)}
-        nothing = {"losses": None, "adapter": None, "manifest": None}  # made, perhaps, and not kept
-        running.statement = running.statement.model_copy(update=changes | nothing)
-        running.changed.set()
+        statement = running.statement.model_copy(update=changes)
         try:
             self._folders.clear(running.folder, adapter=True)
-            self._keep(running)
-        except OSError:  # the next boot finds it under way and says that it was broken off
-            self._unwritten[running.agreement, running.statement.job] = kept_job(running)
+            self._keep(running, statement)
+        except OSError:
+            # An end never changes, and the next boot would know of none: it is told once it is written.
+            running.due = (state, code)
+            return
+        running.due, running.statement = None, statement
+        self._running.pop((running.agreement, statement.job), None)
+        running.changed.set()
 
-    def _keep(self, running: JobUnderWay) -> None:
-        self._folders.keep(kept_job(running))
+    def _keep(self, running: JobUnderWay, statement: TrainingStatement) -> None:
+        self._folders.keep(KeptJob(running.folder, statement, tuple(curve(running))))
 
     async def _wait(self, running: JobUnderWay, seconds: float) -> None:
         with suppress(TimeoutError):
@@ -245,8 +246,7 @@ class FineTuning:
             return
         await self._end(running)
         if not self._ended(running):  # it may have ended well while it was told to stop
-            self._finish(running, "CANCELLED", None)
-        self._running.pop((running.agreement, running.statement.job), None)
+            self._finish(running, *(running.due or ("CANCELLED", None)))
 
     async def _drop(self, running: JobUnderWay) -> None:
         self._running.pop((running.agreement, running.statement.job), None)

@@ -10,6 +10,7 @@ from pathlib import Path
 from attestations.documents.finetuning import (
     MAX_LOSSES,
     FineTuneResult,
+    JobState,
     LossPoint,
     StartTraining,
     TrainingStatement,
@@ -17,7 +18,6 @@ from attestations.documents.finetuning import (
 )
 from attestations.errors import TrainingFailed
 from lab_server.hook_port import NOTHING_USED, Done, HookPlace
-from lab_server.worker.derived import KeptJob
 
 _POINTS = 200  # of a loss curve
 
@@ -45,6 +45,7 @@ class JobUnderWay:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
     failed: TrainingFailed | None = None  # before anything was planned
+    due: tuple[JobState, str | None] | None = None  # state and code of its end, which the disk has not taken yet
 
 
 def first_statement(
@@ -75,11 +76,6 @@ def told(running: JobUnderWay) -> Done:
         running.statement = running.statement.model_copy(update={"seconds": seconds_so_far(running)})
     result = FineTuneResult(statement=running.statement, losses=tuple(curve(running)))
     return Done(result, running.statement, NOTHING_USED)
-
-
-def kept_job(running: JobUnderWay) -> KeptJob:
-    """Return a job as it is written down."""
-    return KeptJob(running.folder, running.statement, tuple(curve(running)))
 
 
 def seconds_so_far(running: JobUnderWay) -> str:

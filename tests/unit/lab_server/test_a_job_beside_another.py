@@ -101,25 +101,32 @@ async def test_asking_about_other_jobs_leaves_alone_one_that_is_being_planned(tm
     await tuning.close()
 
 
-async def test_a_disk_that_takes_nothing_fails_the_job_at_once_and_blames_no_trainer(tmp_path: Path) -> None:
+async def test_a_job_whose_plan_the_disk_does_not_take_is_not_begun_and_blames_no_trainer(tmp_path: Path) -> None:
     tuning = hook(WithoutItsFolder(), tmp_path / "fine-tuning")
     async with asyncio.timeout(2):
-        started = await ask(tuning, START)
-    assert isinstance(started, Done)
-    assert isinstance(started.statement, TrainingStatement)
-    assert (started.statement.state, started.statement.code) == ("FAILED", "NO_ROOM")
+        assert await ask(tuning, START) == NotDone("ERROR", "NO_ROOM")
     await tuning.close()
 
 
-async def test_a_disk_that_fills_after_the_last_step_leaves_a_statement_that_holds(tmp_path: Path) -> None:
+async def test_an_end_that_the_disk_does_not_take_is_told_once_it_does_and_never_changes(tmp_path: Path) -> None:
     tuning = hook(AtTheLastStep(), tmp_path / "fine-tuning")
-    started = await ask(tuning, START)
-    assert isinstance(started.statement, TrainingStatement)
-    ended = await ask(tuning, WaitTraining(job=started.statement.job, seconds=1))
-    assert isinstance(ended.statement, TrainingStatement)
-    assert (ended.statement.state, ended.statement.code) == ("FAILED", "NO_ROOM")
-    validated(TrainingStatement, ended.statement.json_value())
+    started = (await ask(tuning, START)).statement
+    assert isinstance(started, TrainingStatement)
+    wait = WaitTraining(job=started.job)
+    await asyncio.sleep(0.01)
+    before = (await ask(tuning, wait)).statement
+    (in_the_way,) = (tmp_path / "fine-tuning").glob("*/*/job.part")
+    in_the_way.rmdir()
+    ended, again = (await ask(tuning, wait)).statement, (await ask(tuning, wait)).statement
     await tuning.close()
+    rebooted = (await ask(hook(SlowToPlan(), tmp_path / "fine-tuning"), wait)).statement
+
+    assert isinstance(before, TrainingStatement)
+    assert isinstance(ended, TrainingStatement)
+    assert (before.state, before.steps) == ("RUNNING", 1)
+    assert (ended.state, ended.code, ended.steps) == ("FAILED", "NO_ROOM", 1)
+    assert ended == again == rebooted
+    validated(TrainingStatement, ended.json_value())
 
 
 def test_what_a_crash_left_before_its_first_statement_is_removed_at_the_next_start(tmp_path: Path) -> None:
