@@ -11,11 +11,11 @@ import typer
 
 from attestations.errors import FileUnusable, SuiteInvalid
 from attestations.files import unwritable
-from auditor_client.commands.findings import show_findings
 from auditor_client.commands.importing import import_
 from auditor_client.commands.importing_inspect import import_inspect
 from auditor_client.commands.judging import calibrated
 from auditor_client.commands.options import DEFAULT_HOME, HomeOption
+from auditor_client.commands.suite_findings import show_findings
 from auditor_client.committing import Rounds, committing, write_frozen, write_terms
 from auditor_client.home import Home
 from auditor_client.suites.drafting import analysis_plan, drafts
