@@ -6,10 +6,7 @@ import base64
 import binascii
 import os
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-
-import typer
 
 from attestations.errors import FileUnusable, KeyUnacceptable
 from attestations.files import open_file, unreadable, unwritable
@@ -95,13 +92,3 @@ def write(path: Path, data: bytes, *, private: bool = False) -> None:
         raise FileUnusable(f"{path} already exists; give another name", path=str(path)) from None
     except OSError as error:
         raise unwritable(path, error) from None
-
-
-def moment(text: str | None, *, option: str = "--at") -> datetime:
-    """Return a time as a person writes it, or now."""
-    if text is None:
-        return datetime.now(UTC).replace(microsecond=0)
-    try:
-        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-    except ValueError:
-        raise typer.BadParameter("a time is written as 2027-01-31T12:00:00Z", param_hint=option) from None
