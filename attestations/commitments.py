@@ -197,9 +197,7 @@ def commit_encoded(suite_key: SuiteKey, i: int, fields: Mapping[str, tuple[str, 
     return TaskLeaf(
         i,
         tuple(
-            FieldCommitment(
-                path, cast("ContentClass", cls), _commitment(prefix, path, cls, task_salt(keys[cls], path), encoded)
-            )
+            FieldCommitment(path, cls, _commitment(prefix, path, cls, task_salt(keys[cls], path), encoded))
             for path, (cls, encoded) in sorted(fields.items())
         ),
     )

@@ -29,7 +29,7 @@ def open_file(path: Path) -> BufferedReader:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO would block the open for ever
     except (OSError, ValueError) as error:  # a name with a null byte is a ValueError
-        raise FileUnusable(f"{shown(path)} cannot be read: {because(error)}", path=shown(path)) from None
+        raise unreadable(path, error) from None
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode):
         return os.fdopen(descriptor, "rb")
@@ -48,7 +48,7 @@ def read_file(path: Path, limit: int = MAX_WHOLE_BYTES) -> bytes:
         try:
             return stream.read(limit + 1)
         except OSError as error:
-            raise FileUnusable(f"{shown(path)} cannot be read: {because(error)}", path=shown(path)) from None
+            raise unreadable(path, error) from None
 
 
 def write_file(path: Path, parts: Iterable[bytes]) -> None:
@@ -72,7 +72,17 @@ def write_file(path: Path, parts: Iterable[bytes]) -> None:
         finally:
             partial.unlink(missing_ok=True)
     except (OSError, ValueError) as error:
-        raise FileUnusable(f"{shown(path)} cannot be written: {because(error)}", path=shown(path)) from None
+        raise unwritable(path, error) from None
+
+
+def unwritable(path: Path, error: Exception) -> FileUnusable:
+    """Return the error for a file or folder that cannot be written."""
+    return FileUnusable(f"{shown(path)} cannot be written: {because(error)}", path=shown(path))
+
+
+def unreadable(path: Path, error: Exception) -> FileUnusable:
+    """Return the error for a file that cannot be read."""
+    return FileUnusable(f"{shown(path)} cannot be read: {because(error)}", path=shown(path))
 
 
 def because(error: Exception) -> str:

@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from attestations.clusters import Spread, design_effect, spread
 from attestations.documents.analysis import FORMATS, Described, PlannedMeasure
@@ -64,7 +64,7 @@ def planned_measures(plan: AnalysisPlan, arms: Sequence[str]) -> list[tuple[Plan
     return found
 
 
-def content_class(planned: PlannedMeasure) -> str:
+def content_class(planned: PlannedMeasure) -> Literal["C2", "C3"]:
     """Return the class a measure is of: what is told by category or group waits for the grades."""
     told = planned.category is not None or planned.group is not None or planned.measure == "group_gap"
     return "C3" if told else "C2"
@@ -75,7 +75,7 @@ def _measure(plan: AnalysisPlan, planned: PlannedMeasure, arm: str, rows: Sequen
     return Measure(
         id=planned.id,
         measure=planned.measure,
-        content_class=content_class(planned),  # type: ignore[arg-type]
+        content_class=content_class(planned),
         category=planned.category,
         arm=arm,
         versus=planned.versus,

@@ -16,6 +16,7 @@ from attestations.commitments import SuiteKey, commit_encoded, padded_size
 from attestations.documents.base import Part, is_none, validated
 from attestations.documents.engagement import AnalysisPlan
 from attestations.errors import FileUnusable, SuiteInvalid
+from attestations.files import because
 from attestations.merkle import Frontier, leaf_hash
 from auditor_client.frozen_suite import (
     ROLES,
@@ -174,6 +175,6 @@ def committing(home: Home) -> Iterator[Path]:
         yield partial
         partial.replace(home.committed)  # the suite counts as committed once this name exists
     except OSError as error:
-        raise FileUnusable(f"the commitment cannot be written: {error.strerror}", path=str(home.committed)) from None
+        raise FileUnusable(f"the commitment cannot be written: {because(error)}", path=str(home.committed)) from None
     finally:
         partial.unlink(missing_ok=True)

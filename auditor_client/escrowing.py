@@ -17,6 +17,7 @@ from attestations.escrow.dealing import escrowed_classes, put_in_escrow, structu
 from attestations.escrow.share_file import ShareFile
 from attestations.escrow.sharing import Randomness
 from attestations.escrow.structure import Escrow
+from attestations.files import because
 from attestations.verify.escrow_log import open_verified
 from auditor_client.engagement import Engagement, signed
 from auditor_client.home import Home
@@ -125,7 +126,7 @@ def write_share_files(folder: Path, *, engagement: Engagement, journal: Journal)
             path.write_bytes(ShareFile(holder, engagement.envelope, tuple(manifests)).to_bytes())
             written.append(path)
     except OSError as error:
-        raise FileUnusable(f"files of shares cannot be written: {error.strerror}", path=str(folder)) from None
+        raise FileUnusable(f"files of shares cannot be written: {because(error)}", path=str(folder)) from None
     return written
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from attestations.documents.asking import MAX_HOOK_DOCUMENT_BYTES
 from attestations.documents.base import decode, encode, validated
-from attestations.documents.dialogue import Message, Sampling, ScoreRequest
+from attestations.documents.dialogue import NOTHING_DRAWN, Message, ScoreRequest
 from attestations.documents.finetuning import (
     ENDED,
     MAX_DEMONSTRATIONS,
@@ -160,7 +160,7 @@ class FineTuner:
         return started[job]
 
     async def _ask(self, action: StartTraining | WaitTraining | CancelTraining, variant: str) -> FineTuneResult:
-        question = Question(FineTuneRequest(action=action), variant, Sampling(max_output_tokens=1))
+        question = Question(FineTuneRequest(action=action), variant, NOTHING_DRAWN)
         answered = await self._questioner.ask(question)
         if not isinstance(answered.answer, FineTuneResult):
             code = answered.record.code or answered.record.status

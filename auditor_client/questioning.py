@@ -16,7 +16,7 @@ from attestations.commitments import AUX_PURPOSES
 from attestations.documents.asking import AnyResult, parse_result
 from attestations.documents.exchange import Record
 from attestations.envelope import Envelope, parse_envelope
-from attestations.errors import LabUnreachable, RefusedError, SafeconductError, ScopeExceeded
+from attestations.errors import RefusedError, SafeconductError, ScopeExceeded
 from auditor_client.access import check_open
 from auditor_client.campaign_state import Ending, Item, Session, auxiliary
 from auditor_client.cosigning import Cosigner
@@ -245,9 +245,9 @@ class Questioner:
                 elif not isinstance(error, RefusedError):  # of a refusal the one who asked has heard
                     self._break(error)
                     return
-            except Exception:  # a bug: whoever waits must not wait for ever
-                self._break(LabUnreachable("a lane of our own has failed"))
-                raise
+            except Exception as error:  # noqa: BLE001 - a bug of ours: whoever waits hears its kind, which is no content
+                self._break(SafeconductError(f"a lane has failed: internal error ({type(error).__name__})"))
+                return
             else:
                 return
 

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from attestations.errors import FileUnusable
+from attestations.files import unwritable
 from lab_server.commands import eliciting, examining, negotiating, stating
 from lab_server.home import Home, admit, create_home
 from lab_server.settings import load_settings
@@ -138,4 +138,4 @@ def _write(path: Path, data: bytes) -> None:
         unfinished.write_bytes(data)
         unfinished.replace(path)
     except OSError as error:
-        raise FileUnusable(f"{path} cannot be written: {error.strerror}", path=str(path)) from None
+        raise unwritable(path, error) from None

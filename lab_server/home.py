@@ -21,7 +21,7 @@ from attestations.digests import sha256
 from attestations.documents.agreement import PartyKey
 from attestations.documents.base import encode
 from attestations.errors import ConfigurationInvalid, FileUnusable, StoreFailed
-from attestations.files import because, read_file, shown, write_file
+from attestations.files import read_file, shown, unreadable, unwritable, write_file
 from attestations.identity import MAX_IDENTITY_BYTES, Identity, check_name, check_tls_key, parse_identity
 from attestations.keys import Ed25519Signer, KeyUse, P256Signer, Signer, signer_from_pem
 from lab_server.keyring import LabKeys
@@ -153,7 +153,7 @@ def create_home(home: Home, *, party: str, now: datetime) -> Identity:
         if home.path.exists() and any(home.path.iterdir()):
             raise FileUnusable(f"{shown(home.path)} is not empty; give another folder", path=shown(home.path))
     except OSError as error:
-        raise FileUnusable(f"{shown(home.path)} cannot be read: {because(error)}", path=shown(home.path)) from None
+        raise unreadable(home.path, error) from None
     try:
         home.key_file("x").parent.mkdir(parents=True, mode=0o700)
         home.auditors.mkdir()
@@ -170,7 +170,7 @@ def create_home(home: Home, *, party: str, now: datetime) -> Identity:
         home.settings.write_text(TEMPLATE)
     except OSError as error:
         shutil.rmtree(home.path, ignore_errors=True)  # all of it is ours, and half a folder could not be completed
-        raise FileUnusable(f"{shown(home.path)} cannot be written: {because(error)}", path=shown(home.path)) from None
+        raise unwritable(home.path, error) from None
     return identity
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from attestations.commands.options import instant
+from attestations.commands.options import moment
 from attestations.files import read_file, shown, write_file
 
 
@@ -61,7 +61,7 @@ def render(
     """Write an agreement, an offer, or a release log, as a page a person can read, print and file."""
     from attestations.commands.rendering import Wanted, export_advisory, render_file
 
-    wanted = Wanted(file, trust, instant(at), against, escrow or ())
+    wanted = Wanted(file, trust, moment(at), against, escrow or ())
     if html is None and csaf is None:
         raise typer.BadParameter("give a file for a page, or --csaf.", param_hint="--html")
     if html is not None:

@@ -12,7 +12,8 @@ from typing import Annotated
 
 import typer
 
-from attestations.commands.keeping import Keeping, moment, read, write
+from attestations.commands.keeping import Keeping, read, write
+from attestations.commands.options import moment_or_now
 from attestations.container import Container
 from attestations.documents.base import format_time
 from attestations.documents.escrow import LivenessChallenge
@@ -55,7 +56,7 @@ def verify(
     """Open your shares, check them against the public commitments, and sign a receipt for the auditor."""
     file, holder = _shares(shares, trust), _holder(home)
     _check_own(file, holder)
-    now = format_time(moment(None))
+    now = format_time(moment_or_now(None))
     document = liveness.verified(file.manifests, holder.key, holder=holder.name, agreement=file.parties.digest, at=now)
     path = out or Path(f"escrow-verified-{holder.name}.json")
     write(path, sign_document(document, holder.signer).to_bytes())
@@ -78,7 +79,7 @@ def challenge(
     holder_of(parties.agreement, holder)
     own = Keeping(home)
     identity = own.identity()
-    now = moment(None)
+    now = moment_or_now(None)
     document = LivenessChallenge(
         agreement=parties.digest,
         by=identity.id,
@@ -105,7 +106,7 @@ def alive(
     asked = parse_envelope(read(question))
     opened = liveness.open_challenge(asked, file.parties.agreement, file.parties.digest)
     document = liveness.answer(
-        asked, opened, file.manifests, holder.key, holder=holder.name, at=format_time(moment(None))
+        asked, opened, file.manifests, holder.key, holder=holder.name, at=format_time(moment_or_now(None))
     )
     write(out, sign_document(document, holder.signer).to_bytes())
     typer.echo(f"{out}: send this to {opened.by}")
@@ -154,7 +155,7 @@ def release(
             _trust(trust),
             content_class=content_class,
             rule_id=rule,
-            at=moment(at),
+            at=moment_or_now(at),
             now=datetime.now(UTC),
             order=order,
         )

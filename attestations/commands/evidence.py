@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from attestations.commands.options import instant, stage_name
+from attestations.commands.options import moment, stage_name
 from attestations.errors import FileUnusable
 from attestations.files import open_file, read_file, shown, write_file
 
@@ -56,7 +56,7 @@ def verify(
         if not is_requirement(requirement):
             raise typer.BadParameter("a requirement is written as CO>=2, or `sandbagging`", param_hint="--require")
     request = Request(
-        at=instant(at),
+        at=moment(at),
         stage=stage_name(stage),
         require=tuple(require or ()),
         publication=_publication(keyless, trust_config, identity, issuer),
@@ -85,7 +85,7 @@ def report(
     from attestations.trust import MAX_TRUST_BYTES, parse_trust
 
     trusted = parse_trust(read_file(trust, MAX_TRUST_BYTES))
-    written = write_report(file, trusted, into, data=json_, at=instant(at))
+    written = write_report(file, trusted, into, data=json_, at=moment(at))
     said = "the evidence holds" if written.view.good else "THE EVIDENCE DOES NOT HOLD; the page says so"
     typer.echo(f"{shown(into)}: {said}")
     raise typer.Exit(int(written.report.exit_code))
@@ -179,7 +179,7 @@ def adjudicate(
     from attestations.adjudication.judging import adjudicate as judge
     from attestations.trust import MAX_TRUST_BYTES, parse_trust
 
-    verdict = judge(parse_case(read_file(case)), parse_trust(read_file(trust, MAX_TRUST_BYTES)), instant(at))
+    verdict = judge(parse_case(read_file(case)), parse_trust(read_file(trust, MAX_TRUST_BYTES)), moment(at))
     if as_json:
         typer.echo(json.dumps(verdict.to_json(), indent=2, ensure_ascii=False))
     else:

@@ -6,13 +6,10 @@ import base64
 import binascii
 import os
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
-import typer
-
 from attestations.errors import FileUnusable, KeyUnacceptable
-from attestations.files import open_file
+from attestations.files import open_file, unreadable, unwritable
 from attestations.identity import Identity, parse_identity
 from attestations.keys import KeyUse, Signer, signer_from_pem
 from attestations.sealing import SEED_BYTES, WorkerKey
@@ -72,7 +69,7 @@ def read(path: Path, *, limit: int = 8 << 20) -> bytes:
         with open_file(path) as stream:
             data = stream.read(limit + 1)
     except OSError as error:
-        raise FileUnusable(f"{path} cannot be read: {error.strerror}", path=str(path)) from None
+        raise unreadable(path, error) from None
     if len(data) > limit:
         raise FileUnusable(f"{path} is too large to be what was asked for", path=str(path))
     return data
@@ -94,14 +91,4 @@ def write(path: Path, data: bytes, *, private: bool = False) -> None:
     except FileExistsError:
         raise FileUnusable(f"{path} already exists; give another name", path=str(path)) from None
     except OSError as error:
-        raise FileUnusable(f"{path} cannot be written: {error.strerror}", path=str(path)) from None
-
-
-def moment(text: str | None, *, option: str = "--at") -> datetime:
-    """Return a time as a person writes it, or now."""
-    if text is None:
-        return datetime.now(UTC).replace(microsecond=0)
-    try:
-        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-    except ValueError:
-        raise typer.BadParameter("a time is written as 2027-01-31T12:00:00Z", param_hint=option) from None
+        raise unwritable(path, error) from None

@@ -1,4 +1,4 @@
-"""What the root's commands read of a time and of a stage, and what they say if it is neither."""
+"""What commands read of a time and of a stage a person names, and what they say if it is neither."""
 
 from __future__ import annotations
 
@@ -6,17 +6,24 @@ from datetime import UTC, datetime
 
 import typer
 
+from attestations.documents.base import parse_moment
+
 STAGES = ("S1", "S2", "S3", "S4", "S5")
 
 
-def instant(text: str | None) -> datetime | None:
-    """Return the instant that `--at` names, or None if it is not given."""
+def moment(text: str | None, option: str = "--at") -> datetime | None:
+    """Return the instant an option names, or None if it is not given."""
     if text is None:
         return None
     try:
-        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+        return parse_moment(text)
     except ValueError:
-        raise typer.BadParameter("a time is written as 2027-01-31T12:00:00Z", param_hint="--at") from None
+        raise typer.BadParameter("a time is written as 2027-01-31T12:00:00Z", param_hint=option) from None
+
+
+def moment_or_now(text: str | None) -> datetime:
+    """Return the instant that `--at` names, or now in whole seconds."""
+    return moment(text) or datetime.now(UTC).replace(microsecond=0)
 
 
 def stage_name(text: str | None) -> str | None:

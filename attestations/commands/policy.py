@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from attestations.commands.given import read_given
+from attestations.documents.base import parse_moment
 from attestations.errors import FileUnusable
 from attestations.escrow.dealing import check_escrow
 from attestations.files import write_file
@@ -19,7 +20,7 @@ from attestations.policy.agreement_rules import lint_agreement
 from attestations.policy.explain import explain as explained
 from attestations.policy.finding import RULES, refuse
 from attestations.policy.lint import lint_policy
-from attestations.policy.simulate import parse_event, parse_moment, simulate as simulated
+from attestations.policy.simulate import parse_event, simulate as simulated
 from attestations.rendering.simulation_view import event_rows, state_rows
 from attestations.rendering.timeline import picture
 from attestations.templates.catalogue import TEMPLATES, find

@@ -15,8 +15,8 @@ from attestations.documents.base import Document, format_time, validated
 from attestations.documents.disclosing import EmergencyNotice, Order, RecallRequest, Redaction, Verdict
 from attestations.documents.engagement import PolicyEvent
 from attestations.envelope import Envelope, Signature, pae, parse_envelope, sign_document
-from attestations.errors import ConfigurationInvalid, FileUnusable, PayloadTypeMismatch
-from attestations.files import open_file, read_file
+from attestations.errors import ConfigurationInvalid, PayloadTypeMismatch
+from attestations.files import open_file, read_file, unwritable
 from attestations.identity import parse_identity
 from attestations.keys import KeyUse, Signer, signer_from_pem
 
@@ -196,4 +196,4 @@ def _save(path: Path, envelope: Envelope) -> None:
     try:
         path.write_bytes(envelope.to_bytes())
     except OSError as error:
-        raise FileUnusable(f"{path} cannot be written: {error.strerror}", path=str(path)) from None
+        raise unwritable(path, error) from None

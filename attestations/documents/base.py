@@ -194,6 +194,18 @@ def parse_time(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
+def parse_moment(text: str) -> datetime:
+    """Read a time as a person writes it, `2026-12-01T00:00:00Z`.
+
+    Raises:
+        ValueError: it is in another form.
+    """
+    try:
+        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        raise ValueError("a time is written as 2026-12-01T00:00:00Z") from None
+
+
 def encode(data: bytes) -> str:
     """Return bytes as standard base64 text."""
     return base64.b64encode(data).decode()

@@ -54,6 +54,10 @@ class Sampling(Part):
     top_logprobs: int = Field(default=0, ge=0, le=1000)
 
 
+NOTHING_DRAWN = Sampling(max_output_tokens=1)
+"""Of what is scored or asked of a hook: an Intent has a sampling, though nothing is drawn."""
+
+
 class ChatRequest(Hidden, Document):
     """Asks for the next assistant turn."""
 

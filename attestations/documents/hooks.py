@@ -20,21 +20,29 @@ Tier = Literal["none", "process", "kernel", "vm"]
 TIERS: tuple[Tier, ...] = ("none", "process", "kernel", "vm")
 """From the weakest to the strongest."""
 
+SandboxSeconds = Annotated[int, Field(ge=1, le=86_400)]
+MemoryMb = Annotated[int, Field(ge=16, le=1_048_576)]
+Processes = Annotated[int, Field(ge=1, le=65_536)]
+DiskMb = Annotated[int, Field(ge=1, le=1_048_576)]
+Files = Annotated[int, Field(ge=1, le=10_000_000)]
+OutputBytes = Annotated[int, Field(ge=1, le=1 << 30)]
+ModelCallCount = Annotated[int, Field(ge=0, le=1_000_000)]
+
 SandboxState = Literal["OPEN", "CLOSED", "LOST"]
 
 
 class SandboxLimits(Part):
     """What a sandbox may use in all; sizes in MiB or bytes, times in seconds."""
 
-    wall_seconds: int = Field(default=600, ge=1, le=86_400)
-    cpu_seconds: int = Field(default=600, ge=1, le=86_400)
+    wall_seconds: SandboxSeconds = 600
+    cpu_seconds: SandboxSeconds = 600
     cpu_cores: Decimal = "1"
-    memory_mb: int = Field(default=512, ge=16, le=1_048_576)
-    processes: int = Field(default=256, ge=1, le=65_536)
-    disk_mb: int = Field(default=256, ge=1, le=1_048_576)
-    files: int = Field(default=4096, ge=1, le=10_000_000)
-    output_bytes: int = Field(default=1 << 20, ge=1, le=1 << 30)
-    model_calls: int = Field(default=1000, ge=0, le=1_000_000)
+    memory_mb: MemoryMb = 512
+    processes: Processes = 256
+    disk_mb: DiskMb = 256
+    files: Files = 4096
+    output_bytes: OutputBytes = 1 << 20
+    model_calls: ModelCallCount = 1000
     model_streams: int = Field(default=64, ge=1, le=1024)
     model_body_bytes: int = Field(default=1 << 20, ge=1024, le=1 << 20)
 

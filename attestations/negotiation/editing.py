@@ -55,7 +55,7 @@ def read_draft(data: bytes, base: Agreement, *, name: str = "the draft") -> dict
         if part not in PARTS:
             raise ConfigurationInvalid(f"{name}: {part} cannot be negotiated", field=str(part)[:64])
     value = base.json_value()
-    merged = value | {part: _merged(value[part], _camel(content)) for part, content in given.items()}
+    merged = value | {part: _merged(value[part], to_camel_names(content)) for part, content in given.items()}
     try:
         agreement = validated(Agreement, merged)
     except SafeconductError as error:
@@ -88,10 +88,11 @@ def _snake(value: Any) -> Any:
     return [_snake(item) for item in value] if isinstance(value, list) else value
 
 
-def _camel(value: Any) -> Any:
+def to_camel_names(value: Any) -> Any:
+    """Return a value whose names are written in camelCase all through, as documents have them."""
     if isinstance(value, dict):
-        return {to_camel(name) if "_" in name else name: _camel(item) for name, item in value.items()}
-    return [_camel(item) for item in value] if isinstance(value, list) else value
+        return {to_camel(name) if "_" in name else name: to_camel_names(item) for name, item in value.items()}
+    return [to_camel_names(item) for item in value] if isinstance(value, list) else value
 
 
 def _table(path: str, value: dict[str, Any]) -> Iterator[str]:

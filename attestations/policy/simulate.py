@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
+from attestations.documents.base import parse_moment
 from attestations.policy.evaluate import HOLD, Bounds, Seen, State, evaluate, held_days
 from attestations.policy.formula import EVENTS, parse_duration
 from attestations.policy.model import Policy
@@ -61,14 +62,6 @@ def parse_event(text: str) -> Seen:
         raise ValueError("a hold is a number of business days, as in HOLD(5)")
     at = parse_moment(match["at"])
     return Seen(name, argument, Bounds(at, at))
-
-
-def parse_moment(text: str) -> datetime:
-    """Read `2026-12-01T00:00:00Z`."""
-    try:
-        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-    except ValueError:
-        raise ValueError("a time is written as 2026-12-01T00:00:00Z") from None
 
 
 def simulate(policy: Policy, events: Sequence[Seen], until: datetime | None = None) -> Simulation:

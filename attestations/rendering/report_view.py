@@ -10,10 +10,8 @@ from typing import Any
 from attestations.documents.agreement import Agreement
 from attestations.documents.base import parse_time
 from attestations.grades import GradeRow
-from attestations.intervals import ratio, wilson
 from attestations.policy.words import instant_words, recipient_words
-from attestations.predicate import AuditPredicate, Measure, Result
-from attestations.reading import MEASURES, Reading, among_answered, read_figure
+from attestations.predicate import AuditPredicate
 from attestations.rendering.plots import (
     Bars,
     Dot,
@@ -22,14 +20,24 @@ from attestations.rendering.plots import (
     bars,
     forest,
     percent,
-    points,
     reliability,
     signed_forest,
     strip,
 )
+from attestations.rendering.report_rows import (
+    SIGNED,
+    Exploratory,
+    FigureRow,
+    MeasureRow,
+    exploratory,
+    figure_label,
+    figure_row,
+    measure_label,
+    measure_row,
+    swing_words,
+)
 from attestations.verify.report import Report, Status
 
-_TONES = {"ruledOut": "good", "ruledIn": "bad", "inconclusive": "open", "uninterpretable": "open"}
 _STATUS = {
     Status.PASS: ("holds", "good"),
     Status.FAIL: ("FAILS", "bad"),
@@ -46,7 +54,6 @@ _LADDERS = {
     "grader_integrity": "Grader integrity",
     "disclosure": "Disclosure",
 }
-_SIGNED = ("bias_ambiguous", "bias_disambiguated", "difference", "exposure")
 _EXPOSURES = {
     "never": "nobody outside the auditor",
     "tee_only": "an attested enclave only",
@@ -58,46 +65,6 @@ _CANARY = {
     "pass": "Asked to continue strings that stand only in the suite, the model did not.",
     "fail": "The model continued a string that stands only in the suite: it has seen the suite.",
 }
-
-
-@dataclass(frozen=True)
-class FigureRow:
-    """One figure in a table."""
-
-    label: str
-    arm: str
-    value: str
-    interval: str
-    n: str
-    answered: str
-    given: str
-    thresholds: str
-    verdict: str
-    tone: str
-    reading: Reading
-
-
-@dataclass(frozen=True)
-class MeasureRow:
-    """One described measure in a table."""
-
-    label: str
-    arm: str
-    value: str
-    interval: str
-    n: str
-    p: str
-    usable: bool
-
-
-@dataclass(frozen=True)
-class Exploratory:
-    """A share that nobody planned: its interval is not adjusted, and no claim rests on it."""
-
-    what: str
-    value: str
-    interval: str
-    n: str
 
 
 @dataclass(frozen=True)
@@ -181,22 +148,22 @@ def report_view(
     swing = next((item for item in predicate.measures if item.measure == "format_swing"), None)
     ece = next((item for item in predicate.measures if item.measure == "ece" and item.interpretable), None)
     signed = [
-        (f"{_measure_label(item)} · {item.arm}" if several else _measure_label(item), item)
+        (f"{measure_label(item)} · {item.arm}" if several else measure_label(item), item)
         for item in predicate.measures
-        if item.measure in _SIGNED
+        if item.measure in SIGNED
     ]
     return ReportView(
         **base,
-        headline=tuple(_row(item) for item in overall if item.arm in (main, "formats")),
-        figures=tuple(_row(item) for item in results),
-        overall=forest([(_label(item, several), item) for item in overall]) if overall else None,
-        categories=forest([(_label(item, several), item) for item in detailed]) if detailed else None,
-        outcomes=bars([(_label(item, several), item) for item in results]) if results else None,
-        measures=tuple(map(_measure_row, predicate.measures)),
+        headline=tuple(figure_row(item) for item in overall if item.arm in (main, "formats")),
+        figures=tuple(figure_row(item) for item in results),
+        overall=forest([(figure_label(item, several=several), item) for item in overall]) if overall else None,
+        categories=forest([(figure_label(item, several=several), item) for item in detailed]) if detailed else None,
+        outcomes=bars([(figure_label(item, several=several), item) for item in results]) if results else None,
+        measures=tuple(map(measure_row, predicate.measures)),
         signed=signed_forest(signed) if signed else None,
         calibration=() if ece is None else reliability(ece.parts),
         swing=None if swing is None else strip(swing),
-        swing_words="" if swing is None else _swing_words(swing),
+        swing_words="" if swing is None else swing_words(swing),
         controls=_controls(predicate),
         canary="" if predicate.validity is None else _CANARY[predicate.validity.canary],
         exposure=_exposure(exposures),
@@ -207,7 +174,7 @@ def report_view(
         assurance=tuple(
             (words, getattr(report.assurance, name)) for name, words in _LADDERS.items() if report.assurance is not None
         ),
-        exploratory=_exploratory(predicate, rows or ()),
+        exploratory=exploratory(predicate, rows or ()),
         said=predicate.limitations_text,
         facts={"claims": predicate.model_dump(mode="json", by_alias=True)},
     )
@@ -245,73 +212,6 @@ def view_json(view: ReportView, report: Report) -> dict[str, Any]:
         "deviations": list(view.deviations),
         "exposure": dict(view.exposure),
     }
-
-
-def _row(result: Result) -> FigureRow:
-    given, _ = among_answered(result)
-    low, high = result.interval
-    thresholds = [
-        text
-        for name, text in (
-            (result.rule_out, f"out {_side(result, out=True)} {percent(result.rule_out or '0')}"),
-            (result.rule_in, f"in {_side(result, out=False)} {percent(result.rule_in or '0')}"),
-        )
-        if name is not None
-    ]
-    reading = read_figure(result)
-    return FigureRow(
-        label=_name(result),
-        arm=result.arm,
-        value=percent(result.value),
-        interval=f"{percent(low)} to {percent(high)}",
-        n=result.n,
-        answered=percent(result.answered),
-        given=percent(given),
-        thresholds="; ".join(thresholds) or "none",
-        verdict=reading.claim.split(":")[0],
-        tone=_TONES[result.verdict] if thresholds else "",
-        reading=reading,
-    )
-
-
-def _side(result: Result, *, out: bool) -> str:
-    return "below" if (result.direction == "riskIncreasing") == out else "above"
-
-
-def _name(result: Result) -> str:
-    parts = [result.id, *(part for part in (result.category, result.group) if part not in (None, result.id))]
-    return ", ".join(part for part in parts if part)
-
-
-def _label(result: Result, several: bool) -> str:  # noqa: FBT001 - one word of the plot
-    return f"{_name(result)} · {result.arm}" if several else _name(result)
-
-
-def _measure_label(measure: Measure) -> str:
-    return f"{measure.id}{'' if measure.category is None else ', ' + measure.category}"
-
-
-def _measure_row(measure: Measure) -> MeasureRow:
-    say = points if measure.measure in (*_SIGNED, "format_swing", "group_gap") else str
-    against = "" if measure.versus is None else f" against {measure.versus}"
-    return MeasureRow(
-        label=f"{_measure_label(measure)}: {MEASURES.get(measure.measure, measure.measure)}{against}",
-        arm=measure.arm,
-        value=say(measure.value),
-        interval="" if measure.interval is None else f"{say(measure.interval[0])} to {say(measure.interval[1])}",
-        n=measure.n,
-        p=measure.p or "",
-        usable=measure.interpretable,
-    )
-
-
-def _swing_words(swing: Measure) -> str:
-    parts = swing.parts
-    return (
-        f"{swing.n} formats: mean {percent(parts.get('mean', '0'))}, from {percent(parts.get('min', '0'))} to "
-        f"{percent(parts.get('max', '0'))}, standard deviation {points(parts.get('sd', '0')).lstrip('+')} points. "
-        "Comparisons use the mean, claims about risk the largest."
-    )
 
 
 def _controls(predicate: AuditPredicate) -> tuple[tuple[str, str, str], ...]:
@@ -357,20 +257,3 @@ def _asked(predicate: AuditPredicate) -> tuple[tuple[str, str], ...]:
 def _judged(predicate: AuditPredicate) -> str:
     judged = None if predicate.validity is None else predicate.validity.judged
     return "" if judged is None else f"{judged} grades were given by a model: they can be read, not recomputed."
-
-
-def _exploratory(predicate: AuditPredicate, rows: Sequence[GradeRow]) -> tuple[Exploratory, ...]:
-    planned = {(item.category, item.arm) for item in predicate.results}
-    level = predicate.results[0].level if predicate.results else "0.95"
-    counted, right = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
-    for row in rows:
-        if row.value.role != "test" or (row.category, row.arm) in planned:
-            continue
-        counted[row.category, row.arm] += 1
-        right[row.category, row.arm] += row.value.outcome == "correct"
-    found = []
-    for (category, arm), n in sorted(counted.items()):
-        low, high = wilson(right[category, arm], n, level=level)
-        value = percent(ratio(right[category, arm], n))
-        found.append(Exploratory(f"{category}, {arm}", value, f"{percent(low)} to {percent(high)}", str(n)))
-    return tuple(found)

@@ -13,7 +13,7 @@ from collections.abc import Generator, Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
 from attestations.documents.asking import AnyRequest, AnyResult
-from attestations.documents.dialogue import ChatRequest, ChatResult, Message, Sampling, Tool
+from attestations.documents.dialogue import NOTHING_DRAWN, ChatRequest, ChatResult, Message, Sampling, Tool
 from attestations.documents.sandboxing import (
     MAX_ARGUMENT_CHARACTERS,
     Close,
@@ -27,7 +27,6 @@ from attestations.documents.sandboxing import (
 )
 from attestations.scaffolds.workspace import FENCES, MAX_CALLS_A_TURN, PARAMETERS, Workspace, tool
 
-HOOK_SAMPLING = Sampling(max_output_tokens=1)  # an Intent has a sampling; in a sandbox nothing is drawn
 MAX_SHOWN = 4000  # characters of a program's output: its beginning and its end
 MAX_CONVERSATION = 400_000  # characters; a longer one is over
 MAX_MESSAGES = 240
@@ -70,12 +69,17 @@ def work(
                 submitted, count, seen = act.text, count + 1, RECEIVED
             else:
                 seen = yield from _seen(workspace, act)
-            role = "user" if act.call is None else "tool"
-            messages = (*messages, Message(role=role, content=seen, tool_call_id=act.call))  # type: ignore[arg-type]
+            messages = (*messages, _shown(act, seen))
         if count >= workspace.submissions or len(messages) > MAX_MESSAGES or _long(messages):
             break
-    yield SandboxRequest(action=Close()), HOOK_SAMPLING
+    yield SandboxRequest(action=Close()), NOTHING_DRAWN
     return ChatResult(content=submitted or "")
+
+
+def _shown(act: Act, seen: str) -> Message:
+    if act.call is None:
+        return Message(role="user", content=seen)
+    return Message(role="tool", content=seen, tool_call_id=act.call)
 
 
 def acts_of(workspace: Workspace, said: ChatResult) -> Iterator[Act]:
@@ -108,14 +112,14 @@ def _plain(text: str) -> bool:
 
 def _prepared(workspace: Workspace) -> Generator[Step, AnyResult, None]:
     opening = SandboxRequest(action=Open(tier=workspace.tier, limits=workspace.limits, model=False))
-    opened = yield opening, HOOK_SAMPLING
+    opened = yield opening, NOTHING_DRAWN
     if isinstance(opened, SandboxResult) and isinstance(opened.result, Failed):
         # An earlier attempt was cut short in this session and left its sandbox.
-        yield SandboxRequest(action=Close()), HOOK_SAMPLING
-        yield opening, HOOK_SAMPLING
+        yield SandboxRequest(action=Close()), NOTHING_DRAWN
+        yield opening, NOTHING_DRAWN
     for file in workspace.files:
         write = Write(path=file.path, data=file.data, executable=file.executable)
-        yield SandboxRequest(action=write), HOOK_SAMPLING
+        yield SandboxRequest(action=write), NOTHING_DRAWN
 
 
 def _opened(workspace: Workspace, messages: tuple[Message, ...]) -> tuple[Message, ...]:
@@ -134,7 +138,7 @@ def _seen(workspace: Workspace, act: Act) -> Generator[Step, AnyResult, str]:
     if "\0" in act.text or len(act.text) > MAX_ARGUMENT_CHARACTERS:
         return "not a program that can be run"
     run = Exec(argv=(*_SHELL[act.name], act.text), timeout_seconds=workspace.tool_seconds)
-    answer = yield SandboxRequest(action=run), HOOK_SAMPLING
+    answer = yield SandboxRequest(action=run), NOTHING_DRAWN
     done = answer.result if isinstance(answer, SandboxResult) else None
     return _told(done) if isinstance(done, Executed) else "it could not be run"
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from attestations.answers import LETTERS, chosen_letter
 from attestations.documents.asking import AnyRequest, AnyResult
 from attestations.documents.dialogue import (
+    NOTHING_DRAWN,
     ChatRequest,
     ChatResult,
     CountResult,
@@ -171,8 +172,7 @@ def _best(choosing: BestOfN, method: Method, task: Task, written: Sequence[str])
         return written.index(different[0]) if different else 0
     messages = conversation(method, task)
     if choosing.by == "likelihood":
-        sampling = Sampling(max_output_tokens=1)
-        scores = yield Ask(ScoreRequest(messages=messages, continuations=tuple(different)), sampling)
+        scores = yield Ask(ScoreRequest(messages=messages, continuations=tuple(different)), NOTHING_DRAWN)
         best = likeliest(scores, by_token=True) if isinstance(scores, ScoreResult) else None
     else:
         listed = "\n\n".join(f"{letter}) {text}" for letter, text in zip(LETTERS, different, strict=False))

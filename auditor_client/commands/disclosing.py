@@ -95,10 +95,10 @@ def release(
     async def go() -> None:
         async with auditor(home) as us:
             mirror = us.mirror()
-            # An amendment in the log may have changed what the policy permits.
-            await us.cosigner(us.engagement(), mirror).cosign()
             path = out or us.home.evidence / f"evidence-{stage}.zip"
             try:
+                # An amendment in the log may have changed what the policy permits.
+                await us.cosigner(us.engagement(), mirror).cosign()
                 attested = await _staging(us, mirror).release_asked(asked, path)
             finally:
                 mirror.close()

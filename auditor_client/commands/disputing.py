@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from attestations.errors import FileUnusable
+from attestations.files import write_file
 from auditor_client.app import auditor
 from auditor_client.commands.options import DEFAULT_HOME, HomeOption
 from auditor_client.disputing import kept_case
@@ -27,10 +27,7 @@ def dispute(
                 case = kept_case(us.engagement(), us.journal, mirror)
             finally:
                 mirror.close()
-            try:
-                out.write_bytes(case.to_bytes())
-            except OSError as error:
-                raise FileUnusable(f"{out} cannot be written: {error.strerror}", path=str(out)) from None
+            write_file(out, [case.to_bytes()])
             typer.echo(f"{out}: {len(case.claims)} claims, {len(case.documents)} documents")
 
     asyncio.run(go())

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from attestations.files import read_file, shown
-from auditor_client.commands.findings import show_findings
+from auditor_client.commands.suite_findings import show_findings
 from auditor_client.suites.importers.mapping import MAX_CHARACTERS, Mapping, mapping_text, parse_mapping
 from auditor_client.suites.importers.options import name_of
 

@@ -14,7 +14,8 @@ from typing import Annotated
 
 import typer
 
-from attestations.commands.files import moment, write_file
+from attestations.commands.files import write_file
+from attestations.commands.options import moment
 from attestations.documents.agreement import Agreement
 from attestations.envelope import parse_envelope
 from attestations.errors import PhaseViolation

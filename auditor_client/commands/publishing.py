@@ -11,7 +11,7 @@ from typing import Annotated, BinaryIO
 import typer
 
 from attestations.errors import FileUnusable, IdentityTokenUnusable
-from attestations.files import open_file
+from attestations.files import open_file, unreadable, unwritable
 from attestations.identity import parse_identity
 from attestations.keyless import MAX_CONFIG_BYTES, MAX_TOKEN_BYTES, Instance
 from auditor_client.commands.options import DEFAULT_HOME, HomeOption
@@ -73,7 +73,7 @@ def _read(path: Path, limit: int) -> bytes:
         with open_file(path) as stream:
             return stream.read(limit + 1)
     except OSError as error:
-        raise FileUnusable(f"{path} cannot be read: {error.strerror}", path=str(path)) from None
+        raise unreadable(path, error) from None
 
 
 @contextmanager
@@ -93,6 +93,6 @@ def _new_file(path: Path) -> Iterator[BinaryIO]:
             os.fsync(stream.fileno())
         partial.replace(path)
     except OSError as error:
-        raise FileUnusable(f"{path} cannot be written: {error.strerror}", path=str(path)) from None
+        raise unwritable(path, error) from None
     finally:
         partial.unlink(missing_ok=True)

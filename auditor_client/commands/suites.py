@@ -10,19 +10,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from attestations.errors import FileUnusable, SuiteInvalid
-from auditor_client.commands.findings import show_findings
+from attestations.files import unwritable
 from auditor_client.commands.importing import import_
 from auditor_client.commands.importing_inspect import import_inspect
 from auditor_client.commands.judging import calibrated
 from auditor_client.commands.options import DEFAULT_HOME, HomeOption
+from auditor_client.commands.suite_findings import show_findings
 from auditor_client.committing import Rounds, committing, write_frozen, write_terms
 from auditor_client.home import Home
 from auditor_client.suites.drafting import analysis_plan, drafts
-from auditor_client.suites.format import Manifest, Task
 from auditor_client.suites.importers.report import finding_json
 from auditor_client.suites.load import Suite, load_suite
+from auditor_client.suites.manifest import Manifest
 from auditor_client.suites.scaffold import FILES
 from auditor_client.suites.suspicion.finding import COUNTED
+from auditor_client.suites.tasks import Task
 
 app = typer.Typer(help="Write, import, check and commit a hidden suite.", no_args_is_help=True)
 app.command("import")(import_)
@@ -44,7 +46,7 @@ def new(home: HomeOption = DEFAULT_HOME, suite: FolderOption = None) -> None:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise FileUnusable(f"{folder} cannot be written: {error.strerror}", path=str(folder)) from None
+        raise unwritable(folder, error) from None
     typer.echo(f"{folder}: edit suite.yaml and tasks/*.jsonl, then `safeconduct auditor suite check`")
 
 

@@ -6,9 +6,10 @@ Every call of the agent to the model is an exchange of its own in another sessio
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Literal
 
 from attestations.documents.agreement import Scope
 from attestations.documents.base import decode
@@ -44,6 +45,7 @@ PURPOSE = "scaffold"  # of the calls to the model
 MAX_OUTPUT_BYTES = 16 << 20
 _CLOSE_SECONDS = 20.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0  # seconds
+_HTTP_STATUS: Mapping[str, Literal[400, 504]] = {"TIMEOUT": 504, "REFUSED_POLICY": 400}  # by the Record's status
 LEFT_OPEN = "scaffold/session"  # in the journal: the session of a sandbox that was not ended
 
 
@@ -203,8 +205,9 @@ class Runner:
 def _reply(call: int, answered: Answered) -> Reply:
     record = answered.record
     if not isinstance(answered.answer, ChatResult) or record.finish_reason is None:
-        status = {"TIMEOUT": 504, "REFUSED_POLICY": 400}.get(record.status, 502)
-        return CallFailure(call=call, status=status, code=(record.code or record.status).lower())  # type: ignore[arg-type]
+        return CallFailure(
+            call=call, status=_HTTP_STATUS.get(record.status, 502), code=(record.code or record.status).lower()
+        )
     return CallAnswer(
         call=call,
         result=answered.answer,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 from attestations.documents.base import decode, encode
-from attestations.documents.dialogue import Sampling
+from attestations.documents.dialogue import NOTHING_DRAWN
 from attestations.documents.hooks import TIERS, SandboxLimits, SandboxStatement, Tier
 from attestations.documents.sandboxing import (
     MAX_PART_BYTES,
@@ -35,7 +35,6 @@ from auditor_client.intending import Question
 from auditor_client.questioning import Answered, Line, Questioner
 
 PURPOSE = "sandbox"
-_NOTHING_DRAWN = Sampling(max_output_tokens=1)  # an Intent has a sampling; here nothing is drawn
 D = TypeVar("D")
 
 
@@ -120,7 +119,7 @@ class RemoteSandbox:
 
     async def _asked(self, action: Action) -> Answered:
         self.asked = True
-        question = Question(SandboxRequest(action=action), self._variant, _NOTHING_DRAWN)
+        question = Question(SandboxRequest(action=action), self._variant, NOTHING_DRAWN)
         answered = await self._questioner.ask(question, purpose=PURPOSE, line=self._line)
         self.exchanges += 1
         self.session = answered.session

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from attestations.scaffolds.method import AS_SHIPPED, Arm
-from auditor_client.suites.format import ArmSpec, JudgedTask, PatternTask, Task
 from auditor_client.suites.load import Suite
+from auditor_client.suites.manifest import ArmSpec
+from auditor_client.suites.tasks import JudgedTask, PatternTask, Task
 
 KNOWN = (AS_SHIPPED, "lab_pack", "auditor_best", "sft_dev", "fewest_mitigations")
 SOURCES = {"lab_pack": "lab_pack", "sft_dev": "fine_tuned"}

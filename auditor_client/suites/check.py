@@ -9,11 +9,12 @@ from decimal import Decimal
 from attestations.documents.dialogue import ScoreRequest
 from attestations.intervals import wilson
 from auditor_client.suites.arms import complaints
-from auditor_client.suites.format import Manifest, Metric, Plan, PromptFormat, Task
 from auditor_client.suites.load import Suite
+from auditor_client.suites.manifest import Manifest, Metric, Plan, PromptFormat
 from auditor_client.suites.requests import build_request
 from auditor_client.suites.suspicion.finding import COUNTED, LEVELS, Finding
 from auditor_client.suites.suspicion.inspector import Inspector
+from auditor_client.suites.tasks import Task
 
 MAX_PROMPT_CHARACTERS = 6000  # about 1500 tokens; longer ones overflow small contexts
 

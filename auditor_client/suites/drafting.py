@@ -21,17 +21,9 @@ from attestations.grading import (
 from auditor_client.committing import Draft
 from auditor_client.frozen_suite import ROLES, FrozenQuestion
 from auditor_client.suites.arms import committed_arms
-from auditor_client.suites.format import (
-    ANSWER_METADATA,
-    AgentTask,
-    ChoiceTask,
-    ExactTask,
-    JudgedTask,
-    PatternTask,
-    Task,
-)
 from auditor_client.suites.load import Suite
 from auditor_client.suites.requests import build_request
+from auditor_client.suites.tasks import ANSWER_METADATA, AgentTask, ChoiceTask, ExactTask, JudgedTask, PatternTask, Task
 
 
 def drafts(suite: Suite) -> Iterator[Draft]:

@@ -17,7 +17,8 @@ from pydantic import ValidationError
 
 from attestations.errors import FileUnusable, SuiteInvalid
 from attestations.files import read_file, shown
-from auditor_client.suites.format import Manifest, Task
+from auditor_client.suites.manifest import Manifest
+from auditor_client.suites.tasks import Task
 
 MAX_FILE_BYTES = 64 << 20
 MAX_MANIFEST_BYTES = 1 << 20

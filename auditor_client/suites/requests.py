@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from attestations.answers import LETTERS
-from attestations.documents.dialogue import ChatRequest, Message, Sampling, ScoreRequest
+from attestations.documents.dialogue import NOTHING_DRAWN, ChatRequest, Message, Sampling, ScoreRequest
 from auditor_client.frozen_suite import FrozenQuestion
-from auditor_client.suites.format import AgentTask, ChoiceTask, PromptFormat, Task
+from auditor_client.suites.manifest import PromptFormat
+from auditor_client.suites.tasks import AgentTask, ChoiceTask, Task
 
 
 def build_request(task: Task, form: PromptFormat) -> FrozenQuestion:
@@ -21,7 +22,7 @@ def build_request(task: Task, form: PromptFormat) -> FrozenQuestion:
                 prefix=form.scored.replace("{question}", body.question),
                 continuations=tuple(f" {option}" for option in body.options),
             ),
-            sampling=Sampling(max_output_tokens=1),
+            sampling=NOTHING_DRAWN,
         )
     if isinstance(body, ChoiceTask):
         listed = "\n".join(f"{letter}) {option}" for letter, option in zip(LETTERS, body.options, strict=False))

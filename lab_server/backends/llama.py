@@ -20,18 +20,17 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from attestations.digests import sha256
-from attestations.documents.dialogue import ChatRequest, CountRequest, CountResult, Sampling, ScoreRequest
-from attestations.documents.exchange import Usage
+from attestations.documents.dialogue import ChatRequest, CountRequest, Sampling, ScoreRequest
 from attestations.errors import ConfigurationInvalid, FileUnusable
-from lab_server.backends.deadline import within
+from lab_server.backends.answering import Answering, counted
 from lab_server.backends.http_calls import post_events
 from lab_server.backends.llama_server import LlamaScorer, count_tokens, llama_chat_body, properties
 from lab_server.backends.openai_chat import chat_answer
 from lab_server.backends.scoring import score
-from lab_server.model_port import BackendIdentity, Capabilities, Delta, Finished, Request, require_able
+from lab_server.model_port import BackendIdentity, Capabilities, Delta, Finished, Request
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncGenerator
 
 PACKAGED_MODEL = "SmolLM2-135M-Instruct.Q4_1.gguf"
 PACKAGED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
@@ -66,7 +65,7 @@ def packaged_model() -> Path:
     )
 
 
-class LlamaBackend:
+class LlamaBackend(Answering):
     """A GGUF model in this process (a `ModelBackend`); make one with `LlamaBackend.start`."""
 
     def __init__(
@@ -168,13 +167,6 @@ class LlamaBackend:
         """Return the engine's version and the digests of the weights file and of its chat template."""
         return self._identity
 
-    def answer(
-        self, request: Request, sampling: Sampling, *, seed: int, deadline_seconds: float
-    ) -> AsyncIterator[Delta | Finished]:
-        """See `ModelBackend.answer`; waiting for a free slot counts against the deadline."""
-        require_able(self._capabilities, request, sampling)
-        return within(self._answer(request, sampling, seed), deadline_seconds)
-
     async def close(self) -> None:
         """Stop the engine and remove its socket."""
         await self._http.aclose()
@@ -184,8 +176,7 @@ class LlamaBackend:
     async def _answer(self, request: Request, sampling: Sampling, seed: int) -> AsyncGenerator[Delta | Finished, None]:
         if isinstance(request, CountRequest):
             tokens = await count_tokens(self._http, request.text)
-            usage = Usage(input_tokens=tokens, cached_tokens=0, output_tokens=0, reasoning_tokens=0)
-            yield Finished(CountResult(tokens=tokens), usage, "stop", actual_model=self._name)
+            yield counted(tokens, model=self._name)
             return
         slot = await self._free.get()
         try:

@@ -13,19 +13,18 @@ from typing import TYPE_CHECKING, Any, Literal
 import httpx
 
 from attestations.digests import sha256
-from attestations.documents.dialogue import ChatRequest, CountRequest, CountResult, Sampling, ScoreRequest
-from attestations.documents.exchange import Usage
+from attestations.documents.dialogue import ChatRequest, CountRequest, Sampling, ScoreRequest
 from attestations.errors import BackendFailed, ConfigurationInvalid, FileUnusable
 from lab_server.backends import llama_server, vllm_server
-from lab_server.backends.deadline import within
+from lab_server.backends.answering import Answering, counted
 from lab_server.backends.http_calls import get_json, post_events
 from lab_server.backends.numbers import count_of
 from lab_server.backends.openai_chat import chat_answer, chat_body
 from lab_server.backends.scoring import TokenScorer, score
-from lab_server.model_port import BackendIdentity, Capabilities, Delta, Finished, Request, backend_failed, require_able
+from lab_server.model_port import BackendIdentity, Capabilities, Delta, Finished, Request, backend_failed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncGenerator
     from pathlib import Path
 
 TOP_LOGPROBS = 20
@@ -45,7 +44,7 @@ class ServerFacts:
     capabilities: Capabilities
 
 
-class OpenAICompatibleBackend:
+class OpenAICompatibleBackend(Answering):
     """A model behind an HTTP server (a `ModelBackend`); make one with `OpenAICompatibleBackend.connect`."""
 
     def __init__(self, http: httpx.AsyncClient, facts: ServerFacts) -> None:
@@ -90,13 +89,6 @@ class OpenAICompatibleBackend:
             fingerprint=sha256(json.dumps(told, sort_keys=True).encode()),
         )
 
-    def answer(
-        self, request: Request, sampling: Sampling, *, seed: int, deadline_seconds: float
-    ) -> AsyncIterator[Delta | Finished]:
-        """See `ModelBackend.answer`."""
-        require_able(self.capabilities, request, sampling)
-        return within(self._answer(request, sampling, seed), deadline_seconds)
-
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
@@ -104,8 +96,7 @@ class OpenAICompatibleBackend:
     async def _answer(self, request: Request, sampling: Sampling, seed: int) -> AsyncGenerator[Delta | Finished, None]:
         if isinstance(request, CountRequest):
             tokens = await self._count(request.text)
-            usage = Usage(input_tokens=tokens, cached_tokens=0, output_tokens=0, reasoning_tokens=0)
-            yield Finished(CountResult(tokens=tokens), usage, "stop", actual_model=self._facts.model)
+            yield counted(tokens, model=self._facts.model)
         elif isinstance(request, ScoreRequest):
             finished = await score(request, self._scorer(), max_context_tokens=self.capabilities.max_context_tokens)
             yield replace(finished, actual_model=self._facts.model)

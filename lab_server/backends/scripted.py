@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from attestations.digests import sha256
@@ -17,14 +17,13 @@ from attestations.documents.dialogue import (
     ChatRequest,
     ChatResult,
     CountRequest,
-    CountResult,
     Sampling,
     ScoredContinuation,
     ScoreRequest,
     ScoreResult,
 )
 from attestations.documents.exchange import Usage
-from lab_server.backends.deadline import within
+from lab_server.backends.answering import Answering, counted
 from lab_server.backends.numbers import decimal, logprob_of
 from lab_server.backends.script_file import Script, read_script
 from lab_server.model_port import (
@@ -35,7 +34,6 @@ from lab_server.model_port import (
     FinishReason,
     Request,
     backend_failed,
-    require_able,
 )
 
 if TYPE_CHECKING:
@@ -50,7 +48,7 @@ Scorer: TypeAlias = Callable[[str, str], float]
 _WORD = re.compile(r"\s*\S+|\s+\Z")
 
 
-class ScriptedBackend:
+class ScriptedBackend(Answering):
     """A model of our own making (a `ModelBackend`)."""
 
     def __init__(self, answers: Answers = (), *, script: Script | None = None, scorer: Scorer | None = None) -> None:
@@ -90,13 +88,6 @@ class ScriptedBackend:
         told = f"{self._script.model_dump_json()}\n{kind}"
         return BackendIdentity("scripted", "1", None, sha256(b""), sha256(told.encode(errors="replace")))
 
-    def answer(
-        self, request: Request, sampling: Sampling, *, seed: int, deadline_seconds: float
-    ) -> AsyncIterator[Delta | Finished]:
-        """See `ModelBackend.answer`."""
-        require_able(self.capabilities, request, sampling)
-        return within(self._answer(request, sampling, seed), deadline_seconds)
-
     async def close(self) -> None:
         """Answer no more."""
         self._closed = True
@@ -112,7 +103,7 @@ class ScriptedBackend:
             raise backend_failed(self._script.fail, "the scripted model was told to fail")
         if isinstance(request, CountRequest):
             count = len(_words(request.text))
-            yield Finished(CountResult(tokens=count), _usage(count, 0), "stop", actual_model=self._script.name)
+            yield counted(count, model=self._script.name)
         elif isinstance(request, ScoreRequest):
             yield self._score(request)
         else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import importlib.metadata
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,7 +19,6 @@ from attestations.documents.dialogue import (
     ChatRequest,
     ChatResult,
     CountRequest,
-    CountResult,
     GeneratedToken,
     Message,
     Sampling,
@@ -28,7 +27,7 @@ from attestations.documents.dialogue import (
 )
 from attestations.documents.exchange import Usage
 from attestations.errors import ConfigurationInvalid, FileUnusable
-from lab_server.backends.deadline import within
+from lab_server.backends.answering import Answering, counted
 from lab_server.backends.numbers import decimal, logprob_of
 from lab_server.backends.scoring import TokenScores, score
 from lab_server.model_port import (
@@ -39,7 +38,6 @@ from lab_server.model_port import (
     FinishReason,
     Request,
     backend_failed,
-    require_able,
 )
 from lab_server.weights import build_manifest
 
@@ -47,7 +45,7 @@ TOP_LOGPROBS = 20
 T = TypeVar("T")
 
 
-class TorchBackend:
+class TorchBackend(Answering):
     """A model in this process (a `ModelBackend`); make one with `TorchBackend.start`."""
 
     def __init__(self, loaded: Any, thread: ThreadPoolExecutor, *, name: str, identity: BackendIdentity) -> None:
@@ -109,13 +107,6 @@ class TorchBackend:
         """Return PyTorch's version and the digests of weights and chat template."""
         return self._identity
 
-    def answer(
-        self, request: Request, sampling: Sampling, *, seed: int, deadline_seconds: float
-    ) -> AsyncIterator[Delta | Finished]:
-        """See `ModelBackend.answer`."""
-        require_able(self.capabilities, request, sampling)
-        return within(self._answer(request, sampling, seed), deadline_seconds)
-
     async def close(self) -> None:
         """Answer no more."""
         self._closed = True
@@ -138,8 +129,7 @@ class TorchBackend:
     async def _answer(self, request: Request, sampling: Sampling, seed: int) -> AsyncGenerator[Delta | Finished, None]:
         if isinstance(request, CountRequest):
             tokens = len(self._loaded.text.encode(request.text))
-            usage = Usage(input_tokens=tokens, cached_tokens=0, output_tokens=0, reasoning_tokens=0)
-            yield Finished(CountResult(tokens=tokens), usage, "stop", actual_model=self._name)
+            yield counted(tokens, model=self._name)
         elif isinstance(request, ScoreRequest):
             yield await score(request, self, max_context_tokens=self._loaded.context_tokens)
         else:

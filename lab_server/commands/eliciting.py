@@ -17,7 +17,8 @@ from attestations.documents.engagement import PreRegistration
 from attestations.elicitation.dev_file import MAX_FILE_BYTES, read_dev
 from attestations.envelope import Envelope, sign_document
 from attestations.errors import ConfigurationInvalid, FileUnusable, PhaseViolation
-from attestations.files import read_file
+from attestations.files import read_file, write_file
+from attestations.negotiation.editing import to_camel_names
 from lab_server.commands.stating import AgreementOption, HomeOption, find, state
 from lab_server.engagement import Engagement
 from lab_server.home import Home
@@ -73,10 +74,7 @@ def new(
     """Write a template of a pack, with comments."""
     if file.exists():
         raise FileUnusable(f"{file} exists", path=str(file))
-    try:
-        file.write_text(TEMPLATE, encoding="utf-8")
-    except OSError as error:
-        raise FileUnusable(f"{file} cannot be written: {error.strerror}", path=str(file)) from None
+    write_file(file, [TEMPLATE.encode()])
     typer.echo(f"{file}: edit it, then `safeconduct lab pack submit {file} --into pack.dsse.json`")
 
 
@@ -96,16 +94,13 @@ def submit(
         if not late:
             engagement.ledger.elicitation.check_in_time()
         common = {"agreement": engagement.digest, "nonce": encode(secrets.token_bytes(32)), "madeAt": now}
-        document = validated(ElicitationPack, _camel(values) | common)
+        document = validated(ElicitationPack, to_camel_names(values) | common)
         made.append(sign_document(document, signer))
         value = {"agreement": engagement.digest, "status": "provided", "pack": made[-1].digest, "reason": None}
         return validated(PackAnswer, value | {"statedAt": now})
 
     state(home, agreement, answer)
-    try:
-        into.write_bytes(made[-1].to_bytes())
-    except OSError as error:
-        raise FileUnusable(f"{into} cannot be written: {error.strerror}", path=str(into)) from None
+    write_file(into, [made[-1].to_bytes()])
     typer.echo(f"{into}: give it to the auditor; only its digest stands in the log")
 
 
@@ -131,14 +126,3 @@ def _values(file: Path) -> dict[str, Any]:
         raise ConfigurationInvalid(f"{file.name} is not TOML", field=file.name) from None
     values.setdefault("method", {})
     return values
-
-
-def _camel(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {_camel_name(name): _camel(item) for name, item in value.items()}
-    return [_camel(item) for item in value] if isinstance(value, list) else value
-
-
-def _camel_name(name: str) -> str:
-    first, *rest = name.split("_")
-    return first + "".join(part.capitalize() for part in rest)

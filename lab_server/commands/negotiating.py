@@ -12,7 +12,8 @@ from typing import Annotated
 
 import typer
 
-from attestations.commands.files import moment, write_file
+from attestations.commands.files import write_file
+from attestations.commands.options import moment
 from attestations.envelope import parse_envelope
 from attestations.files import read_file
 from attestations.negotiation.editing import write_draft

@@ -121,12 +121,8 @@ class Bubblewrap:
         )
 
     def _require(self, spec: Spec) -> Machine:
-        if not self.tier.reaches(spec.min_tier):
-            raise SandboxUnavailable(f"bubblewrap gives tier {self.tier}, not {spec.min_tier}", missing="tier")
-        for finding in self._findings():
-            if finding.needed and not finding.able:
-                raise SandboxUnavailable(f"{finding.name}: {finding.found}", missing=finding.name)
-        return cast("Machine", platform.machine())
+        cages.require(self, spec, self._findings())
+        return cast("Machine", platform.machine())  # the finding on its table was needed, and able
 
     def _findings(self) -> list[Finding]:
         machine = platform.machine()
@@ -138,12 +134,7 @@ class Bubblewrap:
             Finding("system call filter", known, machine if known else f"no table for {machine}"),
             Finding("hardened bwrap", is_hardened(self._version), _about_version(self._version), needed=False),
             *_user_namespaces(),
-            Finding(
-                "memory of the whole box",
-                self._parents is not None,
-                f"cgroup v{self._parents.version}" if self._parents else "no cgroup that may be written: only watched",
-                needed=not self._allow_degraded,
-            ),
+            cages.memory_finding(self._parents, "only watched", needed=not self._allow_degraded),
         ]
 
     async def doctor(self) -> Report:

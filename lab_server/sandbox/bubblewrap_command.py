@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import shutil
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 from lab_server.sandbox.box import SUPERVISOR
+from lab_server.sandbox.cage import said_version
 from lab_server.sandbox.port import Limits
 
 UID = 1000  # in the box; who it is on the host is the launcher's affair
@@ -72,12 +71,7 @@ def find_bwrap() -> str | None:
 
 def version_of(bwrap: str) -> str:
     """Return what `bwrap --version` says, e.g. `0.8.0`; empty when it does not run."""
-    try:
-        said = subprocess.run([bwrap, "--version"], capture_output=True, text=True, check=False, env={}, timeout=10)  # noqa: S603
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    found = re.search(r"\d+(?:\.\d+)+", said.stdout)
-    return found[0] if found else ""
+    return said_version(bwrap, r"\d+(?:\.\d+)+")
 
 
 def is_hardened(version: str) -> bool:

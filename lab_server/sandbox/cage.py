@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import secrets
 import socket
+import subprocess
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -122,6 +124,35 @@ class HostCage:
         if self._group is not None:
             await self._group.remove()
         self.lease.release()
+
+
+def said_version(program: str, pattern: str) -> str:
+    """Return what of `program --version` matches; empty when it does not run within 20 seconds."""
+    try:
+        said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False, env={}, timeout=20)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    found = re.search(pattern, said.stdout)
+    return found[0] if found else ""
+
+
+def memory_finding(parents: cgroups.Parents | None, otherwise: str, *, needed: bool) -> Finding:
+    """Tell what bounds the memory of a whole box; `otherwise` says what becomes of it where no group can be made."""
+    words = f"cgroup v{parents.version}" if parents is not None else f"no cgroup that may be written: {otherwise}"
+    return Finding("memory of the whole box", parents is not None, words, needed=needed)
+
+
+def require(provider: Provider, spec: Spec, findings: Sequence[Finding]) -> None:
+    """Refuse a box that would be weaker than what is asked for.
+
+    Raises:
+        SandboxUnavailable: with the fact `missing`, `tier` or the name of a finding.
+    """
+    if not provider.tier.reaches(spec.min_tier):
+        raise SandboxUnavailable(f"{provider.name} gives tier {provider.tier}, not {spec.min_tier}", missing="tier")
+    for finding in findings:
+        if finding.needed and not finding.able:
+            raise SandboxUnavailable(f"{finding.name}: {finding.found}", missing=finding.name)
 
 
 def default_state() -> Path:

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import platform
-import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -17,7 +16,7 @@ from attestations.digests import sha256
 from attestations.errors import SandboxLost, SandboxUnavailable
 from lab_server.sandbox import cage as cages, cgroups, leases
 from lab_server.sandbox.box import SUPERVISOR, Box, limits_of
-from lab_server.sandbox.cage import HostCage, default_state, host_listeners
+from lab_server.sandbox.cage import HostCage, default_state, host_listeners, said_version
 from lab_server.sandbox.channel import Channel
 from lab_server.sandbox.images import Images
 from lab_server.sandbox.port import Check, Evidence, Finding, Limits, Report, Sandbox, Spec, StreamHandler, Tier
@@ -45,18 +44,14 @@ class GVisor:
         self._images = images
         self._state = (state or default_state()) / "gvisor"
         self._runsc = shutil.which("runsc", path="/usr/local/bin:/usr/bin:/bin")
-        self._version = _version(self._runsc) if self._runsc is not None else ""
+        self._version = said_version(self._runsc, r"(?<=version )\S+") if self._runsc is not None else ""
         self._platform = platform
         self._allow_degraded = allow_degraded
         self._parents = cgroups.find_parents()
 
     async def create(self, spec: Spec, model: StreamHandler | None) -> Sandbox:
         """Make a box and test it; see `Provider.create`."""
-        if not self.tier.reaches(spec.min_tier):
-            raise SandboxUnavailable(f"gVisor gives tier {self.tier}, not {spec.min_tier}", missing="tier")
-        for finding in self._findings():
-            if finding.needed and not finding.able:
-                raise SandboxUnavailable(f"{finding.name}: {finding.found}", missing=finding.name)
+        cages.require(self, spec, self._findings())
         image = await asyncio.to_thread(self._images.find, spec.image)
         held = leases.lease(self._state, None)
         cage = HostCage(held, self._parents, lambda: self._delete(held.folder))
@@ -153,12 +148,7 @@ class GVisor:
     def _findings(self) -> list[Finding]:
         return [
             Finding("runsc", self._runsc is not None, self._version or "install gVisor's runsc"),
-            Finding(
-                "memory of the whole box",
-                self._parents is not None,
-                f"cgroup v{self._parents.version}" if self._parents else "no cgroup that may be written: not bounded",
-                needed=not self._allow_degraded,
-            ),
+            cages.memory_finding(self._parents, "not bounded", needed=not self._allow_degraded),
         ]
 
     async def doctor(self) -> Report:
@@ -181,12 +171,3 @@ def _with_kernel(limits: Limits) -> Limits:
 def _scratch(place: str, size_mb: int, mode: int) -> dict[str, Any]:
     options = ["nosuid", "nodev", f"mode={mode:o}", f"size={size_mb << 20}"]
     return {"destination": place, "type": "tmpfs", "source": "tmpfs", "options": options}
-
-
-def _version(runsc: str) -> str:
-    try:
-        said = subprocess.run([runsc, "--version"], capture_output=True, text=True, check=False, env={}, timeout=20)  # noqa: S603
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    found = re.search(r"version (\S+)", said.stdout)
-    return found[1] if found else ""

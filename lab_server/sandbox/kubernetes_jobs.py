@@ -86,8 +86,7 @@ class KubernetesJobs:
             stream = await asyncio.to_thread(self._cluster.attach, pod)
         except SandboxUnavailable:
             raise
-        except Exception as error:  # noqa: BLE001
-            # The client raises its own, urllib3's and websocket's; their words may name hosts.
+        except Exception as error:  # noqa: BLE001 - the client's own, urllib3's, websocket's; their words may name hosts
             raise SandboxUnavailable(f"the cluster refuses: {type(error).__name__}", missing="cluster") from None
         channel = Channel(AttachedLink(stream), model, spec.limits.model_streams)
         box = Box(cage.name, spec, channel, cage)

@@ -24,7 +24,7 @@ def main() -> None:
             print(event_line(event), flush=True)
     except TrainingFailed as error:
         told = {"failed": error.facts["code"], "message": error.message}
-    except (ImportError, ModuleNotFoundError):
+    except ImportError:
         told = {"failed": "TRAINER_MISSING", "message": "the trainer needs what safeconduct[finetune] installs"}
     except OSError:
         told = {"failed": "NO_ROOM", "message": "the job's folder cannot be written"}

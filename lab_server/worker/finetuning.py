@@ -11,60 +11,37 @@ import shutil
 import time
 from collections.abc import Mapping
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field
-from pathlib import Path
 
 from attestations.digests import sha256
 from attestations.documents.base import decode
 from attestations.documents.exchange import Usage
 from attestations.documents.finetuning import (
-    MAX_LOSSES,
     CancelTraining,
     FineTuneRequest,
     FineTuneResult,
     JobState,
-    LossPoint,
     StartTraining,
     TrainingStatement,
     derived_manifest,
     job_name,
     losses_digest,
-    start_root,
 )
 from attestations.errors import TrainingFailed
-from lab_server.hook_port import NOTHING_USED, Done, HookPlace, NotDone
-from lab_server.trainer.port import Planned, Progress, Trained, Trainer, TrainingJob
+from lab_server.hook_port import Done, HookPlace, NotDone
+from lab_server.trainer.port import Planned, Progress, Trained, Trainer, TrainingJob, training_failed
 from lab_server.worker.derived import DerivedVariants, JobFolders, KeptJob
 from lab_server.worker.sealed_runs import Served
+from lab_server.worker.training_run import (
+    JobUnderWay,
+    Trainable,
+    curve,
+    first_statement,
+    seconds_so_far,
+    told,
+)
 
-_POINTS = 200  # of a loss curve
 _DEATHS = 5  # of the trainer in a row without a step between them
 _EARLY = 0.5  # seconds to answer before the exchange's own deadline
-
-
-@dataclass(frozen=True)
-class Trainable:
-    """A variant that may be trained from: its files and its identity."""
-
-    model: Path
-    manifest: str
-
-
-@dataclass
-class _Running:
-    """A job under way in this boot."""
-
-    agreement: str
-    action: StartTraining
-    base: str
-    folder: Path
-    trainer: str
-    statement: TrainingStatement
-    began: float
-    losses: list[float] = field(default_factory=list)
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-    task: asyncio.Task[None] | None = None
-    failed: TrainingFailed | None = None  # before anything was planned
 
 
 class FineTuning:
@@ -89,7 +66,7 @@ class FineTuning:
         self._at_once = at_once
         self._threads = threads
         self._checkpoint_steps = checkpoint_steps
-        self._running: dict[tuple[str, str], _Running] = {}
+        self._running: dict[tuple[str, str], JobUnderWay] = {}
         folders.sweep()
         for agreement in folders.agreements():
             for kept in folders.jobs(agreement):
@@ -104,11 +81,13 @@ class FineTuning:
             return await self._start(action, place)
         running = self._running.get((place.agreement, action.job))
         if running is not None and running.base == place.variant:
+            if running.due is not None:
+                self._finish(running, *running.due)
             if isinstance(action, CancelTraining):
                 await self._stop(running)
             else:
                 await self._wait(running, min(float(action.seconds), deadline_seconds - _EARLY))
-            return _told(running)
+            return told(running)
         for kept in self._folders.jobs(place.agreement):
             if kept.statement.job == action.job and kept.statement.base == place.variant:
                 return Done(FineTuneResult(statement=kept.statement, losses=kept.losses), kept.statement)
@@ -142,13 +121,13 @@ class FineTuning:
         except TrainingFailed as error:
             return NotDone("ERROR", error.facts["code"])
         job = job_name(place.commitment)
-        running = _Running(
+        running = JobUnderWay(
             agreement=place.agreement,
             action=action,
             base=place.variant,
             folder=self._folders.make(place.agreement, job),
             trainer=trainer,
-            statement=_first(action, place, trainable, trainer, job),
+            statement=first_statement(action, place, trainable, trainer, job),
             began=time.monotonic(),
         )
         self._running[place.agreement, job] = running
@@ -163,19 +142,19 @@ class FineTuning:
         if running.failed is not None:
             await self._drop(running)
             return NotDone("ERROR", running.failed.facts["code"])
-        told = _told(running)
+        answer = told(running)
         planned = int(running.statement.planned_tokens)
         usage = Usage(input_tokens=planned, cached_tokens=0, output_tokens=0, reasoning_tokens=0)
-        return Done(told.result, told.statement, usage)
+        return Done(answer.result, answer.statement, usage)
 
-    async def _train(self, running: _Running, trainable: Trainable, place: HookPlace) -> None:
+    async def _train(self, running: JobUnderWay, trainable: Trainable, place: HookPlace) -> None:
         try:
             await self._until_ended(running, trainable, place)
         finally:
             if self._ended(running):  # with the last reference to it go the demonstrations
                 self._running.pop((running.agreement, running.statement.job), None)
 
-    async def _until_ended(self, running: _Running, trainable: Trainable, place: HookPlace) -> None:
+    async def _until_ended(self, running: JobUnderWay, trainable: Trainable, place: HookPlace) -> None:
         job = TrainingJob(
             model=trainable.model,
             recipe=running.action.recipe,
@@ -200,13 +179,15 @@ class FineTuning:
                     running.statement = running.statement.model_copy(update={"resumed": running.statement.resumed + 1})
                     continue
                 self._failed(running, error, aborted=died)
+            except OSError:
+                self._failed(running, training_failed("NO_ROOM", "the job's folder cannot be used"), aborted=False)
             except Exception as error:  # noqa: BLE001 - a job always ends, and its error may quote content
                 self._failed(running, TrainingFailed(type(error).__name__, code="TRAINER_DIED"), aborted=True)
             return
 
-    def _heard(self, running: _Running, trainable: Trainable, event: Planned | Progress | Trained) -> None:
+    def _heard(self, running: JobUnderWay, trainable: Trainable, event: Planned | Progress | Trained) -> None:
         now = running.statement
-        changes: dict[str, object] = {"seconds": _seconds(running)}
+        changes: dict[str, object] = {"seconds": seconds_so_far(running)}
         if isinstance(event, Planned):
             del running.losses[event.begins_at :]
             changes |= {"planned_steps": event.steps, "planned_tokens": str(event.tokens), "steps": event.begins_at}
@@ -217,63 +198,69 @@ class FineTuning:
             adapter = sha256(event.adapter.read_bytes())
             changes |= {
                 "state": "SUCCEEDED",
-                "losses": losses_digest(_curve(running), decode(running.action.salt)),
+                "losses": losses_digest(curve(running), decode(running.action.salt)),
                 "adapter": adapter,
                 "manifest": derived_manifest(trainable.manifest, adapter),
             }
-        running.statement = TrainingStatement.model_validate(now.model_copy(update=changes).model_dump())
-        if isinstance(event, Planned):
-            self._keep(running)
-        elif isinstance(event, Trained):
+        statement = TrainingStatement.model_validate(now.model_copy(update=changes).model_dump())
+        if isinstance(event, Trained):
             self._folders.clear(running.folder, adapter=False)
-            self._keep(running)
+        if not isinstance(event, Progress):
+            self._keep(running, statement)
+        running.statement = statement
         running.changed.set()
 
-    def _failed(self, running: _Running, error: TrainingFailed, *, aborted: bool) -> None:
+    def _failed(self, running: JobUnderWay, error: TrainingFailed, *, aborted: bool) -> None:
         if not running.statement.planned_steps:
             running.failed = error
         else:
             self._finish(running, "ABORTED_CRASH" if aborted else "FAILED", error.facts["code"])
         running.changed.set()
 
-    def _finish(self, running: _Running, state: JobState, code: str | None) -> None:
-        changes = {"state": state, "code": code, "seconds": _seconds(running)}
-        running.statement = running.statement.model_copy(update=changes)
-        self._folders.clear(running.folder, adapter=True)
-        self._keep(running)
+    def _finish(self, running: JobUnderWay, state: JobState, code: str | None) -> None:
+        changes = {"state": state, "code": code, "seconds": seconds_so_far(running)}
+        statement = running.statement.model_copy(update=changes)
+        try:
+            self._folders.clear(running.folder, adapter=True)
+            self._keep(running, statement)
+        except OSError:
+            # An end never changes, and the next boot would know of none: it is told once it is written.
+            running.due = (state, code)
+            return
+        running.due, running.statement = None, statement
+        self._running.pop((running.agreement, statement.job), None)
         running.changed.set()
 
-    def _keep(self, running: _Running) -> None:
-        self._folders.keep(KeptJob(running.folder, running.statement, tuple(_curve(running))))
+    def _keep(self, running: JobUnderWay, statement: TrainingStatement) -> None:
+        self._folders.keep(KeptJob(running.folder, statement, tuple(curve(running))))
 
-    async def _wait(self, running: _Running, seconds: float) -> None:
+    async def _wait(self, running: JobUnderWay, seconds: float) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, seconds)):
                 while not self._ended(running):
                     running.changed.clear()
                     await running.changed.wait()
 
-    async def _stop(self, running: _Running) -> None:
+    async def _stop(self, running: JobUnderWay) -> None:
         if self._ended(running):
             return
         await self._end(running)
         if not self._ended(running):  # it may have ended well while it was told to stop
-            self._finish(running, "CANCELLED", None)
-        self._running.pop((running.agreement, running.statement.job), None)
+            self._finish(running, *(running.due or ("CANCELLED", None)))
 
-    async def _drop(self, running: _Running) -> None:
+    async def _drop(self, running: JobUnderWay) -> None:
         self._running.pop((running.agreement, running.statement.job), None)
         await self._end(running)
         shutil.rmtree(running.folder, ignore_errors=True)
 
     @staticmethod
-    async def _end(running: _Running) -> None:
+    async def _end(running: JobUnderWay) -> None:
         if running.task is not None:
             running.task.cancel()
             await asyncio.gather(running.task, return_exceptions=True)
 
     @staticmethod
-    def _ended(running: _Running) -> bool:
+    def _ended(running: JobUnderWay) -> bool:
         return running.statement.state != "RUNNING"
 
     def _abort(self, kept: KeptJob) -> None:
@@ -282,43 +269,3 @@ class FineTuning:
         changes = {"state": "ABORTED_CRASH", "code": "WORKER_RESTARTED"}
         self._folders.clear(kept.folder, adapter=True)
         self._folders.keep(KeptJob(kept.folder, kept.statement.model_copy(update=changes), kept.losses))
-
-
-def _first(action: StartTraining, place: HookPlace, trainable: Trainable, trainer: str, job: str) -> TrainingStatement:
-    return TrainingStatement(
-        job=job,
-        state="RUNNING",
-        base=place.variant,
-        base_manifest=trainable.manifest,
-        demonstrations=start_root(action),
-        count=len(action.demonstrations),
-        recipe=action.recipe,
-        trainer=trainer,
-        planned_steps=0,
-        planned_tokens="0",
-        steps=0,
-        tokens="0",
-        seconds="0",
-        resumed=0,
-    )
-
-
-def _told(running: _Running) -> Done:
-    if running.statement.state == "RUNNING":
-        running.statement = running.statement.model_copy(update={"seconds": _seconds(running)})
-    result = FineTuneResult(statement=running.statement, losses=tuple(_curve(running)))
-    return Done(result, running.statement, NOTHING_USED)
-
-
-def _seconds(running: _Running) -> str:
-    return f"{time.monotonic() - running.began:.3f}"
-
-
-def _curve(running: _Running) -> list[LossPoint]:
-    """Return the losses as at most `_POINTS` means over equally many steps."""
-    losses = running.losses
-    width = max(1, -(-max(running.statement.planned_steps, 1) // min(_POINTS, MAX_LOSSES)))
-    pieces = [losses[at : at + width] for at in range(0, len(losses), width)]
-    ends = [min(at + width, len(losses)) for at in range(0, len(losses), width)]
-    means = [sum(piece) / len(piece) for piece in pieces]
-    return [LossPoint(step=end, loss=f"{mean:.6f}") for end, mean in zip(ends, means, strict=True)]

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from attestations.documents.base import decode, encode
 from attestations.documents.sandboxing import (
@@ -239,10 +240,8 @@ class ScaffoldBox:
         await self.end(code)
 
     def _ended(self, name: str, ended: ExecResult) -> None:
-        for stream, data in (("stdout", ended.stdout), ("stderr", ended.stderr)):
-            for start in range(0, len(data), _OUTPUT_PIECE):
-                piece = encode(data[start : start + _OUTPUT_PIECE])
-                self._happened(Output(stream=stream, data=piece))  # type: ignore[arg-type]
+        self._wrote("stdout", ended.stdout)
+        self._wrote("stderr", ended.stderr)
         self._happened(
             Exited(
                 job=name,
@@ -253,6 +252,10 @@ class ScaffoldBox:
                 wall_ms=round(ended.wall_s * 1000),
             )
         )
+
+    def _wrote(self, stream: Literal["stdout", "stderr"], data: bytes) -> None:
+        for start in range(0, len(data), _OUTPUT_PIECE):
+            self._happened(Output(stream=stream, data=encode(data[start : start + _OUTPUT_PIECE])))
 
     def _happened(self, event: Event) -> bool:
         """Keep an event for the auditor; False if it is a call and too much waits already to be fetched."""

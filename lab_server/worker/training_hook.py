@@ -12,9 +12,10 @@ from lab_server.trainer.port import Trainer
 from lab_server.trainer.process import ProcessTrainer
 from lab_server.trainer.rehearsed import RehearsedTrainer
 from lab_server.worker.derived import DerivedVariants, JobFolders
-from lab_server.worker.finetuning import FineTuning, Trainable
+from lab_server.worker.finetuning import FineTuning
 from lab_server.worker.sealed_runs import Served
 from lab_server.worker.serving import open_backend, weights_of
+from lab_server.worker.training_run import Trainable
 
 
 async def fine_tune_hook(

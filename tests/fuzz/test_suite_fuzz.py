@@ -10,8 +10,8 @@ from hypothesis import given, strategies as st
 from attestations.canonical import canonical_bytes
 from attestations.errors import SafeconductError, SuiteInvalid
 from auditor_client.suites.drafting import fields
-from auditor_client.suites.format import PromptFormat
 from auditor_client.suites.load import parse_manifest, parse_tasks
+from auditor_client.suites.manifest import PromptFormat
 from auditor_client.suites.requests import build_request
 from tests.support.suite_files import BODIES, MANIFEST, task
 

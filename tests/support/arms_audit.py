@@ -31,7 +31,7 @@ from auditor_client.frozen_suite import FrozenQuestion, FrozenSuite, FrozenTask
 from auditor_client.grading_run import Graded, commit_grades, grade_all, grade_path
 from auditor_client.history import History, read_history
 from auditor_client.registering import Design
-from auditor_client.releasing import STAGES, Releaser
+from auditor_client.releasing import STAGES
 from auditor_client.sealing_packages import deliver, seal
 from auditor_client.staging import Staging
 from auditor_client.stating import Speaker
@@ -277,14 +277,7 @@ class ArmsAudit:
         audit = self.audit
         staging = _Claiming(
             claims=self.claims,
-            releaser=Releaser(
-                engagement=self.engagement,
-                lab=audit.lab,
-                journal=audit.journal,
-                mirror=audit.mirror,
-                cosigner=audit.cosigner,
-                clock=audit.clock,
-            ),
+            releaser=audit.releaser(self.engagement),
             suite=audit.suite,
             plan=audit.plan.plan,
             registration=self.registration,

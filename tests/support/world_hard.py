@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from attestations.documents.agreement import Agreement, Party, PartyKey, PartyRole
@@ -19,6 +20,11 @@ from tests.support.world_escrow import receive_key
 
 OFFICE, CLINIC, PEER = "office.example", "clinic.example", "peer.example"
 BIO = "CLEARED(bio)"
+C2_OUT = ("release", "S2", "C2", "PUBLIC")
+C3_R = ("release", "S3", "C3", "REGULATOR")
+C8_R = ("release", "S5", "C8", "REGULATOR")
+C5_OUT = ("release", "S4", "C5", "PUBLIC")
+SEPTEMBER_LATER = datetime(2027, 11, 5, 9, tzinfo=UTC)
 Statement = Callable[[str, str], Document]
 
 
@@ -97,6 +103,9 @@ def emergency(*to: str, items: Any = (("C7", 3),), **changes: Any) -> Statement:
     value = {"id": "emergency-1", "severity": "other", "expires_at": "2026-12-05T00:00:00Z"} | changes
     named = tuple(EmergencyItem(content_class=cls, i=i) for cls, i in items)
     return lambda digest, now: EmergencyNotice(agreement=digest, to=to, items=named, stated_at=now, **value)
+
+
+EMERGENCY = emergency("LAB_SAFETY", "REGULATOR")
 
 
 def before(world: World, step: tuple[Any, ...], *more: tuple[Any, ...]) -> World:

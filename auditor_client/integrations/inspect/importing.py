@@ -27,10 +27,12 @@ from pydantic import ValidationError
 from attestations.answers import NORMALISATIONS, Normalisation
 from attestations.documents.dialogue import ChatRequest
 from attestations.errors import FileUnusable, SafeconductError, SuiteInvalid
+from attestations.files import unwritable
 from auditor_client.integrations.inspect.asking import DEFAULT_MAX_TOKENS, chat_request, check_supported, decimal
 from auditor_client.integrations.inspect.counterparts import pattern_of
-from auditor_client.suites.format import ChoiceTask, ExactTask, PatternTask, PromptFormat, Task
+from auditor_client.suites.manifest import PromptFormat
 from auditor_client.suites.requests import build_request
+from auditor_client.suites.tasks import ChoiceTask, ExactTask, PatternTask, Task
 
 _TURNS = 8  # a task that asks more often than once is refused; this ends one that would never stop
 _LETTERS = "ABCDEFGHIJ"
@@ -237,7 +239,7 @@ def _write(imported: Imported, into: Path) -> None:
         (into / "suite.yaml").write_text(yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True))
         (into / "tasks" / "inspect.jsonl").write_text("".join(_lines(imported.tasks)), encoding="utf-8")
     except OSError as error:
-        raise FileUnusable(f"{into} cannot be written: {error.strerror}", path=str(into)) from None
+        raise unwritable(into, error) from None
 
 
 def _lines(tasks: Sequence[Task]) -> Iterator[str]:

@@ -8,17 +8,16 @@ from typing import Any
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 
-from attestations.documents.dialogue import ChatResult, Sampling, ScoreResult
+from attestations.documents.dialogue import NOTHING_DRAWN, ChatResult, ScoreResult
 from attestations.errors import BackendFailed, ScopeExceeded
 from auditor_client.integrations.lm_eval.requests import as_turns, chat_request, score_requests
 from auditor_client.intending import Question
 from auditor_client.questioning import Answered
 
-_NOTHING_DRAWN = Sampling(max_output_tokens=1)
 AskAll = Callable[[Sequence[Question]], Sequence[Answered]]
 
 
-class SafeconductLM(LM):  # type: ignore[misc] # the harness has no types
+class SafeconductLM(LM):  # type: ignore[misc]  # the harness has no types
     """A variant of the agreement in force.
 
     `ask_all` asks questions all at once and returns how each ended, in their order. `heard` gets every exchange with
@@ -38,7 +37,7 @@ class SafeconductLM(LM):  # type: ignore[misc] # the harness has no types
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
         """Return (sum of log-probabilities, whether greedy decoding gives it) for each (context, continuation)."""
         groups = score_requests([request.args for request in requests])
-        ended = self._ask_all([Question(group.request, self._variant, _NOTHING_DRAWN) for group in groups])
+        ended = self._ask_all([Question(group.request, self._variant, NOTHING_DRAWN) for group in groups])
         found: list[tuple[float, bool]] = [(0.0, False)] * len(requests)
         for group, answered in zip(groups, ended, strict=True):
             result = _answer(answered, ScoreResult)

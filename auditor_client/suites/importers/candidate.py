@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from attestations.answers import LETTERS, NORMALISATIONS, Normalisation, normalised
-from auditor_client.suites.format import MAX_OPTIONS, MAX_QUESTION_CHARACTERS
+from auditor_client.suites.tasks import MAX_OPTIONS, MAX_QUESTION_CHARACTERS
 
 MAX_OPTION_CHARACTERS = 2000
 MAX_DIGITS = 15

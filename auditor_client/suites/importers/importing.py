@@ -22,9 +22,8 @@ from pydantic import ValidationError
 
 from attestations.digests import lp
 from attestations.errors import FileUnusable, SuiteInvalid
-from attestations.files import because, shown
+from attestations.files import shown, unwritable
 from auditor_client.suites.check import Checker
-from auditor_client.suites.format import ANSWER_METADATA, Manifest, Task
 from auditor_client.suites.importers.candidate import Candidate, LeftOut
 from auditor_client.suites.importers.catalogue import Format
 from auditor_client.suites.importers.controls import control_tasks
@@ -34,6 +33,8 @@ from auditor_client.suites.importers.reading import SourceFile, source_files
 from auditor_client.suites.importers.report import Place, Report, SourceRead
 from auditor_client.suites.importers.splitting import Splitter
 from auditor_client.suites.load import MAX_TASKS
+from auditor_client.suites.manifest import Manifest
+from auditor_client.suites.tasks import ANSWER_METADATA, Task
 
 REPORT = "import-report.json"
 MAX_METRICS = 40  # a figure for each category, as long as somebody could read them
@@ -71,13 +72,13 @@ def import_suite(order: Order, *, guid: Callable[[], str]) -> Report:
         order.into.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{order.into.name}.", dir=order.into.parent))
     except OSError as error:
-        raise _unwritable(order.into, error) from None
+        raise unwritable(order.into, error) from None
     try:
         report = _written(order, partial, guid)
         partial.chmod(0o755)
         partial.replace(order.into)
     except OSError as error:
-        raise _unwritable(order.into, error) from None
+        raise unwritable(order.into, error) from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return report
@@ -284,10 +285,6 @@ def _check_free(into: Path) -> None:
     try:
         free = not into.exists() or (into.is_dir() and not any(into.iterdir()))
     except OSError as error:
-        raise _unwritable(into, error) from None
+        raise unwritable(into, error) from None
     if not free:
         raise FileUnusable(f"{shown(into)} is not an empty folder; give another", path=shown(into))
-
-
-def _unwritable(into: Path, error: OSError) -> FileUnusable:
-    return FileUnusable(f"{shown(into)} cannot be written: {because(error)}", path=shown(into))

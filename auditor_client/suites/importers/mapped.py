@@ -7,7 +7,6 @@ from math import isfinite
 from typing import Any, get_args
 
 from attestations.answers import LETTERS, NORMALISATIONS
-from auditor_client.suites.format import Task
 from auditor_client.suites.importers.candidate import (
     MAX_DIGITS,
     Candidate,
@@ -21,6 +20,7 @@ from auditor_client.suites.importers.candidate import (
 from auditor_client.suites.importers.mapping import Mapping
 from auditor_client.suites.importers.options import Options, each, name_of, stem
 from auditor_client.suites.importers.reading import SourceFile
+from auditor_client.suites.tasks import Task
 
 _TEXTS = ("abstract", "rubric", "provenance", "author")
 _DIFFICULTIES = get_args(Task.model_fields["difficulty"].annotation)

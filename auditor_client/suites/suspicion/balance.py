@@ -8,8 +8,8 @@ from fractions import Fraction
 
 from attestations.answers import LETTERS
 from attestations.intervals import wilson
-from auditor_client.suites.format import ChoiceTask, Task
 from auditor_client.suites.suspicion.finding import Finding
+from auditor_client.suites.tasks import ChoiceTask, Task
 
 MARGIN = Fraction(1, 20)  # how far above chance the interval's lower bound must lie
 LEVEL = "0.99"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from auditor_client.suites.format import AgentTask, ChoiceTask, ExactTask, JudgedTask, NumericTask, Task
 from auditor_client.suites.suspicion.balance import Balance
 from auditor_client.suites.suspicion.duplicates import Texts
 from auditor_client.suites.suspicion.finding import COUNTED, ITEM_RULES, KEPT_APART, LEVELS, Finding
 from auditor_client.suites.suspicion.options import answer_stands_in, option_rules
 from auditor_client.suites.suspicion.own_grader import grader_rules
 from auditor_client.suites.suspicion.texts import text_rules
+from auditor_client.suites.tasks import AgentTask, ChoiceTask, ExactTask, JudgedTask, NumericTask, Task
 
 
 class Inspector:

@@ -8,7 +8,7 @@ from attestations.answers import LETTERS
 from attestations.documents.dialogue import ChatResult, ScoredContinuation, ScoreResult
 from attestations.grading import GRADERS, Grade, Result
 from auditor_client.suites.drafting import target_of
-from auditor_client.suites.format import ChoiceTask, ExactTask, NumericTask, Task
+from auditor_client.suites.tasks import ChoiceTask, ExactTask, NumericTask, Task
 
 _LETTERS = [ChatResult(content=letter) for letter in LETTERS]
 _BEST, _REST = ScoredContinuation(logprob="-1", tokens=1), ScoredContinuation(logprob="-2", tokens=1)

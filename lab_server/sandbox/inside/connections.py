@@ -98,7 +98,7 @@ class Connections:
     def _accept(self) -> None:
         while True:
             try:
-                fd, _ = self._listener._accept()  # type: ignore[attr-defined]  # noqa: SLF001 - socket.accept's own
+                fd, _ = self._listener._accept()  # type: ignore[attr-defined]  # noqa: SLF001 - `socket.accept` is slow to import
             except OSError:
                 return
             sock = _socket.socket(fileno=fd)

@@ -23,7 +23,7 @@ _HEAD = struct.Struct("!BII")
 class Kind:
     """What a frame says, as one of these numbers."""
 
-    CALL = 1  # host: do this (JSON)
+    CALL = 1  # host: do this (marshalled)
     REPLY = 2  # box: a call has ended so (JSON)
     OPEN = 3  # box: a program has connected to the model
     DATA = 4  # bytes: stdin, a file, the model's connection; from a program its stdout

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _signal as signal  # type: ignore[import-not-found]  # no stubs
 import os
 import resource
 
@@ -10,7 +9,10 @@ from .framing import MAX_PAYLOAD, WINDOW, Kind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from typing import Any
+else:
+    import _signal as signal  # what `signal` wraps in enums, which are slow to import
 
 _CHUNK = MAX_PAYLOAD
 _READS = 8  # of one pipe before others get their turn

@@ -6,7 +6,6 @@ one channel, stdin and stdout, which no program inherits. It trusts the host and
 
 from __future__ import annotations
 
-import _signal as signal  # type: ignore[import-not-found]  # no stubs
 import ctypes
 import marshal
 import os
@@ -22,7 +21,10 @@ from .strays import Watch, kill_all_but, only_left, own_children
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from typing import Any
+else:
+    import _signal as signal  # what `signal` wraps in enums, which are slow to import
 
 _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 4, 38
 _TICK_MS = 50

@@ -10,19 +10,9 @@ from attestations.documents.exchange import Intent, Record
 from attestations.documents.hooks import SandboxLimits, SandboxStatement
 from attestations.errors import AttributionFailed
 from attestations.sandboxes import SandboxLedger
+from tests.support.sandbox_statements import sandbox_statement
 
-STATED = SandboxStatement(
-    sandbox="b-0",
-    state="OPEN",
-    tier="process",
-    provider="bubblewrap",
-    version="1",
-    image="11" * 32,
-    policy="22" * 32,
-    self_test="33" * 32,
-    limits=SandboxLimits(model_calls=3),
-    model_calls=1,
-)
+STATED = sandbox_statement(limits=SandboxLimits(model_calls=3), model_calls=1)
 
 
 def take(

@@ -14,12 +14,14 @@ from auditor_client.campaign_state import Item, Progress
 from auditor_client.cosigning import Cosigner
 from auditor_client.desk import Ask, Patience
 from auditor_client.drawing import draw_items
+from auditor_client.engagement import Engagement
 from auditor_client.frozen_suite import FrozenSuite
 from auditor_client.intending import Question
 from auditor_client.journal.sqlite import SqliteJournal
 from auditor_client.mirror import Mirror
 from auditor_client.ports import Lab
 from auditor_client.registering import Design, register
+from auditor_client.releasing import Releaser
 from tests.support.audit_world import TestClock, World, design, suite, suite_key
 from tests.support.simulated_lab import SimulatedLab
 
@@ -92,6 +94,17 @@ class Audit:
             patience=Patience(answer=2, first_retry=0.001, longest_retry=0.002, give_up=0.05),
         )
         return await campaign.run(lanes=lanes, on_text=None if on_text is None else on_text.append)
+
+    def releaser(self, engagement: Engagement | None = None) -> Releaser:
+        """Return what releases, under the agreement as it was made unless another is given."""
+        return Releaser(
+            engagement=engagement or self.world.engagement(),
+            lab=self.lab,
+            journal=self.journal,
+            mirror=self.mirror,
+            cosigner=self.cosigner,
+            clock=self.clock,
+        )
 
     async def crashed(self) -> Audit:
         """Open everything again from the disk alone."""

@@ -35,7 +35,7 @@ from attestations.views import Opening, parse_view
 from auditor_client.closing import close_run
 from auditor_client.grading_run import commit_grades, grade_all
 from auditor_client.redacting import Closed, only_tasks, parse_redaction
-from auditor_client.releasing import Releaser, Wanted
+from auditor_client.releasing import Wanted
 from auditor_client.sealing_packages import deliver, seal
 from auditor_client.staging import Asked, Staging
 from auditor_client.stating import Speaker
@@ -67,17 +67,6 @@ async def audit(tmp_path: Path) -> AsyncIterator[Audit]:
     await opened.close()
 
 
-def releaser(audit: Audit) -> Releaser:
-    return Releaser(
-        engagement=audit.world.engagement(),
-        lab=audit.lab,
-        journal=audit.journal,
-        mirror=audit.mirror,
-        cosigner=audit.cosigner,
-        clock=audit.clock,
-    )
-
-
 def speaker(audit: Audit) -> Speaker:
     return Speaker(audit.world.engagement(), audit.lab, audit.journal, audit.cosigner, audit.clock)
 
@@ -86,7 +75,7 @@ def staging(audit: Audit) -> Staging:
     kept = audit.journal.recall("registration")
     assert kept is not None
     return Staging(
-        releaser=releaser(audit),
+        releaser=audit.releaser(),
         suite=audit.suite,
         plan=design().plan,
         registration=PreRegistration.parse(parse_envelope(kept).payload),
@@ -194,7 +183,7 @@ async def test_hazards_for_all_are_stopped_before_anything_is_sent(audit: Audit)
     await delivered(audit)
     for recipient in ("PUBLIC", "LAB_ALL"):
         with pytest.raises(HazardFieldExposed):
-            await releaser(audit).release(Wanted("S4", recipient, only=("C9",)))
+            await audit.releaser().release(Wanted("S4", recipient, only=("C9",)))
 
 
 @pytest.mark.parametrize("text", ["C6", "C6/target", "C6/target=BECAUSE", "X6=LEGAL", "C5/prompt@3-=LEGAL", "=LEGAL"])
@@ -231,7 +220,7 @@ async def test_statements_of_the_labs_that_break_the_rules_are_named_and_count_f
     audit.clock.pass_(days=30)
     await audit.lab.state(lab_says(audit, "HOLD", "1"))
     await audit.cosigner.cosign()
-    history = releaser(audit).history()
+    history = audit.releaser().history()
     assert [breach.error.reason for breach in history.breaches] == [
         reason_of(kind) for kind in (HoldLimitExceeded, IrrevocableRelease, RedactionNotAllowed, HoldTooLate)
     ]
@@ -241,13 +230,13 @@ async def test_statements_of_the_labs_that_break_the_rules_are_named_and_count_f
 async def test_a_hold_delays_a_release_and_ends(audit: Audit) -> None:
     """T100: nothing the lab leaves undone holds it back for ever."""
     await delivered(audit)
-    await releaser(audit).release(Wanted("S1", "PUBLIC"))
+    await audit.releaser().release(Wanted("S1", "PUBLIC"))
     await audit.lab.state(lab_says(audit, "HOLD", "5"))
     audit.clock.pass_(days=6)
     with pytest.raises(DisclosureForbidden):
-        await releaser(audit).release(Wanted("S5", BIO, only=("C7",)))
+        await audit.releaser().release(Wanted("S5", BIO, only=("C7",)))
     audit.clock.pass_(days=10)
-    assert await releaser(audit).release(Wanted("S5", BIO, only=("C7",))) == ("C7",)
+    assert await audit.releaser().release(Wanted("S5", BIO, only=("C7",))) == ("C7",)
 
 
 async def test_an_emergency_reaches_lab_and_regulator_at_once_and_others_with_two_keys(
@@ -255,7 +244,7 @@ async def test_an_emergency_reaches_lab_and_regulator_at_once_and_others_with_tw
 ) -> None:
     """T106: the notice carries the named items' openings and nothing else."""
     await delivered(audit)
-    await releaser(audit).release(Wanted("S1", "PUBLIC"))
+    await audit.releaser().release(Wanted("S1", "PUBLIC"))
     graded = await grade_all(audit.suite, suite_key(), journal=audit.journal)
     source = Source(audit.suite, suite_key(), graded.rows, audit.journal)
     until = "2026-12-24T00:00:00Z"
@@ -277,7 +266,7 @@ async def test_an_emergency_reaches_lab_and_regulator_at_once_and_others_with_tw
     holds(report)
     assert report.redactions["C7"]["opened"] == 2
     with pytest.raises(DisclosureForbidden):
-        await releaser(audit).release(Wanted("S5", BIO, only=("C5",)))
+        await audit.releaser().release(Wanted("S5", BIO, only=("C5",)))
 
 
 def parsed(envelope: Any) -> Any:
@@ -292,7 +281,7 @@ async def test_an_aborted_engagement_is_closed_and_its_commitments_released(audi
     await speaker(audit).abort("the results are bad")
     audit.clock.pass_(seconds=30)
     with pytest.raises(PhaseViolation):
-        await releaser(audit).release(Wanted("S2", "REGULATOR"))
+        await audit.releaser().release(Wanted("S2", "REGULATOR"))
     out = tmp_path / "aborted.zip"
     await staging(audit).release("S1", "REGULATOR", out)
     report = verified(audit, out)
@@ -325,7 +314,7 @@ async def test_a_release_the_lab_dates_back_is_not_cosigned(audit: Audit) -> Non
 
     audit.lab.release = dated_back  # type: ignore[assignment, method-assign]
     with pytest.raises(TimeOrderViolation):
-        await releaser(audit).release(Wanted("S1", "REGULATOR"))
+        await audit.releaser().release(Wanted("S1", "REGULATOR"))
 
 
 def _event(audit: Audit, event: str, argument: str) -> PolicyEvent:
@@ -335,12 +324,12 @@ def _event(audit: Audit, event: str, argument: str) -> PolicyEvent:
 
 async def test_corrections_and_consents_are_said_once_and_kept(audit: Audit) -> None:
     await delivered(audit)
-    await releaser(audit).release(Wanted("S1", "REGULATOR"))
-    digest = next(iter(releaser(audit).history().ledger.releases))
+    await audit.releaser().release(Wanted("S1", "REGULATOR"))
+    digest = next(iter(audit.releaser().history().ledger.releases))
     await speaker(audit).correct(digest, "a typing error", None)
     await speaker(audit).event("AUDITOR_CONSENT", "C5")
     await speaker(audit).event("REMEDIATION_CONFIRMED", "finding-1")
-    history = releaser(audit).history()
+    history = audit.releaser().history()
     assert [item.text for item in history.ledger.corrections.values()] == ["a typing error"]
     assert {"AUDITOR_CONSENT", "REMEDIATION_CONFIRMED"} <= {event.name for event in history.events}
     assert history.breaches == []

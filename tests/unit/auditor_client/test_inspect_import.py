@@ -24,9 +24,9 @@ from attestations.errors import FileUnusable, SuiteInvalid
 from attestations.patterns import compile_pattern
 from auditor_client.integrations.inspect.counterparts import pattern_of
 from auditor_client.integrations.inspect.importing import import_task, read_task
-from auditor_client.suites.format import ChoiceTask, ExactTask, PatternTask
 from auditor_client.suites.load import load_suite
 from auditor_client.suites.requests import build_request
+from auditor_client.suites.tasks import ChoiceTask, ExactTask, PatternTask
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Inspect's own
 FILE = """

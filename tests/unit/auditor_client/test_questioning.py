@@ -11,7 +11,14 @@ from attestations.commitments import aux_handle
 from attestations.documents.dialogue import ChatRequest, ChatResult, Message, Sampling
 from attestations.documents.exchange import Intent
 from attestations.envelope import parse_envelope
-from attestations.errors import BudgetExhausted, LabUnreachable, PromiseUnfulfilled, ScopeExceeded
+from attestations.errors import (
+    BudgetExhausted,
+    ExitCode,
+    LabUnreachable,
+    PromiseUnfulfilled,
+    SafeconductError,
+    ScopeExceeded,
+)
 from auditor_client.desk import Patience
 from auditor_client.intending import Question
 from auditor_client.questioning import Questioner
@@ -117,6 +124,22 @@ async def test_what_a_crash_left_open_is_finished_by_the_next_command(audit: Aud
 
     assert progress.done == 7
     assert 10 == len(set(audit.lab.calls)) == len(audit.lab.calls)
+
+
+async def test_a_bug_of_ours_reaches_the_one_who_asked_and_is_not_put_on_the_lab(
+    audit: Audit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("canary")
+
+    monkeypatch.setattr("auditor_client.lane.check_promise", broken)
+    async with asyncio.timeout(2):
+        with pytest.raises(SafeconductError) as caught:
+            async with questioner(audit) as ask:
+                await ask.ask(question("one"))
+
+    assert (SafeconductError, ExitCode.INTERNAL) == (type(caught.value), caught.value.exit_code)
+    assert caught.value.message == "a lane has failed: internal error (ZeroDivisionError)"
 
 
 async def test_a_refusal_reaches_the_one_who_asked_and_its_number_is_used_again(audit: Audit) -> None:

@@ -30,19 +30,10 @@ from auditor_client.intending import Question
 from auditor_client.questioning import Answered, Questioner
 from auditor_client.scaffolds.bundle import Bundle
 from auditor_client.scaffolds.running import Runner, RunOptions
+from tests.support.sandbox_statements import sandbox_statement
 
 LIMITS = SandboxLimits(model_calls=2)
-STATED = SandboxStatement(
-    sandbox="b-0",
-    state="OPEN",
-    tier="process",
-    provider="test",
-    version="1",
-    image="11" * 32,
-    policy="22" * 32,
-    self_test="33" * 32,
-    limits=LIMITS,
-)
+STATED = sandbox_statement(limits=LIMITS)
 
 
 def call(number: int) -> ModelCall:

@@ -23,7 +23,7 @@ from tests.support.audit_world import TestClock, World, suite, suite_key
 from tests.support.simulated_lab import SimulatedLab
 from tests.support.world_hard import BIO, others
 from tests.unit.auditor_client.conftest import Audit
-from tests.unit.auditor_client.test_hard_paths import closed, delivered, parsed, releaser, rules, speaker
+from tests.unit.auditor_client.test_hard_paths import closed, delivered, parsed, rules, speaker
 
 
 async def test_our_own_program_refuses_a_notice_the_policy_does_not_let_us_give(tmp_path: Path) -> None:
@@ -74,13 +74,13 @@ async def test_an_amendment_logged_after_what_it_forbids_is_not_cosigned(audit: 
     """T028: both signed it, the lab let the release come first."""
     await delivered(audit)
     late = amended(audit, "c2-r", permit="RUN_CLOSED + P60BD")
-    await releaser(audit).release(Wanted("S1", "REGULATOR"))
+    await audit.releaser().release(Wanted("S1", "REGULATOR"))
     size = audit.mirror.size
     audit.lab.receipt("amendment", late)
     await audit.cosigner.cosign()
     assert audit.mirror.size == size + 1  # nothing it forbids had been released
-    await releaser(audit).release(Wanted("S1", "PUBLIC"))
-    await releaser(audit).release(Wanted("S2", "PUBLIC"))
+    await audit.releaser().release(Wanted("S1", "PUBLIC"))
+    await audit.releaser().release(Wanted("S2", "PUBLIC"))
     worse = sign_document(
         Agreement.parse(amended(audit, "c2-p", permit="RUN_CLOSED + P60BD").payload).model_copy(
             update={"supersedes": late.digest}

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import auditor_client.demo_suite
 from auditor_client.suites.check import check_suite
-from auditor_client.suites.format import ChoiceTask
 from auditor_client.suites.load import load_suite
+from auditor_client.suites.tasks import ChoiceTask
 
 SUITE = load_suite(Path(auditor_client.demo_suite.__file__).parent)
 

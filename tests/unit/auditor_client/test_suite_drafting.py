@@ -14,9 +14,10 @@ from attestations.grading import grade
 from auditor_client.committing import Draft, freeze
 from auditor_client.frozen_suite import parse_frozen_suite
 from auditor_client.suites.drafting import analysis_plan, drafts
-from auditor_client.suites.format import PromptFormat, Task
 from auditor_client.suites.load import load_suite, parse_tasks
+from auditor_client.suites.manifest import PromptFormat
 from auditor_client.suites.requests import build_request
+from auditor_client.suites.tasks import Task
 from tests.support.suite_files import BODIES, task, tasks, write
 
 CLASSES = {

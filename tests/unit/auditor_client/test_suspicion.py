@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from auditor_client.suites.format import Task
 from auditor_client.suites.suspicion.duplicates import Texts
 from auditor_client.suites.suspicion.finding import ITEM_RULES, Finding
 from auditor_client.suites.suspicion.inspector import Inspector
+from auditor_client.suites.tasks import Task
 
 SECRET = "xyzzy hidden"
 Q = "Which of these rivers flows through the capital of Austria?"

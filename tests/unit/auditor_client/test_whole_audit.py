@@ -22,7 +22,7 @@ from attestations.verify.report import Report
 from auditor_client.closing import close_run
 from auditor_client.grading_run import commit_grades, grade_all
 from auditor_client.registering import Design
-from auditor_client.releasing import STAGES, Releaser, Wanted
+from auditor_client.releasing import STAGES, Wanted
 from auditor_client.sealing_packages import deliver, seal
 from auditor_client.staging import Staging
 from tests.support.audit_world import TestClock, World, design, suite, suite_key
@@ -65,14 +65,7 @@ def _staging(audit: Audit) -> Staging:
     kept = audit.journal.recall("registration")
     assert kept is not None
     return Staging(
-        releaser=Releaser(
-            engagement=audit.world.engagement(),
-            lab=audit.lab,
-            journal=audit.journal,
-            mirror=audit.mirror,
-            cosigner=audit.cosigner,
-            clock=audit.clock,
-        ),
+        releaser=audit.releaser(),
         suite=audit.suite,
         plan=audit.plan.plan,
         registration=PreRegistration.parse(parse_envelope(kept).payload),

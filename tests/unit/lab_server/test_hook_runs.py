@@ -8,7 +8,7 @@ import pytest
 
 from attestations.documents.asking import SealedRequest, parse_result, request_commitment
 from attestations.documents.base import encode
-from attestations.documents.hooks import SandboxLimits, SandboxStatement
+from attestations.documents.hooks import SandboxStatement
 from attestations.documents.sandboxing import Close, Closed, SandboxRequest, SandboxResult
 from attestations.frames import EventReader, FrameOpener
 from attestations.sealing import request_info, seal_request
@@ -18,20 +18,11 @@ from lab_server.ports import Job, JobOutcome, StoredFrame
 from lab_server.services.worker import job_from_wire, outcome_to_wire
 from lab_server.services.worker_client import job_to_wire, outcome_from_wire
 from lab_server.worker.sealed_runs import SealedRuns, Served
+from tests.support.sandbox_statements import sandbox_statement
 
 AGREEMENT, EVIDENCE, KEY, SALT = "aa" * 32, "bb" * 32, bytes(range(32)), bytes(32)
 REQUEST = SandboxRequest(action=Close())
-STATEMENT = SandboxStatement(
-    sandbox="box-1",
-    state="CLOSED",
-    tier="none",
-    provider="test",
-    version="1",
-    image="11" * 32,
-    policy="22" * 32,
-    self_test="33" * 32,
-    limits=SandboxLimits(),
-)
+STATEMENT = sandbox_statement(sandbox="box-1", state="CLOSED", tier="none")
 
 
 class Answering:

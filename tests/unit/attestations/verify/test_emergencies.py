@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -18,15 +17,8 @@ from attestations.policy.model import Policy
 from tests.support.reports import assert_holds, assert_refused
 from tests.support.world import World
 from tests.support.world_agreement import keys
-from tests.support.world_hard import BIO, after, emergency, hard_world, office, policy
+from tests.support.world_hard import BIO, C3_R, EMERGENCY, after, emergency, hard_world, office, policy
 from tests.support.world_views import all_but
-
-C2_OUT = ("release", "S2", "C2", "PUBLIC")
-C3_R = ("release", "S3", "C3", "REGULATOR")
-C8_R = ("release", "S5", "C8", "REGULATOR")
-C5_OUT = ("release", "S4", "C5", "PUBLIC")
-SEPTEMBER_LATER = datetime(2027, 11, 5, 9, tzinfo=UTC)
-EMERGENCY = emergency("LAB_SAFETY", "REGULATOR")
 
 
 def test_a_notice_to_lab_and_regulator_needs_nobody_else() -> None:

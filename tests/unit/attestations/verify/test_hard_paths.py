@@ -37,15 +37,22 @@ from attestations.verify.engine import Request
 from tests.support.reports import assert_holds, assert_refused
 from tests.support.world import World, disclosure_steps
 from tests.support.world_agreement import keys
-from tests.support.world_hard import BIO, after, before, clinic, emergency, hard_world, office, order, policy
+from tests.support.world_hard import (
+    BIO,
+    C2_OUT,
+    C3_R,
+    C5_OUT,
+    C8_R,
+    SEPTEMBER_LATER,
+    after,
+    before,
+    clinic,
+    hard_world,
+    office,
+    order,
+    policy,
+)
 from tests.support.world_views import all_but
-
-C2_OUT = ("release", "S2", "C2", "PUBLIC")
-C3_R = ("release", "S3", "C3", "REGULATOR")
-C8_R = ("release", "S5", "C8", "REGULATOR")
-C5_OUT = ("release", "S4", "C5", "PUBLIC")
-SEPTEMBER_LATER = datetime(2027, 11, 5, 9, tzinfo=UTC)
-EMERGENCY = emergency("LAB_SAFETY", "REGULATOR")
 
 
 def stated(event: str, argument: str | None = None, **extra: Any) -> Any:

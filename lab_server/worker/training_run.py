@@ -1,0 +1,93 @@
+"""One fine-tune job under way in this boot: what is known of it, and what is stated of it at any time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from attestations.documents.finetuning import (
+    MAX_LOSSES,
+    FineTuneResult,
+    JobState,
+    LossPoint,
+    StartTraining,
+    TrainingStatement,
+    start_root,
+)
+from attestations.errors import TrainingFailed
+from lab_server.hook_port import NOTHING_USED, Done, HookPlace
+
+_POINTS = 200  # of a loss curve
+
+
+@dataclass(frozen=True)
+class Trainable:
+    """A variant that may be trained from: its files and its identity."""
+
+    model: Path
+    manifest: str
+
+
+@dataclass
+class JobUnderWay:
+    """A job under way in this boot."""
+
+    agreement: str
+    action: StartTraining
+    base: str
+    folder: Path
+    trainer: str
+    statement: TrainingStatement
+    began: float
+    losses: list[float] = field(default_factory=list)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+    failed: TrainingFailed | None = None  # before anything was planned
+    due: tuple[JobState, str | None] | None = None  # state and code of its end, which the disk has not taken yet
+
+
+def first_statement(
+    action: StartTraining, place: HookPlace, trainable: Trainable, trainer: str, job: str
+) -> TrainingStatement:
+    """Return how a job stands before anything is planned."""
+    return TrainingStatement(
+        job=job,
+        state="RUNNING",
+        base=place.variant,
+        base_manifest=trainable.manifest,
+        demonstrations=start_root(action),
+        count=len(action.demonstrations),
+        recipe=action.recipe,
+        trainer=trainer,
+        planned_steps=0,
+        planned_tokens="0",
+        steps=0,
+        tokens="0",
+        seconds="0",
+        resumed=0,
+    )
+
+
+def told(running: JobUnderWay) -> Done:
+    """Return how a job stands now, as the hook answers."""
+    if running.statement.state == "RUNNING":
+        running.statement = running.statement.model_copy(update={"seconds": seconds_so_far(running)})
+    result = FineTuneResult(statement=running.statement, losses=tuple(curve(running)))
+    return Done(result, running.statement, NOTHING_USED)
+
+
+def seconds_so_far(running: JobUnderWay) -> str:
+    """Return how long a job has run, in seconds."""
+    return f"{time.monotonic() - running.began:.3f}"
+
+
+def curve(running: JobUnderWay) -> list[LossPoint]:
+    """Return the losses as at most `_POINTS` means over equally many steps."""
+    losses = running.losses
+    width = max(1, -(-max(running.statement.planned_steps, 1) // min(_POINTS, MAX_LOSSES)))
+    pieces = [losses[at : at + width] for at in range(0, len(losses), width)]
+    ends = [min(at + width, len(losses)) for at in range(0, len(losses), width)]
+    means = [sum(piece) / len(piece) for piece in pieces]
+    return [LossPoint(step=end, loss=f"{mean:.6f}") for end, mean in zip(ends, means, strict=True)]
