@@ -9,7 +9,8 @@ from hypothesis import given, strategies as st
 
 from attestations.documents.dialogue import ChatResult, CountResult, ScoredContinuation, ScoreResult
 from attestations.errors import GraderDigestMismatch, MalformedEnvelope, SafeconductError, UnknownCriticalField
-from attestations.grading import GRADERS, Grade, grade, grader_digest
+from attestations.formats import FORMATS
+from attestations.grading import GRADERS, Grade, chosen_option, grade, grader_digest
 
 PROMPT = {"options": ["ls", "cd", "rm"]}
 LETTER = {"grader": "choice-letter", "answer": 1}
@@ -75,6 +76,34 @@ def test_what_names_no_single_option_is_invalid(text: str) -> None:
 @pytest.mark.parametrize("text", ["pwd", "`pwd`.", " PWD\n", '"Pwd!"'])
 def test_an_exact_answer_may_differ_in_case_quotes_and_closing_punctuation(text: str) -> None:
     assert said(text, EXACT) == "correct"
+
+
+@pytest.mark.parametrize(
+    ("format_", "text", "outcome"),
+    [
+        ("reversed", "B", "correct"),
+        ("reversed", "A", "incorrect"),
+        ("rotated", "A", "correct"),
+        ("rotated", "<think>C, or B?</think>The answer is A", "correct"),
+        ("digit-reversed", "2", "correct"),
+        ("digit-reversed", "B", "invalid"),
+        ("digit-bracket", "I'm sorry, I can't say which.", "refused"),
+        ("roman-dot", "II.", "correct"),
+        ("roman-dot", "cd", "correct"),
+        ("roman-dot", "  ", "empty"),
+        ("roman-dot", "<think>II", "truncated"),
+    ],
+)
+def test_a_choice_in_a_format_is_graded_against_the_committed_option(format_: str, text: str, outcome: str) -> None:
+    form, result = FORMATS[format_], ChatResult(content=text)
+    assert grade(LETTER, PROMPT, result, form=form).outcome == outcome
+    chosen = {"correct": 1, "incorrect": 2}.get(outcome)
+    assert chosen_option(LETTER, PROMPT, result, form) == chosen
+
+
+def test_a_format_changes_the_grade_of_nothing_but_a_choice_by_letters() -> None:
+    for target, text in ((EXACT, "pwd"), (NUMBER, "1024"), (PATTERN, "chmod")):
+        assert grade(target, PROMPT, ChatResult(content=text), form=FORMATS["digit-reversed"]).outcome == "correct"
 
 
 def test_an_exact_answer_says_nothing_else() -> None:
