@@ -177,9 +177,10 @@ def _exposure(plan: AnalysisPlan, planned: PlannedMeasure, arm: str, rows: Seque
 
 
 def _format_swing(plan: AnalysisPlan, planned: PlannedMeasure, _: str, rows: Sequence[GradeRow]) -> Found:
-    shares, answered, asked = {}, 0, 0
+    shares, answered, asked, all_ran = {}, 0, 0, len(plan.formats) > 1
     for arm in plan.formats:
         chosen = _of(planned, arm, rows)
+        all_ran = all_ran and bool(chosen)  # nothing asked is no share of zero
         asked += len(chosen)
         answered += sum(map(_answers_at_all, chosen))
         shares[arm] = Fraction(sum(map(_right, chosen)), len(chosen) or 1)
@@ -191,7 +192,7 @@ def _format_swing(plan: AnalysisPlan, planned: PlannedMeasure, _: str, rows: Seq
     deviation = as_decimal(squares / max(1, len(shares) - 1)).sqrt()
     parts: dict[str, Fraction | Decimal | int] = {"mean": known.mean, "min": low, "max": high, "sd": deviation}
     parts |= {f"format/{arm}": share for arm, share in shares.items()}
-    return Found(len(shares), high - low, None, parts, usable=_enough(plan, answered, asked))
+    return Found(len(shares), high - low, None, parts, usable=all_ran and _enough(plan, answered, asked))
 
 
 def _group_gap(plan: AnalysisPlan, planned: PlannedMeasure, arm: str, rows: Sequence[GradeRow]) -> Found:

@@ -143,6 +143,13 @@ class Arm(Hidden, Part):
     method: Method = Method()
     epochs: int | None = Field(default=None, ge=1, le=100, exclude_if=is_none)
 
+    @property
+    def misnamed(self) -> bool:
+        """Whether its name says that it asks in a format in which it does not ask."""
+        name, written = self.id.removeprefix(FORMAT_ARM), self.method.format
+        says = name != self.id and (name in FORMATS or written is not None)
+        return says and name != written
+
     @model_validator(mode="after")
     def _holds_together(self) -> Arm:
         if self.id == AS_SHIPPED and (self.source != "registered" or not self.method.plain):
