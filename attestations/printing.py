@@ -13,6 +13,7 @@ from attestations.elicitation.claims import ElicitationClaim
 from attestations.errors import ExitCode
 from attestations.plain import plain
 from attestations.policy.words import recipient_words
+from attestations.reading import NO_SWING, Swing, read_swings
 from attestations.verify.findings import Found
 from attestations.verify.report import Check, Report, Status
 from attestations.verify.steps import STEP_NAMES, Step
@@ -196,8 +197,27 @@ def _print_claims(console: Console, report: Report) -> None:
         console.print(
             f"  {name:<{width}}  {figure}  n={result.n}  {result.verdict}{answered}", markup=False, soft_wrap=True
         )
+    if predicate is not None:
+        for swing in read_swings(predicate.measures):
+            _print_swing(console, swing)
     if predicate is not None and predicate.elicitation is not None:
         _print_gaps(console, predicate.elicitation)
+
+
+def _print_swing(console: Console, swing: Swing) -> None:
+    """Show how far the layout of the same tasks moves their share of correct answers."""
+    if not swing.usable:
+        console.print(f"\n[bold]Formats[/bold]  {swing.name} {NO_SWING}", soft_wrap=True)
+        return
+    parts = swing.measure.parts
+    console.print(
+        f"\n[bold]Formats[/bold]  ({swing.name} {swing.measure.value}: from {parts['min']} to {parts['max']}, mean "
+        f"{parts['mean']} over {swing.measure.n})",
+        soft_wrap=True,
+    )
+    width = max(len(name) for name, _ in swing.shares)
+    for name, share in swing.shares:
+        console.print(f"  {name:<{width}}  {share}", markup=False, soft_wrap=True)
 
 
 def _print_gaps(console: Console, claim: ElicitationClaim) -> None:

@@ -13,7 +13,7 @@ from attestations.grades import GradeRow
 from attestations.intervals import ratio, wilson
 from attestations.policy.words import instant_words, recipient_words
 from attestations.predicate import AuditPredicate, Measure, Result
-from attestations.reading import MEASURES, Reading, among_answered, read_figure
+from attestations.reading import MEASURES, NO_SWING, Reading, Swing, among_answered, read_figure, read_swings
 from attestations.rendering.plots import (
     Bars,
     Dot,
@@ -123,6 +123,8 @@ class ReportView:
     calibration: tuple[Dot, ...] = ()
     swing: Strip | None = None
     swing_words: str = ""
+    swings: tuple[Swing, ...] = ()
+    formats: tuple[tuple[str, str], ...] = ()
     controls: tuple[tuple[str, str, str], ...] = ()
     canary: str = ""
     exposure: tuple[tuple[str, str], ...] = ()
@@ -178,7 +180,8 @@ def report_view(
     overall = [item for item in results if item.content_class == "C2"]
     detailed = [item for item in results if item.content_class == "C3"]
     several = len({item.arm for item in results}) > 1
-    swing = next((item for item in predicate.measures if item.measure == "format_swing"), None)
+    swings = read_swings(predicate.measures)
+    swing = next(iter(swings), None)
     ece = next((item for item in predicate.measures if item.measure == "ece" and item.interpretable), None)
     signed = [
         (f"{_measure_label(item)} · {item.arm}" if several else _measure_label(item), item)
@@ -195,8 +198,10 @@ def report_view(
         measures=tuple(map(_measure_row, predicate.measures)),
         signed=signed_forest(signed) if signed else None,
         calibration=() if ece is None else reliability(ece.parts),
-        swing=None if swing is None else strip(swing),
+        swing=strip(swing) if swing is not None and swing.usable else None,
         swing_words="" if swing is None else _swing_words(swing),
+        swings=tuple(swings),
+        formats=tuple((name, percent(share)) for name, share in swing.shares) if swing and swing.usable else (),
         controls=_controls(predicate),
         canary="" if predicate.validity is None else _CANARY[predicate.validity.canary],
         exposure=_exposure(exposures),
@@ -237,6 +242,15 @@ def view_json(view: ReportView, report: Report) -> dict[str, Any]:
                 "notes": list(row.reading.notes),
             }
             for row in view.figures
+        ],
+        "formats": [
+            {
+                "swing": swing.name,
+                "value": swing.measure.value if swing.usable else None,
+                "interpretable": swing.usable,
+                "shares": dict(swing.shares) if swing.usable else None,
+            }
+            for swing in view.swings
         ],
         "exploratory": [
             {"what": item.what, "value": item.value, "interval": item.interval, "n": item.n, "planned": False}
@@ -305,10 +319,12 @@ def _measure_row(measure: Measure) -> MeasureRow:
     )
 
 
-def _swing_words(swing: Measure) -> str:
-    parts = swing.parts
+def _swing_words(swing: Swing) -> str:
+    parts = swing.measure.parts
+    if not swing.usable:
+        return f"{swing.name}: {NO_SWING}."
     return (
-        f"{swing.n} formats: mean {percent(parts.get('mean', '0'))}, from {percent(parts.get('min', '0'))} to "
+        f"{swing.measure.n} formats: mean {percent(parts.get('mean', '0'))}, from {percent(parts.get('min', '0'))} to "
         f"{percent(parts.get('max', '0'))}, standard deviation {points(parts.get('sd', '0')).lstrip('+')} points. "
         "Comparisons use the mean, claims about risk the largest."
     )
