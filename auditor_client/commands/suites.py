@@ -18,9 +18,10 @@ from auditor_client.commands.options import DEFAULT_HOME, HomeOption
 from auditor_client.committing import Rounds, committing, write_frozen, write_terms
 from auditor_client.home import Home
 from auditor_client.suites.drafting import analysis_plan, drafts
-from auditor_client.suites.format import Manifest, Task
+from auditor_client.suites.format import Task
 from auditor_client.suites.importers.report import finding_json
 from auditor_client.suites.load import Suite, load_suite
+from auditor_client.suites.manifest import Manifest
 from auditor_client.suites.scaffold import FILES
 from auditor_client.suites.suspicion.finding import COUNTED
 

@@ -1,11 +1,17 @@
-"""The native suite format: `suite.yaml` and one task a line in `tasks/*.jsonl` (`docs/guides/suites.md`)."""
+"""The native suite format: one task a line in `tasks/*.jsonl`, and the plan and prompts of `suite.yaml`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
 from attestations.answers import LETTERS, NORMALISATIONS, Normalisation, normalised
 from attestations.documents.analysis import Described, Share as ShareMeasure
@@ -14,16 +20,6 @@ from attestations.documents.dialogue import MAX_CONTINUATIONS
 from attestations.documents.hooks import SandboxLimits, Tier
 from attestations.documents.sandboxing import BoxPath
 from attestations.patterns import compile_pattern
-from attestations.scaffolds.method import (
-    MAX_SHOTS,
-    Arm,
-    BestOfN,
-    Decoding,
-    Method,
-    SelfConsistency,
-    Thinking,
-    ToolLoop,
-)
 from attestations.scaffolds.workspace import (
     MAX_SUBMISSIONS,
     MAX_TURNS,
@@ -316,6 +312,11 @@ class Plan(Closed):
     formats: tuple[Name, ...] = Field(default=(), max_length=64, description="arms that only vary the format")
     measures: tuple[DescribedMeasure, ...] = Field(default=(), max_length=64)
 
+    @property
+    def measured(self) -> set[str | None]:
+        """What figures and measures are planned; None for the plain share."""
+        return {*(metric.measure for metric in self.metrics), *(measure.measure for measure in self.measures)}
+
     @model_validator(mode="after")
     def _holds_together(self) -> Plan:
         names = [*(metric.id for metric in self.metrics), *(measure.id for measure in self.measures)]
@@ -323,9 +324,6 @@ class Plan(Closed):
             raise ValueError("two figures of one name")
         if any((metric.k or 1) > self.epochs for metric in self.metrics):
             raise ValueError("pass_at_k needs at least k epochs")
-        planned = {*(metric.measure for metric in self.metrics), *(measure.measure for measure in self.measures)}
-        if not self.formats and planned & {"format_mean", "format_max", "format_swing"}:
-            raise ValueError("a figure over formats needs formats")
         return self
 
 
@@ -340,53 +338,3 @@ class PromptFormat(Closed):
     max_output_tokens: int = Field(default=24, ge=1, le=4096)
     temperature: Decimal = "0"
     top_p: Decimal = "1"
-
-
-class ArmSpec(Closed):
-    """One way in which the suite is asked; `shots` names DEV tasks that are shown with their answers first."""
-
-    id: Name
-    source: Literal["registered", "lab_pack", "fine_tuned"] = "registered"
-    variant: Name | None = None
-    epochs: int | None = Field(default=None, ge=1, le=100)
-    system: str | None = Field(default=None, max_length=20_000)
-    template: str | None = Field(default=None, max_length=20_000)
-    decoding: Decoding | None = None
-    shots: tuple[Name, ...] = Field(default=(), max_length=MAX_SHOTS)
-    thinking: Thinking | None = None
-    choosing: Annotated[SelfConsistency | BestOfN, Field(discriminator="by")] | None = None
-    tools: ToolLoop | None = None
-
-    def arm(self, numbers: Mapping[str, int]) -> Arm:
-        """Return the arm as it is committed to; `numbers` gives the index of each task."""
-        method = Method(
-            system=self.system,
-            template=self.template,
-            decoding=self.decoding,
-            shots=tuple(numbers[name] for name in self.shots),
-            thinking=self.thinking,
-            choosing=self.choosing,
-            tools=self.tools,
-        )
-        return Arm(id=self.id, source=self.source, variant=self.variant, method=method, epochs=self.epochs)
-
-    @model_validator(mode="after")
-    def _holds_together(self) -> ArmSpec:
-        try:
-            self.arm({name: number for number, name in enumerate(self.shots)})
-        except ValidationError as error:
-            raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
-        return self
-
-
-class Manifest(Closed):
-    """`suite.yaml`."""
-
-    format: Literal["safeconduct-suite/v1"]
-    id: Name
-    title: str = Field(max_length=200)
-    version: str = Field(max_length=40)
-    description: str = Field(default="", max_length=5000)
-    plan: Plan
-    prompt: PromptFormat = PromptFormat()
-    arms: tuple[ArmSpec, ...] = Field(default=(), max_length=16)

@@ -17,7 +17,8 @@ from pydantic import ValidationError
 
 from attestations.errors import FileUnusable, SuiteInvalid
 from attestations.files import read_file, shown
-from auditor_client.suites.format import Manifest, Task
+from auditor_client.suites.format import Task
+from auditor_client.suites.manifest import Manifest
 
 MAX_FILE_BYTES = 64 << 20
 MAX_MANIFEST_BYTES = 1 << 20
@@ -202,6 +203,7 @@ def _explained(error: ValidationError, file: str, line: int, *, task: str = "") 
 _HINTS = {
     "extra_forbidden": "a name that the format does not know",
     "string_type": "a text is wanted here; numbers such as 0.5 are written in quotes",
+    "tuple_type": "a list is wanted here",
     "missing": "missing",
     "union_tag_invalid": "not a type of task",
     "union_tag_not_found": "the task names no type",

@@ -24,7 +24,7 @@ from attestations.digests import lp
 from attestations.errors import FileUnusable, SuiteInvalid
 from attestations.files import because, shown
 from auditor_client.suites.check import Checker
-from auditor_client.suites.format import ANSWER_METADATA, Manifest, Task
+from auditor_client.suites.format import ANSWER_METADATA, Task
 from auditor_client.suites.importers.candidate import Candidate, LeftOut
 from auditor_client.suites.importers.catalogue import Format
 from auditor_client.suites.importers.controls import control_tasks
@@ -34,6 +34,7 @@ from auditor_client.suites.importers.reading import SourceFile, source_files
 from auditor_client.suites.importers.report import Place, Report, SourceRead
 from auditor_client.suites.importers.splitting import Splitter
 from auditor_client.suites.load import MAX_TASKS
+from auditor_client.suites.manifest import Manifest
 
 REPORT = "import-report.json"
 MAX_METRICS = 40  # a figure for each category, as long as somebody could read them
