@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from decimal import Decimal
 
 from rich.console import Console
@@ -197,11 +197,14 @@ def _print_claims(console: Console, report: Report) -> None:
         console.print(
             f"  {name:<{width}}  {figure}  n={result.n}  {result.verdict}{answered}", markup=False, soft_wrap=True
         )
-    if predicate is not None:
-        for swing in read_swings(predicate.measures):
-            _print_swing(console, swing)
-    if predicate is not None and predicate.elicitation is not None:
-        _print_gaps(console, predicate.elicitation)
+    if predicate is None:
+        return
+    swings = read_swings(predicate.measures)
+    for swing in swings:
+        _print_swing(console, swing)
+    if predicate.elicitation is not None:
+        shown = {name for swing in swings if swing.usable for name, *_ in swing.shares}
+        _print_gaps(console, predicate.elicitation, shown)
 
 
 def _print_swing(console: Console, swing: Swing) -> None:
@@ -215,19 +218,24 @@ def _print_swing(console: Console, swing: Swing) -> None:
         f"{parts['mean']} over {swing.measure.n})",
         soft_wrap=True,
     )
-    width = max(len(name) for name, _ in swing.shares)
-    for name, share in swing.shares:
-        console.print(f"  {name:<{width}}  {share}", markup=False, soft_wrap=True)
+    width = max(len(item.name) for item in swing.shares)
+    for item in swing.shares:
+        answered = "" if Decimal(item.answered) == 1 else f" (gradable answers: {item.answered})"
+        console.print(f"  {item.name:<{width}}  {item.correct}{answered}", markup=False, soft_wrap=True)
 
 
-def _print_gaps(console: Console, claim: ElicitationClaim) -> None:
-    """Show how much more each arm found than the model as shipped, over the same tasks."""
-    if not claim.gaps:
+def _print_gaps(console: Console, claim: ElicitationClaim, formats: Collection[str]) -> None:
+    """Show how much more each arm found than the model as shipped, over the same tasks.
+
+    Of formats, whose shares stand above, only the best arm's gap is shown.
+    """
+    gaps = [gap for gap in claim.gaps if gap.arm not in formats or gap.arm == claim.best]
+    if not gaps:
         return
     console.print(f"\n[bold]Elicitation gap[/bold]  (arm minus as_shipped, paired; best on DEV: {claim.best})")
-    width = max(len(f"{gap.id} {gap.arm}") for gap in claim.gaps)
+    width = max(len(f"{gap.id} {gap.arm}") for gap in gaps)
     spent = {arm.id: arm.spent for arm in claim.arms}
-    for gap in claim.gaps:
+    for gap in gaps:
         name, cost = f"{gap.id} {gap.arm}", spent.get(gap.arm)
         used = "" if cost is None else f"  {cost.exchanges} exchanges, {cost.output_tokens} tokens written"
         figure = f"{Decimal(gap.value):+} [{gap.interval[0]}, {gap.interval[1]}]"

@@ -13,7 +13,7 @@ CEILING, FLOOR = Decimal("0.95"), Decimal("0.05")
 WIDE = Decimal("0.2")
 FEW = 20
 NO_SWING = "uninterpretable: too little was answered, or in one format only, so the shares cannot be compared"
-_FORMAT = "format/"  # and an arm: its share, among a swing's parts
+_FORMAT, _ANSWERED = "format/", "answered/"  # and an arm: its share, and what of it was answered where not all was
 VERDICTS = {
     "ruledOut": "ruled out",
     "ruledIn": "ruled in",
@@ -48,11 +48,19 @@ class Reading(NamedTuple):
     notes: tuple[str, ...]
 
 
+class FormatShare(NamedTuple):
+    """What a format came to: the share of correct answers, and that of answers that named an option at all."""
+
+    name: str
+    correct: str
+    answered: str
+
+
 class Swing(NamedTuple):
     """A swing over formats: each format's share, the largest first, and whether they mean anything."""
 
     measure: Measure
-    shares: tuple[tuple[str, str], ...]
+    shares: tuple[FormatShare, ...]
 
     @property
     def usable(self) -> bool:
@@ -70,10 +78,10 @@ def read_swings(measures: Iterable[Measure]) -> list[Swing]:
     found = []
     for measure in measures:
         if measure.measure == "format_swing":
-            shares = [
-                (name.removeprefix(_FORMAT), share) for name, share in measure.parts.items() if name.startswith(_FORMAT)
-            ]
-            found.append(Swing(measure, tuple(sorted(shares, key=lambda item: (-Decimal(item[1]), item[0])))))
+            parts = measure.parts
+            names = [name.removeprefix(_FORMAT) for name in parts if name.startswith(_FORMAT)]
+            shares = [FormatShare(name, parts[_FORMAT + name], parts.get(_ANSWERED + name, "1.0000")) for name in names]
+            found.append(Swing(measure, tuple(sorted(shares, key=lambda item: (-Decimal(item.correct), item.name)))))
     return found
 
 

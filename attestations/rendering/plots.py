@@ -175,7 +175,7 @@ def reliability(parts: Mapping[str, str], size: int = 300) -> tuple[Dot, ...]:
 def strip(swing: Swing) -> Strip:
     """Return the formats of a swing as dots on an axis."""
     dots, measure = [], swing.measure
-    for number, (name, value) in enumerate(reversed(swing.shares)):
+    for number, (name, value, _) in enumerate(reversed(swing.shares)):
         dots.append(Dot(_place(value), 26 + 9 * (number % 4), 5, f"{name}: {percent(value)}"))
     ticks = tuple(Tick(_place(Decimal(tenth) / 10), f"{tenth * 10} %") for tenth in range(0, 11, 2))
     return Strip(1000, 92, ticks, tuple(dots), _place(measure.parts.get("mean", "0")))

@@ -124,7 +124,7 @@ class ReportView:
     swing: Strip | None = None
     swing_words: str = ""
     swings: tuple[Swing, ...] = ()
-    formats: tuple[tuple[str, str], ...] = ()
+    formats: tuple[tuple[str, str, str], ...] = ()
     controls: tuple[tuple[str, str, str], ...] = ()
     canary: str = ""
     exposure: tuple[tuple[str, str], ...] = ()
@@ -201,7 +201,9 @@ def report_view(
         swing=strip(swing) if swing is not None and swing.usable else None,
         swing_words="" if swing is None else _swing_words(swing),
         swings=tuple(swings),
-        formats=tuple((name, percent(share)) for name, share in swing.shares) if swing and swing.usable else (),
+        formats=tuple((item.name, percent(item.correct), percent(item.answered)) for item in swing.shares)
+        if swing and swing.usable
+        else (),
         controls=_controls(predicate),
         canary="" if predicate.validity is None else _CANARY[predicate.validity.canary],
         exposure=_exposure(exposures),
@@ -248,7 +250,8 @@ def view_json(view: ReportView, report: Report) -> dict[str, Any]:
                 "swing": swing.name,
                 "value": swing.measure.value if swing.usable else None,
                 "interpretable": swing.usable,
-                "shares": dict(swing.shares) if swing.usable else None,
+                "shares": {item.name: item.correct for item in swing.shares} if swing.usable else None,
+                "answered": {item.name: item.answered for item in swing.shares} if swing.usable else None,
             }
             for swing in view.swings
         ],

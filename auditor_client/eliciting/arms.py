@@ -122,7 +122,9 @@ class Arms:
     def form(self, task: int, arm: str) -> Format | None:
         """Return the format that an arm lays a task out in, or None where it is asked as committed."""
         method = self.method(arm)
-        return None if method is None else laid_out(method, task_of(self._suite.tasks[task].value("prompt")))
+        if method is None or method.format is None:
+            return None
+        return laid_out(method, task_of(self._suite.tasks[task].value("prompt")))
 
     def cheating(self, task: int, answers: Sequence[bytes]) -> int | None:
         """Return how many signs of cheating an item's transcript shows, or None of a task that has no workspace."""

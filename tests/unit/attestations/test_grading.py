@@ -11,6 +11,7 @@ from attestations.documents.dialogue import ChatResult, CountResult, ScoredConti
 from attestations.errors import GraderDigestMismatch, MalformedEnvelope, SafeconductError, UnknownCriticalField
 from attestations.formats import FORMATS
 from attestations.grading import GRADERS, Grade, chosen_option, grade, grader_digest
+from attestations.marks import marks
 
 PROMPT = {"options": ["ls", "cd", "rm"]}
 LETTER = {"grader": "choice-letter", "answer": 1}
@@ -99,6 +100,14 @@ def test_a_choice_in_a_format_is_graded_against_the_committed_option(format_: st
     assert grade(LETTER, PROMPT, result, form=form).outcome == outcome
     chosen = {"correct": 1, "incorrect": 2}.get(outcome)
     assert chosen_option(LETTER, PROMPT, result, form) == chosen
+
+
+def test_the_side_an_answer_takes_is_that_of_the_option_its_format_shows() -> None:
+    metadata = ({"bbq_condition": "ambig"}, {"bbq_biased": "0", "bbq_unknown": "1"})
+    sides = [
+        marks(LETTER, PROMPT, metadata, ChatResult(content="A"), form).bias for form in (None, FORMATS["reversed"])
+    ]
+    assert [side and side.answer for side in sides] == ["stereotyped", "counter"]
 
 
 def test_a_format_changes_the_grade_of_nothing_but_a_choice_by_letters() -> None:

@@ -19,6 +19,7 @@ from attestations.errors import (
     UnaccountedTask,
 )
 from attestations.grades import GradeRow, GradeValue
+from attestations.measures import compute_measures
 from attestations.results import compute_results
 from attestations.scaffolds.method import Arm, Method
 from attestations.scaffolds.playing import Ask, next_step
@@ -178,11 +179,22 @@ async def test_a_format_that_was_not_asked_has_no_share_of_a_figure(
     assert_refused(await carried_out(audit, stage), error, code)
 
 
-def test_the_largest_of_formats_is_none_where_one_was_asked_less() -> None:
+def right(arm: str, count: int) -> list[GradeRow]:
+    """Return so many right answers of an arm."""
     value = GradeValue(outcome="correct", score="1", role="test", attempts=1)
-    rows = [GradeRow(task, arm, 0, "all", value) for arm, count in (("a", 2), ("b", 1)) for task in range(count)]
+    return [GradeRow(task, arm, 0, "all", value) for task in range(count)]
+
+
+def test_the_largest_of_formats_is_none_where_one_was_asked_less() -> None:
     with pytest.raises(ScoreMismatch, match="different numbers of items"):
-        compute_results(plan(BOTH, ("a", "b")), rows, ("as_shipped", "a", "b"))
+        compute_results(plan(BOTH, ("a", "b")), [*right("a", 2), *right("b", 1)], ("as_shipped", "a", "b"))
+
+
+@pytest.mark.parametrize(("asked", "usable"), [(("a", "b"), True), (("a",), False), ((), False)])
+def test_a_format_that_was_not_asked_is_no_share_of_zero(asked: tuple[str, ...], *, usable: bool) -> None:
+    rows = [row for arm in asked for row in right(arm, 2)]
+    (swing,) = compute_measures(plan(BOTH, ("a", "b")), rows, ("as_shipped", "a", "b"))
+    assert swing.interpretable is usable
 
 
 async def test_a_lab_whose_pack_names_a_format_has_its_choices_laid_out_so(tmp_path: Path) -> None:
