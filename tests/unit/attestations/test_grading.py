@@ -74,6 +74,13 @@ def test_what_names_no_single_option_is_invalid(text: str) -> None:
     assert said(text, LETTER) == "invalid"
 
 
+@pytest.mark.parametrize("text", ["\u0130", "\u0131)", "The answer is \u0130", "Option (\u0131)"])
+def test_an_i_of_another_alphabet_is_no_letter_and_stops_nobody(text: str) -> None:
+    target, prompt = {"grader": "choice-letter", "answer": 8}, {"options": [f"option {n}" for n in range(9)]}
+    assert grade(target, prompt, ChatResult(content=text)).outcome == "invalid"
+    assert grade(target, prompt, ChatResult(content="I")).outcome == "correct"
+
+
 @pytest.mark.parametrize("text", ["pwd", "`pwd`.", " PWD\n", '"Pwd!"'])
 def test_an_exact_answer_may_differ_in_case_quotes_and_closing_punctuation(text: str) -> None:
     assert said(text, EXACT) == "correct"
