@@ -120,7 +120,8 @@ def _chosen_label(text: str, shown: Sequence[str], labels: Labels) -> int | None
 @cache
 def _patterns(labels: Labels) -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
     """Return how a label stands alone, opens a list, and follows `answer` and its kin."""
-    label = "|".join(sorted(map(re.escape, _NAMES[labels]), key=len, reverse=True))
+    names = "|".join(sorted(map(re.escape, _NAMES[labels]), key=len, reverse=True))
+    label = f"(?a:{names})"  # in ASCII: a dotted or dotless i of another alphabet is no numeral
     return (
         re.compile(rf"[^\w.+\-\u2212]*({label})\W*", re.IGNORECASE),
         re.compile(rf"[\s(\[*]*({label})[)\].:*](?!\d)", re.IGNORECASE),
