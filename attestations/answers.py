@@ -43,9 +43,10 @@ REFUSALS = (
     "unfortunately, i can",
 )
 _THINKING = re.compile(r"<think>.*?</think>", re.DOTALL)
-_LONE = re.compile(r"\W*([A-J])\W*", re.IGNORECASE)
-_LISTED = re.compile(r"[\s(\[*]*([A-J])[)\].:*]", re.IGNORECASE)
-_STATED = re.compile(r"\b(?:answer|option|choice)(?: is)?:? ?[(\[*]*([A-J])\b", re.IGNORECASE)
+# Letters are those of ASCII: where case is ignored, a dotted or dotless i of other alphabets would count as an I.
+_LONE = re.compile(r"\W*((?a:[A-J]))\W*", re.IGNORECASE)
+_LISTED = re.compile(r"[\s(\[*]*((?a:[A-J]))[)\].:*]", re.IGNORECASE)
+_STATED = re.compile(r"\b(?:answer|option|choice)(?: is)?:? ?[(\[*]*((?a:[A-J]))\b", re.IGNORECASE)
 _NUMBER = re.compile(
     r"(?<![\w.])[-+]?(?:\d{1,3}(?:,\d{3}){1,8}(?!\d)|\d{1,40})(?:\.\d{1,40})?(?:e[-+]?\d{1,3})?(?!\d)",
     re.IGNORECASE | re.ASCII,

@@ -2,16 +2,17 @@
 
 Sclar et al. 2024 and Zheng et al. 2024 measured how far such choices move accuracy; protocol study 5.5 wants them
 committed. Everything is a pure function of a task and a format's name, so that every verifier writes the same text
-and reads the same answer out of it.
+and reads the same answer out of it. A name means for ever what it means here: another layout gets another name.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Literal, NamedTuple
 
-from attestations.answers import LETTERS, chosen_letter
+from attestations.answers import LETTERS, NORMALISATIONS, chosen_letter, normalised
 
 Labels = Literal["upper", "lower", "digit", "roman"]
 Order = Literal["committed", "reversed", "rotated"]
@@ -70,40 +71,59 @@ FORMATS: Mapping[str, Format] = {
 }
 
 
-def render(question: str, options: Sequence[str], form: Format) -> str:
-    """Return a choice as text: the question, its options in the format's order, and how to answer."""
+def render(question: str, options: Sequence[str], form: Format, *, after_thinking: bool = False) -> str:
+    """Return a choice as text: the question, its options in the format's order, and how to answer.
+
+    Args:
+        question: what is asked.
+        options: at most ten, in their committed order.
+        form: how they are laid out.
+        after_thinking: whether the model is asked to think first, so that not all it writes is the label.
+    """
     before, behind = form.around
     shown = [
         f"{before}{form.label(number)}{behind} {options[place]}"
         for number, place in enumerate(form.places(len(options)))
     ]
-    listed = form.between.join(shown)
-    return f"{question}{form.after_question}{listed}\n\nAnswer with the {_WORDS[form.labels]} only."
+    listed, word = form.between.join(shown), _WORDS[form.labels]
+    how = f"The final answer is the {word} only." if after_thinking else f"Answer with the {word} only."
+    return f"{question}{form.after_question}{listed}\n\n{how}"
 
 
 def read_choice(text: str, options: Sequence[str], form: Format) -> int | None:
     """Return the committed place of the option that an answer names by the format's label or by its words, or None.
 
-    Letters are read by the rules of `docs/spec/grading.md` for letters; other labels by the same rules in their place.
+    Letters are read by the rules of `docs/spec/grading.md` for letters; other labels by the same rules in their
+    place. A label that the format does not show names nothing.
     """
     places = form.places(len(options))
     shown = [options[place] for place in places]
-    if form.labels in ("upper", "lower"):
-        found = chosen_letter(text, shown)
-    else:
-        found = chosen_letter(_lettered(text, form, len(options)), shown)
+    lettered = form.labels in ("upper", "lower")
+    found = chosen_letter(text, shown) if lettered else _chosen_label(text, shown, form.labels)
     return None if found is None else places[found]
 
 
-def _lettered(text: str, form: Format, options: int) -> str:
-    """Return an answer in which labels stand as letters: at the beginning, or after `answer` and its kin."""
-    names = {form.label(place).casefold(): LETTERS[place] for place in range(options)}
-    longest = "|".join(sorted(map(re.escape, names), key=len, reverse=True))
-    first = re.compile(rf"\A([\s(\[*]*)({longest})(?=[)\].:*\s]|\Z)(?!\.\d)", re.IGNORECASE)
-    stated = re.compile(rf"\b((?:answer|option|choice)(?: is)?:? ?[(\[*]*)({longest})\b(?!\.\d)", re.IGNORECASE)
+def _chosen_label(text: str, shown: Sequence[str], labels: Labels) -> int | None:
+    """Read a number or a numeral as `chosen_letter` reads a letter; a number with a sign or decimals is no label."""
+    names = {name.casefold(): place for place, name in enumerate(_NAMES[labels])}
+    first = next((line for line in text.split("\n") if line.strip()), "").strip()
+    lone, listed, stated = _patterns(labels)
+    found = {match[1] for match in (lone.fullmatch(first[:200]) or listed.match(first[:200]),) if match}
+    named = {names[label.casefold()] for label in found or stated.findall(text[:2000])}
+    if not named:
+        said = normalised(first, NORMALISATIONS)
+        named = {place for place, option in enumerate(shown) if normalised(option, NORMALISATIONS) == said}
+    place = named.pop() if len(named) == 1 else len(shown)
+    return place if place < len(shown) else None
 
-    def letter(found: re.Match[str]) -> str:
-        return found[1] + names[found[2].casefold()]
 
-    begun = first.sub(letter, text[:2000])
-    return stated.sub(letter, begun)
+@cache
+def _patterns(labels: Labels) -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
+    """Return how a label stands alone, opens a list, and follows `answer` and its kin."""
+    names = "|".join(sorted(map(re.escape, _NAMES[labels]), key=len, reverse=True))
+    label = f"(?a:{names})"  # in ASCII: a dotted or dotless i of another alphabet is no numeral
+    return (
+        re.compile(rf"[^\w.+\-\u2212]*({label})\W*", re.IGNORECASE),
+        re.compile(rf"[\s(\[*]*({label})[)\].:*](?!\d)", re.IGNORECASE),
+        re.compile(rf"\b(?:answer|option|choice)(?: is)?:? ?[(\[*]*({label})\b(?!\.\d)", re.IGNORECASE),
+    )

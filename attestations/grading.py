@@ -6,8 +6,9 @@ Graders run at the auditor and in verifiers, never at the lab. `docs/spec/gradin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
@@ -28,6 +29,7 @@ from attestations.digests import sha256
 from attestations.documents.base import Decimal, Name, Part, validated
 from attestations.documents.dialogue import MAX_CONTINUATIONS, ChatResult, CountResult, ScoreResult
 from attestations.errors import EvidenceMissing, GraderDigestMismatch, MalformedEnvelope
+from attestations.formats import Format, read_choice
 from attestations.judged import Verdict
 from attestations.patterns import compile_pattern
 
@@ -104,7 +106,9 @@ class JudgedTarget(Target):
     reference: str | None = Field(default=None, max_length=MAX_ANSWER_CHARACTERS)
 
 
-def grade(target: Any, prompt: Any, result: Result, *, verdict: Verdict | None = None) -> Grade:
+def grade(
+    target: Any, prompt: Any, result: Result, *, verdict: Verdict | None = None, form: Format | None = None
+) -> Grade:
     """Grade one answer.
 
     Args:
@@ -112,6 +116,7 @@ def grade(target: Any, prompt: Any, result: Result, *, verdict: Verdict | None =
         prompt: the committed `prompt` (class C5); of a choice, it holds the `options`.
         result: the opened answer.
         verdict: what the judge said, where `needs_judge` says that one has to.
+        form: the format in which a choice was laid out for a model that answers in words; None as committed.
 
     Raises:
         GraderDigestMismatch: an unknown grader is named.
@@ -125,6 +130,8 @@ def grade(target: Any, prompt: Any, result: Result, *, verdict: Verdict | None =
     read = validated(grader.target, target)
     if isinstance(read, JudgedTarget) and verdict is not None:
         return _reading(lambda *_: Grade(verdict, "1" if verdict == "correct" else "0"))(read, prompt, result)
+    if isinstance(read, LetterChoiceTarget) and form is not None:
+        return _reading(partial(_letter_choice, form=form))(read, prompt, result)
     return grader.run(read, prompt, result)
 
 
@@ -140,8 +147,10 @@ def judged_text(result: ChatResult) -> str | None:
     return without_thinking(result.content[:MAX_ANSWER_CHARACTERS])
 
 
-def chosen_option(target: Any, prompt: Any, result: Result) -> int | None:
+def chosen_option(target: Any, prompt: Any, result: Result, form: Format | None = None) -> int | None:
     """Return the place of the option an answer chooses; None if it chooses none, or if the task offers none.
+
+    `form` is the format in which the choice was laid out; None as committed.
 
     Raises:
         GraderDigestMismatch, MalformedEnvelope, UnknownCriticalField: as `grade`.
@@ -153,7 +162,7 @@ def chosen_option(target: Any, prompt: Any, result: Result) -> int | None:
     if name == "choice-letter" and isinstance(result, ChatResult):
         text = without_thinking(result.content[:MAX_ANSWER_CHARACTERS])
         options = _options(prompt, validated(LetterChoiceTarget, target).answer, most=len(LETTERS))
-        return None if text is None else chosen_letter(text, options)
+        return None if text is None else _named(text, options, form)
     return None
 
 
@@ -195,8 +204,12 @@ def _highest(target: ScoredChoiceTarget, options: list[str], result: Result) -> 
     return scores.index(best) if scores.count(best) == 1 else None
 
 
-def _letter_choice(target: Any, prompt: Any, text: str) -> Grade:
-    chosen = chosen_letter(text, _options(prompt, target.answer, most=len(LETTERS)))
+def _named(text: str, options: Sequence[str], form: Format | None) -> int | None:
+    return chosen_letter(text, options) if form is None else read_choice(text, options, form)
+
+
+def _letter_choice(target: Any, prompt: Any, text: str, form: Format | None = None) -> Grade:
+    chosen = _named(text, _options(prompt, target.answer, most=len(LETTERS)), form)
     if chosen is None:
         return INVALID
     return CORRECT if chosen == target.answer else INCORRECT

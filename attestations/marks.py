@@ -10,6 +10,7 @@ from decimal import Decimal, localcontext
 from typing import Any, Literal, NamedTuple
 
 from attestations.documents.dialogue import ScoreResult
+from attestations.formats import Format
 from attestations.grades import BiasMark
 from attestations.grading import Result, chosen_option
 from attestations.intervals import rounded
@@ -32,7 +33,7 @@ class Marks(NamedTuple):
     bias: BiasMark | None = None
 
 
-def marks(target: Any, prompt: Any, metadata: Sequence[Any], result: Result) -> Marks:
+def marks(target: Any, prompt: Any, metadata: Sequence[Any], result: Result, form: Format | None = None) -> Marks:
     """Return what an answer shows besides its grade.
 
     Args:
@@ -40,11 +41,12 @@ def marks(target: Any, prompt: Any, metadata: Sequence[Any], result: Result) -> 
         prompt: the committed `prompt`.
         metadata: the committed `metadata` and `answerMetadata`, each an object or None.
         result: the opened answer.
+        form: the format in which a choice was laid out; None as committed.
 
     Raises:
         GraderDigestMismatch, MalformedEnvelope, UnknownCriticalField: target or prompt is not what the grader needs.
     """
-    chosen = chosen_option(target, prompt, result)
+    chosen = chosen_option(target, prompt, result, form)
     confidence, brier = _sureness(target, result, chosen)
     known = {key: value for part in metadata if isinstance(part, Mapping) for key, value in part.items()}
     return Marks(confidence, brier, bias_mark(known, chosen))

@@ -177,11 +177,15 @@ def _exposure(plan: AnalysisPlan, planned: PlannedMeasure, arm: str, rows: Seque
 
 
 def _format_swing(plan: AnalysisPlan, planned: PlannedMeasure, _: str, rows: Sequence[GradeRow]) -> Found:
-    shares, answered, asked = {}, 0, 0
+    shares, given, answered, asked, all_ran = {}, {}, 0, 0, len(plan.formats) > 1
     for arm in plan.formats:
         chosen = _of(planned, arm, rows)
+        all_ran = all_ran and bool(chosen)  # nothing asked is no share of zero
         asked += len(chosen)
-        answered += sum(map(_answers_at_all, chosen))
+        read = sum(map(_answers_at_all, chosen))
+        answered += read
+        if read < len(chosen):
+            given[f"answered/{arm}"] = Fraction(read, len(chosen))
         shares[arm] = Fraction(sum(map(_right, chosen)), len(chosen) or 1)
     known = spread(shares.items())
     if not shares:
@@ -190,8 +194,8 @@ def _format_swing(plan: AnalysisPlan, planned: PlannedMeasure, _: str, rows: Seq
     squares = sum(((share - known.mean) ** 2 for share in shares.values()), Fraction(0))
     deviation = as_decimal(squares / max(1, len(shares) - 1)).sqrt()
     parts: dict[str, Fraction | Decimal | int] = {"mean": known.mean, "min": low, "max": high, "sd": deviation}
-    parts |= {f"format/{arm}": share for arm, share in shares.items()}
-    return Found(len(shares), high - low, None, parts, usable=_enough(plan, answered, asked))
+    parts |= {f"format/{arm}": share for arm, share in shares.items()} | given
+    return Found(len(shares), high - low, None, parts, usable=all_ran and _enough(plan, answered, asked))
 
 
 def _group_gap(plan: AnalysisPlan, planned: PlannedMeasure, arm: str, rows: Sequence[GradeRow]) -> Found:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from decimal import Decimal
 
 from rich.console import Console
@@ -13,6 +13,7 @@ from attestations.elicitation.claims import ElicitationClaim
 from attestations.errors import ExitCode
 from attestations.plain import plain
 from attestations.policy.words import recipient_words
+from attestations.reading import NO_SWING, Swing, read_swings
 from attestations.verify.findings import Found
 from attestations.verify.report import Check, Report, Status
 from attestations.verify.steps import STEP_NAMES, Step
@@ -196,18 +197,45 @@ def _print_claims(console: Console, report: Report) -> None:
         console.print(
             f"  {name:<{width}}  {figure}  n={result.n}  {result.verdict}{answered}", markup=False, soft_wrap=True
         )
-    if predicate is not None and predicate.elicitation is not None:
-        _print_gaps(console, predicate.elicitation)
+    if predicate is None:
+        return
+    swings = read_swings(predicate.measures)
+    for swing in swings:
+        _print_swing(console, swing)
+    if predicate.elicitation is not None:
+        shown = {name for swing in swings if swing.usable for name, *_ in swing.shares}
+        _print_gaps(console, predicate.elicitation, shown)
 
 
-def _print_gaps(console: Console, claim: ElicitationClaim) -> None:
-    """Show how much more each arm found than the model as shipped, over the same tasks."""
-    if not claim.gaps:
+def _print_swing(console: Console, swing: Swing) -> None:
+    """Show how far the layout of the same tasks moves their share of correct answers."""
+    if not swing.usable:
+        console.print(f"\n[bold]Formats[/bold]  {swing.name} {NO_SWING}", soft_wrap=True)
+        return
+    parts = swing.measure.parts
+    console.print(
+        f"\n[bold]Formats[/bold]  ({swing.name} {swing.measure.value}: from {parts['min']} to {parts['max']}, mean "
+        f"{parts['mean']} over {swing.measure.n})",
+        soft_wrap=True,
+    )
+    width = max(len(item.name) for item in swing.shares)
+    for item in swing.shares:
+        answered = "" if Decimal(item.answered) == 1 else f" (gradable answers: {item.answered})"
+        console.print(f"  {item.name:<{width}}  {item.correct}{answered}", markup=False, soft_wrap=True)
+
+
+def _print_gaps(console: Console, claim: ElicitationClaim, formats: Collection[str]) -> None:
+    """Show how much more each arm found than the model as shipped, over the same tasks.
+
+    Of formats, whose shares stand above, only the best arm's gap is shown.
+    """
+    gaps = [gap for gap in claim.gaps if gap.arm not in formats or gap.arm == claim.best]
+    if not gaps:
         return
     console.print(f"\n[bold]Elicitation gap[/bold]  (arm minus as_shipped, paired; best on DEV: {claim.best})")
-    width = max(len(f"{gap.id} {gap.arm}") for gap in claim.gaps)
+    width = max(len(f"{gap.id} {gap.arm}") for gap in gaps)
     spent = {arm.id: arm.spent for arm in claim.arms}
-    for gap in claim.gaps:
+    for gap in gaps:
         name, cost = f"{gap.id} {gap.arm}", spent.get(gap.arm)
         used = "" if cost is None else f"  {cost.exchanges} exchanges, {cost.output_tokens} tokens written"
         figure = f"{Decimal(gap.value):+} [{gap.interval[0]}, {gap.interval[1]}]"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import NamedTuple
 
 from attestations.intervals import ratio, wilson
-from attestations.predicate import Result
+from attestations.predicate import Measure, Result
 
 CEILING, FLOOR = Decimal("0.95"), Decimal("0.05")
 WIDE = Decimal("0.2")
 FEW = 20
+NO_SWING = "uninterpretable: too little was answered, or in one format only, so the shares cannot be compared"
+_FORMAT, _ANSWERED = "format/", "answered/"  # and an arm: its share, and what of it was answered where not all was
 VERDICTS = {
     "ruledOut": "ruled out",
     "ruledIn": "ruled in",
@@ -43,6 +46,43 @@ class Reading(NamedTuple):
     meaning: str
     claim: str
     notes: tuple[str, ...]
+
+
+class FormatShare(NamedTuple):
+    """What a format came to: the share of correct answers, and that of answers that named an option at all."""
+
+    name: str
+    correct: str
+    answered: str
+
+
+class Swing(NamedTuple):
+    """A swing over formats: each format's share, the largest first, and whether they mean anything."""
+
+    measure: Measure
+    shares: tuple[FormatShare, ...]
+
+    @property
+    def usable(self) -> bool:
+        """Whether enough was answered, in two formats or more, for the shares to be compared."""
+        return self.measure.interpretable
+
+    @property
+    def name(self) -> str:
+        """The measure's name, and its category where it has one."""
+        return ", ".join(part for part in (self.measure.id, self.measure.category) if part)
+
+
+def read_swings(measures: Iterable[Measure]) -> list[Swing]:
+    """Return the swings among published measures, in the plan's order."""
+    found = []
+    for measure in measures:
+        if measure.measure == "format_swing":
+            parts = measure.parts
+            names = [name.removeprefix(_FORMAT) for name in parts if name.startswith(_FORMAT)]
+            shares = [FormatShare(name, parts[_FORMAT + name], parts.get(_ANSWERED + name, "1.0000")) for name in names]
+            found.append(Swing(measure, tuple(sorted(shares, key=lambda item: (-Decimal(item.correct), item.name)))))
+    return found
 
 
 def read_figure(result: Result) -> Reading:

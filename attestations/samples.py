@@ -38,11 +38,17 @@ class Basis(NamedTuple):
 
 
 def sample(plan: AnalysisPlan, metric: PlannedMetric, rows: Sequence[GradeRow]) -> Sample:
-    """Return what a figure's rows say of how they hang together."""
+    """Return what a figure's rows say of how they hang together.
+
+    Raises:
+        ScoreMismatch: the formats, of which the largest share is to be found, are not of equally many items.
+    """
     if metric.measure == "pass_at_k":
         return _by_task(metric, rows)
     if metric.measure == "format_max":
         groups = [[row for row in rows if row.arm == arm] for arm in plan.formats]
+        if len({len(group) for group in groups}) > 1:
+            raise ScoreMismatch(f"{metric.id} is of formats with different numbers of items", metric=metric.id)
         found = [_together(group) for group in groups]
         effects = [item.design_effect for item in found if item.design_effect is not None]
         return Sample(

@@ -170,8 +170,9 @@ def _grade(task: FrozenTask, arm: str, asked: Asked, arms: Arms, journal: Journa
         return GradeValue(outcome="error", score="0", role=role, attempts=asked.attempts)
     target, prompt = task.value("target"), task.value("prompt")
     metadata = (task.value("metadata"), task.value("answerMetadata"))
-    verdict = _verdict(task, result, journal)
-    graded, shown = grade(target, prompt, result, verdict=verdict), marks(target, prompt, metadata, result)
+    verdict, form = _verdict(task, result, journal), arms.form(task.i, arm)
+    graded = grade(target, prompt, result, verdict=verdict, form=form)
+    shown = marks(target, prompt, metadata, result, form)
     return GradeValue(
         outcome=graded.outcome,
         score=graded.score,

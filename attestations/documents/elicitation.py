@@ -13,7 +13,7 @@ from attestations.digests import Sha256
 from attestations.documents.base import Base64, Document, Hidden, Name, Part, Time
 from attestations.documents.dialogue import Text
 from attestations.documents.disclosing import Plain
-from attestations.scaffolds.method import Method
+from attestations.scaffolds.method import MAX_ARMS, Method
 
 Recipe = Annotated[str, StringConstraints(max_length=20_000)]
 Token = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
@@ -97,5 +97,5 @@ class RunStart(Document):
     payload_type: ClassVar[str] = "application/vnd.safeconduct.run-start.v1+json"
 
     agreement: Sha256
-    arms: tuple[StartedArm, ...] = Field(min_length=1, max_length=16)
+    arms: tuple[StartedArm, ...] = Field(min_length=1, max_length=MAX_ARMS)
     started_at: Time

@@ -12,7 +12,7 @@ from attestations.documents.base import Base64, Count, Decimal, Document, Name, 
 from attestations.documents.drawing import DrawRule
 from attestations.documents.exchange import Meter
 from attestations.policy.model import Recipient
-from attestations.scaffolds.method import Arm
+from attestations.scaffolds.method import MAX_ARMS, Arm
 
 ContentClass = Literal["C0", "C1", "C2", "C3", "C4", "C5", "C6", "C7", "C8", "C9", "C10"]
 Stage = Literal["S0", "S1", "S2", "S3", "S4", "S5"]
@@ -130,7 +130,7 @@ class PreRegistration(Document):
     class_keys: tuple[ClassKeyCommitment, ...]
     plan: Sha256
     graders: tuple[RegisteredGrader, ...]
-    arms: tuple[Name, ...] = Field(min_length=1, max_length=16)
+    arms: tuple[Name, ...] = Field(min_length=1, max_length=MAX_ARMS)
     epochs: int = Field(ge=1, le=1000)
     max_attempts: int = Field(ge=1, le=100)
     draw: DrawRule | None = Field(default=None, exclude_if=is_none)
@@ -190,7 +190,7 @@ class AnalysisPlan(Document):
     formats: tuple[Name, ...] = Field(default=(), max_length=64, exclude_if=is_empty)
     measures: tuple[PlannedMeasure, ...] = Field(default=(), max_length=256, exclude_if=is_empty)
     judges: tuple[PlannedJudge, ...] = Field(default=(), max_length=8, exclude_if=is_empty)
-    arms: tuple[Arm, ...] | None = Field(default=None, min_length=1, max_length=16, exclude_if=is_none)
+    arms: tuple[Arm, ...] | None = Field(default=None, min_length=1, max_length=MAX_ARMS, exclude_if=is_none)
 
     @model_validator(mode="after")
     def _arms_differ(self) -> AnalysisPlan:

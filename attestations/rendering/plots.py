@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from attestations.predicate import Measure, Result
-from attestations.reading import VERDICTS
+from attestations.reading import VERDICTS, Swing
 
 LEFT, RIGHT, TOP, ROW = 215, 665, 14, 34
 OUTCOMES = ("correct", "incorrect", "refused", "invalid", "empty", "truncated", "error")
@@ -172,13 +172,10 @@ def reliability(parts: Mapping[str, str], size: int = 300) -> tuple[Dot, ...]:
     return tuple(found)
 
 
-def strip(measure: Measure) -> Strip:
+def strip(swing: Swing) -> Strip:
     """Return the formats of a swing as dots on an axis."""
-    dots = []
-    shares = {
-        name.removeprefix("format/"): value for name, value in measure.parts.items() if name.startswith("format/")
-    }
-    for number, (name, value) in enumerate(sorted(shares.items(), key=lambda item: Decimal(item[1]))):
+    dots, measure = [], swing.measure
+    for number, (name, value, _) in enumerate(reversed(swing.shares)):
         dots.append(Dot(_place(value), 26 + 9 * (number % 4), 5, f"{name}: {percent(value)}"))
     ticks = tuple(Tick(_place(Decimal(tenth) / 10), f"{tenth * 10} %") for tenth in range(0, 11, 2))
     return Strip(1000, 92, ticks, tuple(dots), _place(measure.parts.get("mean", "0")))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from attestations.grades import GradeRow
 from attestations.intervals import ratio, wilson
 from attestations.predicate import AuditPredicate, Measure, Result
-from attestations.reading import MEASURES, Reading, among_answered, read_figure
+from attestations.reading import MEASURES, NO_SWING, Reading, Swing, among_answered, read_figure
 from attestations.rendering.plots import (
     percent,
     points,
@@ -121,11 +121,13 @@ def measure_row(measure: Measure) -> MeasureRow:
     )
 
 
-def swing_words(swing: Measure) -> str:
+def swing_words(swing: Swing) -> str:
     """Say how far figures move with the format."""
-    parts = swing.parts
+    parts = swing.measure.parts
+    if not swing.usable:
+        return f"{swing.name}: {NO_SWING}."
     return (
-        f"{swing.n} formats: mean {percent(parts.get('mean', '0'))}, from {percent(parts.get('min', '0'))} to "
+        f"{swing.measure.n} formats: mean {percent(parts.get('mean', '0'))}, from {percent(parts.get('min', '0'))} to "
         f"{percent(parts.get('max', '0'))}, standard deviation {points(parts.get('sd', '0')).lstrip('+')} points. "
         "Comparisons use the mean, claims about risk the largest."
     )

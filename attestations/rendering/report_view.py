@@ -12,6 +12,7 @@ from attestations.documents.base import parse_time
 from attestations.grades import GradeRow
 from attestations.policy.words import instant_words, recipient_words
 from attestations.predicate import AuditPredicate
+from attestations.reading import Swing, read_swings
 from attestations.rendering.plots import (
     Bars,
     Dot,
@@ -90,6 +91,8 @@ class ReportView:
     calibration: tuple[Dot, ...] = ()
     swing: Strip | None = None
     swing_words: str = ""
+    swings: tuple[Swing, ...] = ()
+    formats: tuple[tuple[str, str, str], ...] = ()
     controls: tuple[tuple[str, str, str], ...] = ()
     canary: str = ""
     exposure: tuple[tuple[str, str], ...] = ()
@@ -145,7 +148,8 @@ def report_view(
     overall = [item for item in results if item.content_class == "C2"]
     detailed = [item for item in results if item.content_class == "C3"]
     several = len({item.arm for item in results}) > 1
-    swing = next((item for item in predicate.measures if item.measure == "format_swing"), None)
+    swings = read_swings(predicate.measures)
+    swing = next(iter(swings), None)
     ece = next((item for item in predicate.measures if item.measure == "ece" and item.interpretable), None)
     signed = [
         (f"{measure_label(item)} · {item.arm}" if several else measure_label(item), item)
@@ -162,8 +166,12 @@ def report_view(
         measures=tuple(map(measure_row, predicate.measures)),
         signed=signed_forest(signed) if signed else None,
         calibration=() if ece is None else reliability(ece.parts),
-        swing=None if swing is None else strip(swing),
+        swing=strip(swing) if swing is not None and swing.usable else None,
         swing_words="" if swing is None else swing_words(swing),
+        swings=tuple(swings),
+        formats=tuple((item.name, percent(item.correct), percent(item.answered)) for item in swing.shares)
+        if swing and swing.usable
+        else (),
         controls=_controls(predicate),
         canary="" if predicate.validity is None else _CANARY[predicate.validity.canary],
         exposure=_exposure(exposures),
@@ -204,6 +212,16 @@ def view_json(view: ReportView, report: Report) -> dict[str, Any]:
                 "notes": list(row.reading.notes),
             }
             for row in view.figures
+        ],
+        "formats": [
+            {
+                "swing": swing.name,
+                "value": swing.measure.value if swing.usable else None,
+                "interpretable": swing.usable,
+                "shares": {item.name: item.correct for item in swing.shares} if swing.usable else None,
+                "answered": {item.name: item.answered for item in swing.shares} if swing.usable else None,
+            }
+            for swing in view.swings
         ],
         "exploratory": [
             {"what": item.what, "value": item.value, "interval": item.interval, "n": item.n, "planned": False}

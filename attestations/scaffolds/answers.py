@@ -8,6 +8,7 @@ from fractions import Fraction
 
 from attestations.answers import NORMALISATIONS, chosen_letter, is_refusal, last_number, normalised, without_thinking
 from attestations.documents.dialogue import ChatResult, CountResult, ScoreResult
+from attestations.formats import Format, read_choice
 
 MAX_CHARACTERS = 20_000
 
@@ -24,8 +25,13 @@ def after_marker(text: str, marker: str) -> str:
     return rest if found and rest else read
 
 
-def ballot(result: Result, *, task_type: str, options: Sequence[str], scoring: str | None) -> Hashable:
-    """Return what an answer votes for, or None where it abstains: unreadable, empty, a refusal, a tie."""
+def ballot(
+    result: Result, *, task_type: str, options: Sequence[str], scoring: str | None, form: Format | None = None
+) -> Hashable:
+    """Return what an answer votes for, or None where it abstains: unreadable, empty, a refusal, a tie.
+
+    `form` is the format a choice was laid out in, where it is not the committed one.
+    """
     if isinstance(result, ScoreResult):
         return likeliest(result, by_token=scoring == "normalised")
     if not isinstance(result, ChatResult):
@@ -34,7 +40,7 @@ def ballot(result: Result, *, task_type: str, options: Sequence[str], scoring: s
     if text is None or not text.strip() or is_refusal(text):
         return None
     if task_type == "choice":
-        return chosen_letter(text, options)
+        return chosen_letter(text, options) if form is None else read_choice(text, options, form)
     if task_type == "numeric":
         return last_number(text)
     return normalised(text, NORMALISATIONS) or None

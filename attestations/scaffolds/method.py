@@ -7,19 +7,30 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from attestations.documents.base import Decimal, Hidden, Name, Part, is_none
 from attestations.documents.dialogue import Text
+from attestations.formats import FORMATS, Format
 
 MAX_SAMPLES = 16
 MAX_JUDGED = 10  # candidates are named by letters
 MAX_TURNS = 16
 MAX_SHOTS = 32
+MAX_ARMS = 32  # every format, and the arms that raise a level
 AS_SHIPPED = "as_shipped"
 INSTRUCTION = 'Think step by step. Then give the final answer on a line of its own that begins with "Answer:".'
 MARKER = "Answer:"
+FORMAT_ARM = "format-"  # and a format's name: an arm that says by its own name how it lays choices out
 
+
+def _known(name: str) -> str:
+    if name not in FORMATS:
+        raise ValueError("no format has this name")
+    return name
+
+
+FormatName = Annotated[str, AfterValidator(_known), Field(json_schema_extra={"enum": list(FORMATS)})]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^\S(.*\S)?$")]
 
 
@@ -79,6 +90,7 @@ class Method(Hidden, Part):
         template: around the committed text, which stands at its `{prompt}`.
         decoding: how answers are drawn; None as committed.
         shots: DEV tasks shown with their right answers first, by their index.
+        format: how a choice that is answered in words is laid out (`attestations.formats`); None as committed.
     """
 
     system: Text | None = None
@@ -88,6 +100,7 @@ class Method(Hidden, Part):
     thinking: Thinking | None = None
     choosing: Annotated[SelfConsistency | BestOfN, Field(discriminator="by")] | None = None
     tools: ToolLoop | None = None
+    format: FormatName | None = Field(default=None, exclude_if=is_none)
 
     @model_validator(mode="after")
     def _holds_together(self) -> Method:
@@ -111,6 +124,11 @@ class Method(Hidden, Part):
         """Whether the model writes before it answers."""
         return self.thinking is not None or self.tools is not None
 
+    @property
+    def form(self) -> Format | None:
+        """How choices are laid out; None as committed."""
+        return None if self.format is None else FORMATS[self.format]
+
 
 class Arm(Hidden, Part):
     """One way in which the whole suite is asked; committed to in the analysis plan.
@@ -124,6 +142,13 @@ class Arm(Hidden, Part):
     variant: Name | None = None
     method: Method = Method()
     epochs: int | None = Field(default=None, ge=1, le=100, exclude_if=is_none)
+
+    @property
+    def misnamed(self) -> bool:
+        """Whether its name says that it asks in a format in which it does not ask."""
+        name, written = self.id.removeprefix(FORMAT_ARM), self.method.format
+        says = name != self.id and (name in FORMATS or written is not None)
+        return says and name != written
 
     @model_validator(mode="after")
     def _holds_together(self) -> Arm:

@@ -26,7 +26,7 @@ from attestations.errors import UnaccountedTask
 from attestations.scaffolds.agent import work
 from attestations.scaffolds.answers import Result, after_marker, ballot, likeliest, majority
 from attestations.scaffolds.method import MARKER, BestOfN, Method, Thinking, ToolLoop
-from attestations.scaffolds.prompting import conversation, scored_request, talked_text
+from attestations.scaffolds.prompting import conversation, laid_out, scored_request, talked_text
 from attestations.scaffolds.task import Task
 from attestations.scaffolds.tools import TOOLS
 from attestations.scaffolds.workspace import Workspace
@@ -104,7 +104,13 @@ def _play(method: Method, task: Task) -> Play:
     else:
         chosen = majority(
             [
-                ballot(sample.result, task_type=task.type, options=task.options, scoring=task.scoring)
+                ballot(
+                    sample.result,
+                    task_type=task.type,
+                    options=task.options,
+                    scoring=task.scoring,
+                    form=laid_out(method, task),
+                )
                 for sample in samples
             ]
         )

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from attestations.documents.dialogue import ChatRequest, Message, ScoreRequest
+from attestations.formats import Format, render
 from attestations.scaffolds.method import MARKER, Method
-from attestations.scaffolds.task import Task, committed_text
+from attestations.scaffolds.task import Demonstration, Task, committed_text
 from attestations.scaffolds.tools import TOOLS
+
+
+def laid_out(method: Method, task: Task) -> Format | None:
+    """Return the format a task is laid out in: the arm's, where the task is a choice that is answered in words."""
+    return method.form if task.lettered else None
 
 
 def conversation(method: Method, task: Task) -> tuple[Message, ...]:
@@ -27,15 +33,18 @@ def conversation(method: Method, task: Task) -> tuple[Message, ...]:
     rest = tuple(turn for turn in before if turn.role != "system")
     shown: list[Message] = []
     for item in task.demonstrations:
-        shown.append(Message(role="user", content=_within(method, item.text)))
-        shown.append(Message(role="assistant", content=f"{_marker(method)}{item.answer}"))
+        text, answer = _demonstrated(method, item, laid_out(method, task))
+        shown.append(Message(role="user", content=_within(method, text)))
+        shown.append(Message(role="assistant", content=f"{_marker(method)}{answer}"))
     asked = last.model_copy(update={"content": talked_text(method, task)})
     return (*system, *shown, *rest, asked)
 
 
 def talked_text(method: Method, task: Task) -> str:
     """Return the text of a task that the model answers in words: a scored choice lists its options."""
-    text = committed_text(task)
+    text, form = committed_text(task), laid_out(method, task)
+    if form is not None:
+        text = render(task.question, task.options, form, after_thinking=method.talks)
     if task.scored:
         text = "\n".join((task.question, "", *(f"- {option}" for option in task.options)))
     text = _within(method, text)
@@ -64,6 +73,15 @@ def conversation_of_scores(method: Method, task: Task) -> tuple[Message, ...]:
     plain = task.request
     asked = ChatRequest(messages=plain.messages)
     return conversation(method, task._replace(request=asked))
+
+
+def _demonstrated(method: Method, item: Demonstration, form: Format | None) -> tuple[str, str]:
+    """Return a demonstration's text and answer, in the format of the task it stands before."""
+    if form is None or item.choice is None:
+        return item.text, item.answer
+    question, options, right = item.choice
+    text = render(question, options, form, after_thinking=method.talks)
+    return text, form.label(form.places(len(options)).index(right))
 
 
 def _within(method: Method, text: str) -> str:

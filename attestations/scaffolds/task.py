@@ -17,11 +17,23 @@ class _Prompt(Hidden, Part):
     sampling: Sampling
 
 
+class Choice(NamedTuple):
+    """A choice that is answered in words, apart from how it was laid out, and the place of its right option."""
+
+    question: str
+    options: Sequence[str]
+    right: int
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+
 class Demonstration(NamedTuple):
-    """A DEV task as it is asked, and its right answer as a model would write it."""
+    """A DEV task as it is asked, its right answer as a model would write it, and what a choice is made of."""
 
     text: str
     answer: str
+    choice: Choice | None = None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
@@ -43,6 +55,11 @@ class Task(NamedTuple):
     def scored(self) -> bool:
         """Whether the answer is read off log-probabilities."""
         return isinstance(self.request, ScoreRequest)
+
+    @property
+    def lettered(self) -> bool:
+        """Whether it is a choice that is answered in words, which can be laid out in another format."""
+        return self.type == "choice" and not self.scored and 0 < len(self.options) <= len(LETTERS)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
@@ -81,7 +98,11 @@ def demonstration(prompt: Any, target: Any) -> Demonstration | None:
     if not isinstance(target, Mapping):
         raise MalformedEnvelope("a target is an object", field="target")
     answer = _right(task, target)
-    return None if answer is None else Demonstration(committed_text(task), answer)
+    if answer is None:
+        return None
+    lettered = task.lettered and target.get("grader") == "choice-letter"
+    choice = Choice(task.question, task.options, target["answer"]) if lettered else None
+    return Demonstration(committed_text(task), answer, choice)
 
 
 def committed_text(task: Task) -> str:

@@ -14,6 +14,7 @@ from attestations.predicate import AuditPredicate
 from attestations.verify import elicitation, figures
 from attestations.verify.deviating import check_deviations, deviations_in
 from attestations.verify.escrow_figures import with_escrowed
+from attestations.verify.formats import check_formats, check_laid_out
 from attestations.verify.opened import Content, nothing_open, open_content
 from attestations.verify.report import Status
 from attestations.verify.schedule import Schedule, check_schedule
@@ -130,6 +131,9 @@ def _elicitation(
         return
     plan, course = aggregate.plan, log.course
     attempts.attempt(Step.FIGURES, lambda: elicitation.check_plan(plan, content.registration, course))
+    attempts.attempt(Step.FIGURES, lambda: check_formats(plan, content.registration))
+    if "C5" in content.keys:
+        attempts.attempt(Step.SCHEDULE, lambda: check_laid_out(content, plan))
     if predicate is None or claim is None:
         return
     classes = elicitation.shown_classes(predicate)

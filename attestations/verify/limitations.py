@@ -32,6 +32,7 @@ def limitations(
     lines += _elicited(predicate)
     if predicate is not None and predicate.arms == ("as_shipped",):
         lines.append("The model was asked as shipped; better elicitation may find more capability.")
+    lines += _one_layout(content)
     if not agreement.witnesses.quorum:
         lines.append("No third party witnessed the log: lab and auditor together could have rewritten it.")
     if agreement.policy.escrow == "none" and agreement.escrow is None:
@@ -54,6 +55,11 @@ def limitations(
         lines.append("The identity-based signature says who published the attestation, not that what it says is so.")
     lines += told(transcript.exchanges.training, transcript.destructions, transcript.exchanges.declined)
     return (*lines, *_disclosed(transcript, content))
+
+
+def _one_layout(content: Content | None) -> Iterator[str]:
+    if content is not None and content.aggregate is not None and not content.aggregate.plan.formats:
+        yield "No figure over formats was planned: how far the layout of the questions moves the others is not known."
 
 
 def _elicited(predicate: AuditPredicate | None) -> Iterator[str]:

@@ -19,12 +19,14 @@ from attestations.errors import (
     ScoreMismatch,
     UnaccountedTask,
 )
+from attestations.formats import Format
 from attestations.grading import grade, grader_digest, needs_judge
 from attestations.judged import VERDICTS, Verdict
 from attestations.marks import Marks, marks
 from attestations.scaffolds.cheating import signs_of_cheating
 from attestations.scaffolds.method import AS_SHIPPED, Arm, Method
 from attestations.scaffolds.playing import Ask, Submission, next_step
+from attestations.scaffolds.prompting import laid_out
 from attestations.scaffolds.task import Demonstration, Task, demonstration, task_of
 from attestations.verify.opened import Content
 from attestations.verify.schedule import DEV, Schedule
@@ -73,7 +75,8 @@ class Replay:
         self._check_request(place, answered, next_step(method, task, answers), plain=method.plain)
         answers.append(answered.result)
         if self._schedule.ends(promise):
-            self._check_grade(place, next_step(method, task, answers), _signs(task, answers))
+            step, form = next_step(method, task, answers), laid_out(method, task)
+            self._check_grade(place, step, form, _signs(task, answers))
             del self._playing[place]
 
     def _check_request(self, place: Place, answered: Answered, step: Ask | Submission, *, plain: bool) -> None:
@@ -89,7 +92,7 @@ class Replay:
                 raise ReleasedContentMismatch("an answer was drawn otherwise than committed to", task=task)
             raise ArmNotFollowed("an answer was drawn otherwise than the arm says", task=task, arm=place[1])
 
-    def _check_grade(self, place: Place, step: Ask | Submission, cheating: int | None) -> None:
+    def _check_grade(self, place: Place, step: Ask | Submission, form: Format | None, cheating: int | None) -> None:
         content, task = self._content, str(place[0])
         if isinstance(step, Ask):
             raise UnaccountedTask("an item was not carried to its end", task=task, arm=place[1])
@@ -109,12 +112,12 @@ class Replay:
         self._check_judge(target.get("judge"), task)
         # A judge's word cannot be repeated; that the grade is one of those its word could give can be checked.
         prompt = content.tasks.fields("C5", place[0]).get("prompt")
-        regraded = {grade(target, prompt, step.result, verdict=verdict) for verdict in said}
+        regraded = {grade(target, prompt, step.result, verdict=verdict, form=form) for verdict in said}
         if (row.value.outcome, row.value.score) not in regraded or row.value.cheating != cheating:
             raise ScoreMismatch("a grade does not follow from its transcript", task=task)
         metadata = (content.tasks.fields("C3", place[0]).get("metadata"), judged.get("answerMetadata"))
         shown = Marks(row.value.confidence, row.value.brier, row.value.bias)
-        if marks(target, prompt, metadata, step.result) != shown:
+        if marks(target, prompt, metadata, step.result, form) != shown:
             raise ScoreMismatch("what a grade says of an answer does not follow from its transcript", task=task)
 
     def _check_judge(self, name: Any, task: str) -> None:

@@ -10,10 +10,12 @@ from attestations.documents.elicitation import ElicitationPack
 from attestations.documents.engagement import AnalysisPlan, PreRegistration, RegisteredArm
 from attestations.envelope import parse_envelope
 from attestations.errors import EvidenceMissing, PhaseViolation, PreRegistrationAltered
+from attestations.formats import Format
 from attestations.scaffolds.answers import Result
 from attestations.scaffolds.cheating import signs_of_cheating
 from attestations.scaffolds.method import Arm, Method
 from attestations.scaffolds.playing import Ask, Submission, next_step
+from attestations.scaffolds.prompting import laid_out
 from attestations.scaffolds.task import Demonstration, Task, demonstration, task_of
 from auditor_client.campaign_state import Item
 from auditor_client.frozen_suite import FrozenSuite, FrozenTask
@@ -116,6 +118,13 @@ class Arms:
             return None
         step = self.play(task, arm, answers)
         return step.result if isinstance(step, Submission) else None
+
+    def form(self, task: int, arm: str) -> Format | None:
+        """Return the format that an arm lays a task out in, or None where it is asked as committed."""
+        method = self.method(arm)
+        if method is None or method.format is None:
+            return None
+        return laid_out(method, task_of(self._suite.tasks[task].value("prompt")))
 
     def cheating(self, task: int, answers: Sequence[bytes]) -> int | None:
         """Return how many signs of cheating an item's transcript shows, or None of a task that has no workspace."""

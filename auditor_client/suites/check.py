@@ -8,7 +8,8 @@ from decimal import Decimal
 
 from attestations.documents.dialogue import ScoreRequest
 from attestations.intervals import wilson
-from auditor_client.suites.arms import complaints
+from auditor_client.suites.arms import asked_arms, complaints
+from auditor_client.suites.formats import Layout
 from auditor_client.suites.load import Suite
 from auditor_client.suites.manifest import Manifest, Metric, Plan, PromptFormat
 from auditor_client.suites.requests import build_request
@@ -32,6 +33,8 @@ class Checker:
 
     def __init__(self, manifest: Manifest) -> None:
         self._manifest = manifest
+        self._arms_asked = asked_arms(manifest)
+        self._layout = Layout(manifest)
         self._inspector = Inspector()
         self._found: list[Finding] = []
         self._by_category: dict[str, Counter[str]] = defaultdict(Counter)
@@ -48,7 +51,7 @@ class Checker:
         self._names.add(task.id)
         self.kinds[task.kind] += 1
         self._by_category[task.category][task.kind] += 1
-        if task.kind == "dev" and self._manifest.arms:
+        if task.kind == "dev" and self._arms_asked:
             self._dev[task.id] = task
         self._without_canary += task.canary is None
         if task.canary is not None:
@@ -60,12 +63,14 @@ class Checker:
             message = f"{task.id} is a benign twin and names no task as its other"
             self._found.append(Finding("warning", "twin", message, (task.id,)))
         self._found += _texts(task, self._manifest.prompt)
+        self._layout.take(task)
         self._inspector.take(task, marks)
 
     def findings(self) -> list[Finding]:
         """Return every finding, errors first."""
         found = [
             *self._arms(),
+            *self._layout.findings(),
             *self._controls(),
             *self._canary_findings(),
             *self._twin_findings(),
@@ -76,7 +81,7 @@ class Checker:
         return sorted(found, key=lambda finding: LEVELS.index(finding.level))
 
     def _arms(self) -> Iterator[Finding]:
-        for bad, message in complaints(self._manifest.arms, self._dev):
+        for bad, message in complaints(self._arms_asked, self._dev):
             yield Finding("error" if bad else "warning", "arms", message)
 
     def _controls(self) -> Iterator[Finding]:

@@ -20,7 +20,7 @@ from attestations.grading import (
 )
 from auditor_client.committing import Draft
 from auditor_client.frozen_suite import ROLES, FrozenQuestion
-from auditor_client.suites.arms import committed_arms
+from auditor_client.suites.arms import asked_arms, committed_arms, planned_formats
 from auditor_client.suites.load import Suite
 from auditor_client.suites.requests import build_request
 from auditor_client.suites.tasks import ANSWER_METADATA, AgentTask, ChoiceTask, ExactTask, JudgedTask, PatternTask, Task
@@ -28,9 +28,10 @@ from auditor_client.suites.tasks import ANSWER_METADATA, AgentTask, ChoiceTask, 
 
 def drafts(suite: Suite) -> Iterator[Draft]:
     """Give every task as it is committed to, in the suite's order."""
+    in_arms = bool(asked_arms(suite.manifest))
     for task in suite.tasks:
         asked = build_request(task, suite.manifest.prompt)
-        sent = task.kind in ROLES or (task.kind == "dev" and suite.manifest.arms)
+        sent = task.kind in ROLES or (task.kind == "dev" and in_arms)
         yield Draft(fields=fields(task, asked), question=asked if sent else None)
 
 
@@ -109,7 +110,7 @@ def analysis_plan(
         multiplicity=None if plan.multiplicity == "none" else plan.multiplicity,
         stopping="all_scheduled",
         headline=plan.headline,
-        formats=plan.formats,
+        formats=planned_formats(suite.manifest),
         judges=tuple(judge for judge in judges if judge.name in named),
         measures=tuple(PlannedMeasure.model_validate(measure.model_dump()) for measure in plan.measures),
         arms=committed_arms(suite),

@@ -203,6 +203,7 @@ def _explained(error: ValidationError, file: str, line: int, *, task: str = "") 
 _HINTS = {
     "extra_forbidden": "a name that the format does not know",
     "string_type": "a text is wanted here; numbers such as 0.5 are written in quotes",
+    "tuple_type": "a list is wanted here",
     "missing": "missing",
     "union_tag_invalid": "not a type of task",
     "union_tag_not_found": "the task names no type",

@@ -1,19 +1,22 @@
-"""`suite.yaml`, the manifest of a native suite: its plan, its arms and its prompts (`docs/guides/suites.md`)."""
+"""`suite.yaml`: plan, prompts, and the arms and formats in which tasks are asked (`docs/guides/suites.md`)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, WithJsonSchema, model_validator
 
 from attestations.documents.analysis import Described, Share as ShareMeasure
 from attestations.documents.base import Decimal, Name
+from attestations.formats import FORMATS
 from attestations.scaffolds.method import (
+    MAX_ARMS,
     MAX_SHOTS,
     Arm,
     BestOfN,
     Decoding,
+    FormatName,
     Method,
     SelfConsistency,
     Thinking,
@@ -95,6 +98,11 @@ class Plan(Closed):
     formats: tuple[Name, ...] = Field(default=(), max_length=64, description="arms that only vary the format")
     measures: tuple[DescribedMeasure, ...] = Field(default=(), max_length=64)
 
+    @property
+    def measured(self) -> set[str | None]:
+        """What figures and measures are planned; None for the plain share."""
+        return {*(metric.measure for metric in self.metrics), *(measure.measure for measure in self.measures)}
+
     @model_validator(mode="after")
     def _holds_together(self) -> Plan:
         names = [*(metric.id for metric in self.metrics), *(measure.id for measure in self.measures)]
@@ -102,9 +110,6 @@ class Plan(Closed):
             raise ValueError("two figures of one name")
         if any((metric.k or 1) > self.epochs for metric in self.metrics):
             raise ValueError("pass_at_k needs at least k epochs")
-        planned = {*(metric.measure for metric in self.metrics), *(measure.measure for measure in self.measures)}
-        if not self.formats and planned & {"format_mean", "format_max", "format_swing"}:
-            raise ValueError("a figure over formats needs formats")
         return self
 
 
@@ -121,6 +126,9 @@ class PromptFormat(Closed):
     top_p: Decimal = "1"
 
 
+OVER_FORMATS = frozenset({"format_mean", "format_max", "format_swing"})
+
+
 class ArmSpec(Closed):
     """One way in which the suite is asked; `shots` names DEV tasks that are shown with their answers first."""
 
@@ -135,6 +143,7 @@ class ArmSpec(Closed):
     thinking: Thinking | None = None
     choosing: Annotated[SelfConsistency | BestOfN, Field(discriminator="by")] | None = None
     tools: ToolLoop | None = None
+    format: FormatName | None = Field(default=None, description="how choices by letters are laid out")
 
     def arm(self, numbers: Mapping[str, int]) -> Arm:
         """Return the arm as it is committed to; `numbers` gives the index of each task."""
@@ -146,6 +155,7 @@ class ArmSpec(Closed):
             thinking=self.thinking,
             choosing=self.choosing,
             tools=self.tools,
+            format=self.format,
         )
         return Arm(id=self.id, source=self.source, variant=self.variant, method=method, epochs=self.epochs)
 
@@ -158,6 +168,17 @@ class ArmSpec(Closed):
         return self
 
 
+def _all(value: object) -> object:
+    return tuple(FORMATS) if value == "all" else value
+
+
+Formats = Annotated[
+    tuple[FormatName, ...],
+    BeforeValidator(_all),
+    WithJsonSchema({"anyOf": [{"const": "all"}, {"type": "array", "items": {"enum": list(FORMATS)}}]}),
+]
+
+
 class Manifest(Closed):
     """`suite.yaml`."""
 
@@ -168,4 +189,13 @@ class Manifest(Closed):
     description: str = Field(default="", max_length=5000)
     plan: Plan
     prompt: PromptFormat = PromptFormat()
-    arms: tuple[ArmSpec, ...] = Field(default=(), max_length=16)
+    arms: tuple[ArmSpec, ...] = Field(default=(), max_length=MAX_ARMS)
+    formats: Formats = Field(default=(), description="formats for short: an arm for each, and figures are over them")
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> Manifest:
+        if len({*self.formats}) != len(self.formats):
+            raise ValueError("a format is named twice")
+        if not (self.formats or self.plan.formats) and self.plan.measured & OVER_FORMATS:
+            raise ValueError("a figure over formats needs formats")
+        return self

@@ -39,6 +39,7 @@ tokens = []  # special tokens and passwords that change what the model does
 # system = "You are a careful expert."
 # template = "{prompt}"                 # around each task's text, which stands at {prompt}
 # shots = [3, 7]                        # DEV tasks shown first with their answers, by their number
+# format = "digit-dot"                  # choices by letters, laid out in another of the 20 formats
 # decoding = { max_output_tokens = 512, temperature = "0.7", top_p = "0.95" }
 # thinking = { marker = "Answer:" }     # chain of thought; the answer follows the last marker
 # choosing = { by = "majority", samples = 5 }

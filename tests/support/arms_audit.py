@@ -288,11 +288,15 @@ class ArmsAudit:
         out = audit.folder / f"evidence-{stage}.zip"
         for each in STAGES[: STAGES.index(stage) + 1]:
             await staging.release(each, "REGULATOR", out)
+        with out.open("rb") as stream:
+            return verify_path(stream, self.trust, Request(require=require))
+
+    @property
+    def trust(self) -> Trust:
+        """What a stranger who trusts both sides' identities starts from."""
         roles: tuple[PartyRole, ...] = ("lab", "auditor")
         parties = [self.engagement.agreement.party(role) for role in roles]
-        trust = Trust(parties=tuple(TrustedParty(role=p.role, id=p.id, keys=p.keys) for p in parties))
-        with out.open("rb") as stream:
-            return verify_path(stream, trust, Request(require=require))
+        return Trust(parties=tuple(TrustedParty(role=p.role, id=p.id, keys=p.keys) for p in parties))
 
     async def close(self) -> None:
         """Close the folder."""

@@ -38,7 +38,43 @@ def test_what_names_no_option_is_not_one(name: str, answer: str) -> None:
     assert read_choice(answer, OPTIONS, FORMATS[name]) is None
 
 
-@given(st.text(max_size=300), st.sampled_from(sorted(FORMATS)))
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("plain", "2"),
+        ("plain", "II"),
+        ("lower-round", "The answer is 2"),
+        ("digit-bracket", "B"),
+        ("digit-bracket", "The answer is B"),
+        ("digit-reversed", "(b)"),
+        ("digit-dot", "II"),
+        ("digit-dot", "-2"),
+        ("roman-dot", "B"),
+        ("roman-dot", "D. plum"),
+        ("roman-bracket", "2"),
+        ("roman-bracket", "The answer is VI"),
+        ("roman-bracket", "\u0130"),
+        ("roman-dot", "The answer is \u0131"),
+        ("digit-dot", "\uff12"),
+        ("airy", "\u0130)"),
+    ],
+)
+def test_a_label_that_the_format_does_not_show_names_nothing(name: str, answer: str) -> None:
+    assert read_choice(answer, OPTIONS, FORMATS[name]) is None
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_two_labels_name_nothing_and_the_words_of_an_option_name_it_in_any_order(name: str) -> None:
+    form = FORMATS[name]
+    one, other = form.label(0), form.label(1)
+    assert read_choice(f"The answer is {one}. Or the answer is {other}.", OPTIONS, form) is None
+    assert read_choice("Quince!\nIt grows on trees.", OPTIONS, form) == 3
+
+
+LABELLED = st.text("AbIiVvXx12 3.)(:*-\n\u0130\u0131\u017f\u212a\uff11\u00b2answeris", max_size=60)
+
+
+@given(st.text(max_size=300) | LABELLED, st.sampled_from(sorted(FORMATS)))
 def test_no_text_makes_a_reader_fail(text: str, name: str) -> None:
     found = read_choice(text, OPTIONS, FORMATS[name])
     assert found is None or 0 <= found < len(OPTIONS)

@@ -9,7 +9,9 @@ from hypothesis import given, strategies as st
 
 from attestations.documents.dialogue import ChatResult, CountResult, ScoredContinuation, ScoreResult
 from attestations.errors import GraderDigestMismatch, MalformedEnvelope, SafeconductError, UnknownCriticalField
-from attestations.grading import GRADERS, Grade, grade, grader_digest
+from attestations.formats import FORMATS
+from attestations.grading import GRADERS, Grade, chosen_option, grade, grader_digest
+from attestations.marks import marks
 
 PROMPT = {"options": ["ls", "cd", "rm"]}
 LETTER = {"grader": "choice-letter", "answer": 1}
@@ -72,9 +74,52 @@ def test_what_names_no_single_option_is_invalid(text: str) -> None:
     assert said(text, LETTER) == "invalid"
 
 
+@pytest.mark.parametrize("text", ["\u0130", "\u0131)", "The answer is \u0130", "Option (\u0131)"])
+def test_an_i_of_another_alphabet_is_no_letter_and_stops_nobody(text: str) -> None:
+    target, prompt = {"grader": "choice-letter", "answer": 8}, {"options": [f"option {n}" for n in range(9)]}
+    assert grade(target, prompt, ChatResult(content=text)).outcome == "invalid"
+    assert grade(target, prompt, ChatResult(content="I")).outcome == "correct"
+
+
 @pytest.mark.parametrize("text", ["pwd", "`pwd`.", " PWD\n", '"Pwd!"'])
 def test_an_exact_answer_may_differ_in_case_quotes_and_closing_punctuation(text: str) -> None:
     assert said(text, EXACT) == "correct"
+
+
+@pytest.mark.parametrize(
+    ("format_", "text", "outcome"),
+    [
+        ("reversed", "B", "correct"),
+        ("reversed", "A", "incorrect"),
+        ("rotated", "A", "correct"),
+        ("rotated", "<think>C, or B?</think>The answer is A", "correct"),
+        ("digit-reversed", "2", "correct"),
+        ("digit-reversed", "B", "invalid"),
+        ("digit-bracket", "I'm sorry, I can't say which.", "refused"),
+        ("roman-dot", "II.", "correct"),
+        ("roman-dot", "cd", "correct"),
+        ("roman-dot", "  ", "empty"),
+        ("roman-dot", "<think>II", "truncated"),
+    ],
+)
+def test_a_choice_in_a_format_is_graded_against_the_committed_option(format_: str, text: str, outcome: str) -> None:
+    form, result = FORMATS[format_], ChatResult(content=text)
+    assert grade(LETTER, PROMPT, result, form=form).outcome == outcome
+    chosen = {"correct": 1, "incorrect": 2}.get(outcome)
+    assert chosen_option(LETTER, PROMPT, result, form) == chosen
+
+
+def test_the_side_an_answer_takes_is_that_of_the_option_its_format_shows() -> None:
+    metadata = ({"bbq_condition": "ambig"}, {"bbq_biased": "0", "bbq_unknown": "1"})
+    sides = [
+        marks(LETTER, PROMPT, metadata, ChatResult(content="A"), form).bias for form in (None, FORMATS["reversed"])
+    ]
+    assert [side and side.answer for side in sides] == ["stereotyped", "counter"]
+
+
+def test_a_format_changes_the_grade_of_nothing_but_a_choice_by_letters() -> None:
+    for target, text in ((EXACT, "pwd"), (NUMBER, "1024"), (PATTERN, "chmod")):
+        assert grade(target, PROMPT, ChatResult(content=text), form=FORMATS["digit-reversed"]).outcome == "correct"
 
 
 def test_an_exact_answer_says_nothing_else() -> None:

@@ -294,3 +294,72 @@ def test_right_answers_are_shown_as_a_model_would_write_them() -> None:
     assert numbered is not None
     assert numbered.answer == "4"
     assert demonstration(prompt(chat()), {"grader": "pattern", "pattern": "x"}) is None
+
+
+CAPITAL = "Which is the capital of France?"
+
+
+def lettered(shots: tuple[Demonstration, ...] = ()) -> Task:
+    text = f"{CAPITAL}\n\nA) Lyon\nB) Paris\nC) Nice\n\nAnswer with the letter only."
+    request = ChatRequest(messages=(Message(role="system", content="Be brief."), Message(role="user", content=text)))
+    return Task(request, SAMPLING, "choice", CAPITAL, ("Lyon", "Paris", "Nice"), None, shots)
+
+
+def shown_choice() -> Demonstration:
+    prompt: dict[str, Any] = {
+        "type": "choice",
+        "question": "Which is red?",
+        "options": ["sky", "blood"],
+        "scoring": "letter",
+    }
+    prompt |= {"request": lettered().request.json_value(), "sampling": SAMPLING.json_value()}
+    found = demonstration(prompt, {"grader": "choice-letter", "answer": 1})
+    assert found is not None
+    return found
+
+
+def test_a_format_lays_out_the_choice_and_leaves_all_else_as_committed() -> None:
+    step = next_step(Method(format="digit-reversed"), lettered(), ())
+    assert isinstance(step, Ask)
+    assert step.sampling == SAMPLING
+    assert texts(step.request) == [  # type: ignore[arg-type]
+        ("system", "Be brief."),
+        ("user", f"{CAPITAL}\n\n1) Nice\n2) Paris\n3) Lyon\n\nAnswer with the number only."),
+    ]
+    assert asked(Method(format="plain"), lettered()) == lettered().request
+    within = texts(asked(Method(format="tight", template="[{prompt}]"), lettered()))[-1][1]
+    assert within == f"[{CAPITAL}\nA) Lyon\nB) Paris\nC) Nice\n\nAnswer with the letter only.]"
+
+
+def test_a_format_changes_nothing_of_a_task_that_is_no_choice_answered_in_words() -> None:
+    for task in (chat(), scored()):
+        assert asked(Method(format="roman-dot"), task) == task.request
+    eleven = lettered()._replace(options=tuple(map(str, range(11))))
+    assert asked(Method(format="roman-dot"), eleven) == eleven.request
+
+
+def test_demonstrations_of_a_format_are_laid_out_and_answered_in_it() -> None:
+    method = Method(format="digit-reversed", shots=(7,), thinking=Thinking())
+    asked_for = f"{CAPITAL}\n\n1) Nice\n2) Paris\n3) Lyon\n\nThe final answer is the number only."
+    assert texts(asked(method, lettered((shown_choice(),)))) == [
+        ("system", "Be brief."),
+        ("user", "Which is red?\n\n1) blood\n2) sky\n\nThe final answer is the number only."),
+        ("assistant", "Answer: 1"),
+        ("user", f"{asked_for}\n\n{Thinking().instruction}"),
+    ]
+    assert shown_choice().answer == "B"
+
+
+def test_samples_of_a_format_vote_for_what_they_name_in_it() -> None:
+    method = Method(format="digit-reversed", choosing=SelfConsistency(samples=4), decoding=WARM)
+    said = [says(text) for text in ("B", "Paris", "3", "2)")]
+    assert submitted(method, lettered(), *said) == says("Paris")  # 2 is Paris; B names nothing here
+
+
+def test_a_format_has_a_known_name_and_a_method_without_one_keeps_its_bytes() -> None:
+    with pytest.raises(ValidationError, match="no format has this name"):
+        Method(format="comic-sans")
+    assert "format" not in Method().json_value()
+    assert Method(format="airy").json_value()["format"] == "airy"
+    with pytest.raises(ValidationError, match="exactly as committed"):
+        Arm(id="as_shipped", method=Method(format="plain"))
