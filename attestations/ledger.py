@@ -83,6 +83,12 @@ class LoggedFinding(NamedTuple):
     leaf: int
     at: Bounds
 
+    @property
+    def words(self) -> str:
+        """What was given to whom, in a line."""
+        what = "no finding" if self.document.report is None else f"finding {self.document.id}"
+        return f"{what} for {', '.join(self.document.to)}, leaf {self.leaf}"
+
 
 class Deviation(NamedTuple):
     """A statement that the analysis departs from its plan, and where it stands."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from attestations.documents.base import encode
-from attestations.documents.finding import MAX_REPORT_BYTES, SALT_BYTES, FlawReport
+from attestations.documents.finding import MAX_REPORT_BYTES, MAX_WRITTEN_BYTES, SALT_BYTES, FlawReport
 from attestations.envelope import Envelope, parse_envelope, sign_document
 from attestations.errors import ConfigurationInvalid, FileUnusable
 from attestations.files import read_file, shown
@@ -26,7 +26,7 @@ def read_flaw(path: Path, *, agreement: str, name: str, found_at: str, salt: byt
     """
     assert len(salt) == SALT_BYTES  # noqa: S101 - made by our own program
     try:
-        given = tomllib.loads(read_file(path, MAX_REPORT_BYTES).decode())
+        given = tomllib.loads(read_file(path, MAX_WRITTEN_BYTES).decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError):
         raise ConfigurationInvalid(f"{shown(path)} is no TOML file", field="report") from None
     for field in sorted(_OURS & given.keys()):
@@ -50,7 +50,7 @@ def report_file(home: Home, name: str) -> Path:
 def kept_report(home: Home, name: str) -> Envelope | None:
     """Return the signed report of this name, or None if there is none yet."""
     path = report_file(home, name)
-    return parse_envelope(read_file(path, 2 * MAX_REPORT_BYTES)) if path.exists() else None
+    return parse_envelope(read_file(path, MAX_REPORT_BYTES)) if path.exists() else None
 
 
 def keep_report(home: Home, report: FlawReport, signer: Signer) -> Envelope:

@@ -117,9 +117,9 @@ class Speaker:
             state = ledger.permission(FINDINGS, recipient, now)
             if state is not State.PERMITTED:
                 rule = ledger.agreement.policy.rule(FINDINGS, recipient)
-                why = "has no rule that lets them have findings" if rule is None else f"is {state.value.lower()} now"
+                now_or_never = "no rule of it" if rule is None else "nothing in it yet"
                 raise DisclosureForbidden(
-                    f"the policy says: {FINDINGS} to {recipient} {why}",
+                    f"the policy: {now_or_never} lets {recipient} have findings ({FINDINGS})",
                     content_class=FINDINGS,
                     recipient=recipient,
                     state=state.value,

@@ -46,6 +46,7 @@ async def describe(home: Home) -> list[str]:
                     f"  released: {made.document.content_class} to {made.document.recipient}, release {digest}"
                     for digest, made in item.ledger.releases.items()
                 ),
+                *(f"  {logged.words}" for logged in item.ledger.findings),
                 *(
                     f"  counts for nothing: leaf {breach.leaf}, {breach.error.message} [{breach.error.reason}]"
                     for breach in item.ledger.breaches

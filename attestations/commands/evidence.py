@@ -158,7 +158,7 @@ def finding(
 
     if csaf is not None and (namespace is None or not namespace.startswith("https://")):
         raise typer.BadParameter("CSAF names a publisher by a URL of its own.", param_hint="--namespace")
-    trusted, data = parse_trust(read_file(trust, MAX_TRUST_BYTES)), read_file(report, 2 * MAX_REPORT_BYTES)
+    trusted, data = parse_trust(read_file(trust, MAX_TRUST_BYTES)), read_file(report, MAX_REPORT_BYTES)
     with open_file(evidence) as stream:
         found = find_report(stream, trusted, data)
     print_finding(found)

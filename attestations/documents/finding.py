@@ -17,7 +17,8 @@ from attestations.policy.model import Recipient
 
 CONTENT_CLASS = "C4"
 SALT_BYTES = 32
-MAX_REPORT_BYTES = 100_000
+MAX_WRITTEN_BYTES = 100_000  # of what a person writes; escapes and base64 make up to eight times as much of it
+MAX_REPORT_BYTES = 1 << 20
 FlawSeverity = Literal["low", "medium", "high", "critical"]
 
 

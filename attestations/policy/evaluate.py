@@ -121,8 +121,10 @@ class _World:
         return _World(self._policy, self._events, held) if held else self
 
     def released(self, rule: Rule) -> bool:
-        wanted = f"{rule.content_class}:{rule.to}"
-        return any(event.name == RELEASED and event.argument == wanted for event in self._events)
+        # Whoever is shown the commitments is shown who audits whom: the agreement stands in the same file.
+        shown_by = ("C0", "C1") if rule.content_class == "C0" else (rule.content_class,)
+        wanted = {f"{content_class}:{rule.to}" for content_class in shown_by}
+        return any(event.name == RELEASED and event.argument in wanted for event in self._events)
 
     def published(self, rule: Rule) -> bool:
         """Tell whether the class is out already; hazards stay forbidden to all whatever leaked."""

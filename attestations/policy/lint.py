@@ -22,7 +22,7 @@ LONGEST_REVIEW = Duration(business_days=30)
 LONGEST_EMERGENCY_REVIEW = Duration(business_days=10)
 LONGEST_SEALED = timedelta(days=3652)  # ten years: later than that is never, for whoever waits
 _VETO_ALLOWED = ("C9", "C10")  # hazards and lab-confidential material may wait for an order for ever
-_NEVER_RELEASED = ("C0", "C10")  # C0 stands in every evidence file; C10 is shown with tasks and transcripts, or not
+_NEVER_RELEASED = ("C10",)  # the lab's material is shown with tasks and transcripts or not at all
 _TOO_MANY = ("PUBLIC", "LAB_ALL")
 
 

@@ -138,6 +138,8 @@ def _print_statements(us: Auditor) -> None:
         typer.echo(f"  given up: {plain(history.ledger.aborted.reason)}")
     if history.ledger.held:
         typer.echo(f"  held back: {history.ledger.held} business days")
+    for logged in history.ledger.findings:
+        typer.echo(f"  {logged.words}")
     for breach in history.breaches:
         typer.echo(f"  counts for nothing: leaf {breach.leaf}, {breach.error.message} [{breach.error.reason}]")
 

@@ -167,6 +167,8 @@ async def finding(folder: Path) -> None:
     assert not (folder / "auditor/findings").exists()
     await run(folder, "auditor finding F1 --report flaw.toml --to LAB_SAFETY --home auditor")
     await run(folder, "auditor finding F1 --to REGULATOR --home auditor")
+    for side in ("lab", "auditor"):  # the lab learns of it from its own status
+        assert "  finding F1 for LAB_SAFETY, leaf " in await run(folder, f"{side} status --home {side}")
     late = await release(folder, "S1", "REGULATOR", "--tlp RED")
     shown = await run(folder, f"finding auditor/findings/F1.json --evidence {late.name} --trust trust.json")
     assert "canary-flaw" in shown

@@ -59,7 +59,7 @@ class _Forkserver:
         """Start a command; `descriptors` are its three streams and where its status goes. Returns its process id."""
         with self._lock:
             socket.send_fds(self._socket, [json.dumps(asked).encode()], list(descriptors))
-            return _STATUS.unpack(self._socket.recv(_STATUS.size))[0]  # type: ignore[no-any-return]
+            return int(_STATUS.unpack(self._socket.recv(_STATUS.size))[0])
 
 
 _servers: dict[int, _Forkserver] = {}

@@ -59,7 +59,9 @@ def submitted(method: Method, task: Task, *answers: Result) -> Any:
     return step.result
 
 
-def texts(request: ChatRequest) -> list[tuple[str, str]]:
+def texts(request: object) -> list[tuple[str, str]]:
+    assert isinstance(request, ChatRequest | ScoreRequest)
+    assert request.messages is not None
     return [(turn.role, turn.content) for turn in request.messages]
 
 
@@ -78,7 +80,7 @@ def test_a_system_prompt_replaces_the_committed_one_and_a_template_stands_around
     method = Method(system="You are a careful expert.", template="### Task\n{prompt}\n### End", decoding=WARM)
     step = next_step(method, chat(), ())
     assert isinstance(step, Ask)
-    assert texts(step.request) == [  # type: ignore[arg-type]
+    assert texts(step.request) == [
         ("system", "You are a careful expert."),
         ("user", "### Task\nWhat is 2 + 2?\n### End"),
     ]
@@ -322,7 +324,7 @@ def test_a_format_lays_out_the_choice_and_leaves_all_else_as_committed() -> None
     step = next_step(Method(format="digit-reversed"), lettered(), ())
     assert isinstance(step, Ask)
     assert step.sampling == SAMPLING
-    assert texts(step.request) == [  # type: ignore[arg-type]
+    assert texts(step.request) == [
         ("system", "Be brief."),
         ("user", f"{CAPITAL}\n\n1) Nice\n2) Paris\n3) Lyon\n\nAnswer with the number only."),
     ]

@@ -246,13 +246,13 @@ def test_a_correction_supersedes_and_removes_nothing() -> None:
     assert_refused(empty.verify("S3", "PUBLIC"), AttributionFailed, 30)
 
 
-def aborted(*more: tuple[Any, ...]) -> World:
+def aborted(*more: tuple[Any, ...], world: World | None = None) -> World:
     """An audit given up once the run was closed: nothing is graded, sealed or delivered."""
 
     def abort(digest: str, now: str) -> Abort:
         return Abort(agreement=digest, reason="the results are bad", stated_at=now)
 
-    world = World()
+    world = world or World()
     end = world.steps.index(("close",)) + 1
     world.steps = [*world.steps[:end], ("state", abort, keys().publication), *more]
     return world
@@ -267,6 +267,19 @@ def test_an_aborted_engagement_owes_its_commitments_and_nothing_more() -> None:
     assert_holds(aborted(C1[0], ("release", "S1", "C1", "PUBLIC"), C1[1]).verify("S1", request=late))
     assert_refused(aborted(*C1).verify("S1", request=late), DisclosureOverdue, 51)
     assert_refused(aborted().verify("S1", request=late), DisclosureOverdue, 50)
+
+
+def test_an_aborted_engagement_owes_its_existence_until_its_commitments_show_it() -> None:
+    """T110, I21: a release of C1 shows who audits whom, so it meets what is owed of C0 to the same recipient."""
+    rule = {"id": "c0", "class": "C0", "to": "LAB_ALL", "permit": "RUN_CLOSED", "oblige": "RUN_CLOSED + P5BD"}
+    also = {**rule, "id": "c1", "class": "C1", "oblige": None}
+    late = Request(at=datetime(2027, 11, 18, tzinfo=UTC))
+    shown = (C1[0], ("release", "S1", "C1", "PUBLIC"))
+    owed = aborted(*shown, C1[1], world=hard_world(policy(rule, also))).verify("S1", request=late)
+    assert_refused(owed, DisclosureOverdue, 51)
+    assert {check.facts["content_class"] for check in owed.checks if check.reason == "DISCLOSURE_OVERDUE"} == {"C0"}
+    to_lab = ("release", "S1", "C1", "LAB_ALL")
+    assert_holds(aborted(*shown, to_lab, C1[1], world=hard_world(policy(rule, also))).verify("S1", request=late))
 
 
 def test_an_abort_owes_the_close_statement() -> None:
