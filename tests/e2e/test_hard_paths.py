@@ -6,6 +6,7 @@ import asyncio
 import json
 import shlex
 import shutil
+import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -173,8 +174,9 @@ async def finding(folder: Path) -> None:
     shown = await run(folder, f"finding auditor/findings/F1.json --evidence {late.name} --trust trust.json")
     assert "canary-flaw" in shown
     assert shown.count("leaf ") == 2
-    for path in (late, *(folder / "lab").iterdir()):
-        assert path.is_dir() or b"canary-" not in path.read_bytes()
+    with zipfile.ZipFile(late) as evidence:
+        assert not [name for name in evidence.namelist() if b"canary-" in evidence.read(name)]
+    assert not [path for path in (folder / "lab").iterdir() if path.is_file() and b"canary-" in path.read_bytes()]
     early = "finding auditor/findings/F1.json --evidence S1-PUBLIC.zip --trust trust.json"
     assert "COMMITMENT_MISMATCH" in await run(folder, early, code=30)
 

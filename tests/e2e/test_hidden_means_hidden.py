@@ -82,6 +82,7 @@ async def test_canaries_are_nowhere_they_must_not_be(tmp_path: Path) -> None:
     audit = real_audit(tmp_path, drafts, design().plan, script={"otherwise": ANSWER}, proxy=proxied)
     proxy = RecordingProxy(int(audit.lab.address.rpartition(":")[2]))
     await proxy.start(proxied)
+    audit.lab.fresh = True
     await audit.lab.start()
     gateway, worker = processes(audit)
     await audit.must("propose")
@@ -103,6 +104,7 @@ async def test_canaries_are_nowhere_they_must_not_be(tmp_path: Path) -> None:
     assert set() == found_in([audit.auditor.log.read_bytes()], [*HIDDEN, ANSWER])
     assert set() == found_in([text.encode() for text in audit.said], [*HIDDEN, ANSWER])
     assert set() == found_in(argument_lists(), [*HIDDEN, ANSWER])
+    assert {str(audit.lab.path)} == found_in(argument_lists(), [str(audit.lab.path)])  # the gateway's are among them
     assert len(proxy.captured) > 10_000
     assert set() == found_in([bytes(proxy.captured)], [*HIDDEN, ANSWER])
     # The same search finds what is there: the auditor's own folder holds all of it.

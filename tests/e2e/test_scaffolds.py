@@ -77,6 +77,7 @@ async def test_agents_run_through_kills_are_accounted_for_and_leave_nothing(tmp_
     calls, chance = tmp_path / "calls.txt", random.Random(4)
     script = {"answers": ANSWERS, "otherwise": "canary-answer", "stall_seconds": 0.1, "record_calls": str(calls)}
     async with scaffolding(tmp_path, script=script, written=SUITE) as audit:
+        audit.lab.fresh = True  # from its first restart on
         agents, folder, out = f"agent-{os.getpid()}-{time.time_ns()}", tmp_path / "agent", tmp_path / "out"
         for number in range(KILLS):
             victim = ("worker", "auditor", "gateway", "agent")[number % 4]

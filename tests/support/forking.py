@@ -2,7 +2,8 @@
 
 One process imports the program and forks for each command. What a command does, it does in a process that has run
 nothing before, with its own folder, environment, streams, signals and exit code; it ends as any Python process ends.
-Tests that look at a process's arguments, or at what is imported, start the program itself.
+Tests that look at a process's arguments or memory ask for a `fresh` one, which starts Python anew; those that look at
+what is imported start the program themselves.
 """
 
 from __future__ import annotations
@@ -162,8 +163,12 @@ def start(
     env: Mapping[str, str] | None = None,
     out: bool = True,
     err: bool = True,
+    fresh: bool = False,
 ) -> Running:
-    """Start `safeconduct` with `words`; what it prints is kept, or goes nowhere where `out` or `err` is False."""
+    """Start `safeconduct` with `words`; what it prints is kept, or goes nowhere where `out` or `err` is False.
+
+    A `fresh` process shares no memory with the one that forks, and its arguments are the command's.
+    """
     environment = dict(os.environ if env is None else env)
     assert all(environment.get(name) == os.environ.get(name) for name in _READ_AT_START if name in environment)
     ours, theirs = socket.socketpair()
@@ -172,7 +177,12 @@ def start(
         nowhere = os.open(os.devnull, os.O_RDWR)
         pipes = [os.pipe() if kept else None for kept in (out, err)]
         ends = [nowhere if pipe is None else pipe[1] for pipe in pipes]
-        asked = {"words": list(words), "folder": str(cwd or Path.cwd()), "environment": environment}
+        asked = {
+            "words": list(words),
+            "folder": str(cwd or Path.cwd()),
+            "environment": environment,
+            "fresh": fresh,
+        }
         try:
             pid = _server().fork(asked, [nowhere, *ends, theirs.fileno()])
         finally:
@@ -248,6 +258,10 @@ def _become(asked: Mapping[str, Any], streams: Sequence[int]) -> int:
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
+    if asked["fresh"]:
+        os.chdir(asked["folder"])
+        command = [sys.executable, "-m", "attestations.cli", *asked["words"]]
+        os.execve(sys.executable, command, asked["environment"])  # noqa: S606 - our own command
     # Those of the parent were opened on something else, which may be seekable.
     sys.stdin, sys.stdout = os.fdopen(0, closefd=False), os.fdopen(1, "w", closefd=False)
     sys.stderr = os.fdopen(2, "w", errors="backslashreplace", buffering=1, closefd=False)

@@ -46,6 +46,7 @@ class LabProcess:
     address: str = ""
     process: Running | None = None
     environment: dict[str, str] = field(default_factory=dict)
+    fresh: bool = False  # whether its process shares no memory and no arguments with the one that forks
 
     @property
     def home(self) -> Home:
@@ -69,7 +70,7 @@ class LabProcess:
         ready = self.path / "ready.json"
         ready.unlink(missing_ok=True)
         words = ("lab", "serve", "--home", str(self.path), "--ready-file", str(ready))
-        self.process = start(words, env={**os.environ, **self.environment}, out=False)
+        self.process = start(words, env={**os.environ, **self.environment}, out=False, fresh=self.fresh)
         atexit.register(self.process.kill)  # a test that fails leaves nothing behind
         async with asyncio.timeout(START_SECONDS):
             while not ready.exists():
