@@ -6,7 +6,7 @@ import base64
 import hashlib
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Protocol
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -96,8 +96,9 @@ class EnrolledKey:
         return True
 
 
+@lru_cache(maxsize=4096)
 def enrol(party: str, use: KeyUse, public: bytes) -> EnrolledKey:
-    """Check a public key for a use.
+    """Check a public key for a use; asked again about one key, it answers from memory, and with the key it loaded then.
 
     Raises:
         KeyUnacceptable: it is of another kind, not on its curve, of small order, or not in its one encoding.

@@ -56,13 +56,20 @@ def sealed_for_long(policy: Policy) -> tuple[str, ...]:
     """Return the classes that some recipient may have to wait for longer than a year after delivery."""
     workdays = Workdays(frozenset(date.fromisoformat(day) for day in policy.calendar.holidays))
     effort = Effort()
-    return tuple(dict.fromkeys(r.content_class for r in policy.rules if _waits_a_year(policy, r, workdays, effort)))
+    classes: dict[Terms, set[str]] = {}  # many rules wait for the same thing, and the search is the dear part
+    for rule in policy.rules:
+        permits = mapped(terms_of(policy, policy.permits(rule)), _unless_withheld)
+        classes.setdefault(permits, set()).add(rule.content_class)
+    late: set[str] = set()
+    for permits, found in classes.items():
+        if _waits_a_year(policy, permits, workdays, effort):
+            late |= found
+    return tuple(dict.fromkeys(rule.content_class for rule in policy.rules if rule.content_class in late))
 
 
-def _waits_a_year(policy: Policy, rule: Rule, workdays: Workdays, effort: Effort) -> bool:
+def _waits_a_year(policy: Policy, permits: Terms, workdays: Workdays, effort: Effort) -> bool:
     delivered = Both((Term(Source(policy.anchor)), *(Term(Source(name)) for name in sorted(CERTAIN_EVENTS))))
     year = mapped(delivered, lambda term: Term(term.source, LONG_SEALED_DAYS * DAY))
-    permits = mapped(terms_of(policy, policy.permits(rule)), _unless_withheld)
     hold = parse_duration(policy.max_hold).business_days
     try:
         return find(Question(year, permits, (hold,)), workdays, effort) is not None

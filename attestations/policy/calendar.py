@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 
 from attestations.policy.formula import Duration
 
@@ -17,6 +18,7 @@ def add(moment: datetime, duration: Duration, holidays: frozenset[date]) -> date
         return datetime.max.replace(tzinfo=moment.tzinfo)  # later than anything a document can say
 
 
+@lru_cache(maxsize=4096)  # a judgement adds the same few durations to the same few events again and again
 def _add(moment: datetime, duration: Duration, holidays: frozenset[date]) -> datetime:
     result = moment + timedelta(days=duration.days, seconds=duration.seconds)
     remaining = duration.business_days

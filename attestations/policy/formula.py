@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 EVENTS = frozenset(
@@ -126,6 +127,7 @@ def parse_duration(text: str) -> Duration:
     )
 
 
+@lru_cache(maxsize=1024)
 def _parse_atom(text: str) -> Formula:
     if text.startswith("TIME(") and text.endswith(")"):
         base, *rest = text[len("TIME(") : -1].split("+")

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import psutil
 
+from attestations.commitments import padded_size
 from tests.support import world_agreement, world_suite
 from tests.support.world import World
 
@@ -28,7 +29,7 @@ class Verified(NamedTuple):
 
 def evidence(folder: Path, exchanges: int) -> Path:
     """Write an S1 evidence file of about `exchanges` exchanges, anew: one that an older checkout made may not hold."""
-    tasks = world_suite.make_tasks(TASKS)
+    tasks = world_suite.make_tasks(TASKS, size=padded_size(TASKS))
     asked = sum(task.kind in world_suite.ANSWERED for task in tasks)
     world = World(tasks=tasks, epochs=max(1, exchanges // asked), forgetful=True)
     world.build()

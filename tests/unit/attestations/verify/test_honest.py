@@ -7,6 +7,7 @@ from functools import cache
 
 import pytest
 
+from attestations.commitments import padded_size
 from attestations.errors import EvidenceMissing, ExitCode, RelyingPolicyUnmet
 from attestations.verify.engine import Request
 from tests.support import world_agreement
@@ -20,7 +21,7 @@ SEALED_UNTIL = {11: "S4", 12: "S2", 13: "S2"}
 
 @cache
 def honest() -> World:
-    return World().build()
+    return World(tasks=make_tasks(40, size=padded_size(40))).build()
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -157,8 +157,8 @@ def test_a_decoy_scored_in_place_of_a_failed_task_is_found_when_kinds_open() -> 
 
     def swap(rows: list[GradeRow]) -> list[GradeRow]:
         swapped = dict(enumerate(rows))
-        swapped[3] = rows[3]._replace(value=rows[200].value)
-        swapped[200] = rows[200]._replace(value=rows[0].value)
+        swapped[3] = rows[3]._replace(value=rows[60].value)
+        swapped[200] = rows[60]._replace(value=rows[0].value)
         return list(swapped.values())
 
     world = World(hooks=Hooks(alter={"rows": swap}))
@@ -211,10 +211,9 @@ def test_attempts_with_a_gap_are_unaccounted_for() -> None:
 @pytest.mark.parametrize("tests", [201, 230, 256])
 def test_the_public_size_tells_no_number_of_tasks(tests: int) -> None:
     """T044."""
-    assert 256 == padded_size(tests) == len(make_tasks(tests))
-    shapes = {
-        tuple(field[:2] for field in leaf.fields) for leaf in commit(make_tasks(tests)[:8] + make_tasks(tests)[-8:])
-    }
+    assert padded_size(tests) == 256
+    tasks = make_tasks(tests, size=256)
+    shapes = {tuple(field[:2] for field in leaf.fields) for leaf in commit(tasks[:8] + tasks[-8:])}
     assert len(shapes) == 1
 
 
