@@ -12,7 +12,6 @@ from typing import NamedTuple
 from attestations.documents.agreement import Agreement, Variant
 from attestations.documents.exchange import Intent, Record
 from attestations.documents.finetuning import (
-    ENDED,
     TrainingStatement,
     derived_manifest,
     derived_variant,
@@ -21,8 +20,7 @@ from attestations.documents.finetuning import (
 )
 from attestations.documents.hooks import HookStatement
 from attestations.errors import BudgetExhausted, ScopeExceeded, UsageMeterMismatch, VariantMismatch
-
-_SAME = ("base", "base_manifest", "demonstrations", "count", "recipe", "planned_steps", "planned_tokens")
+from attestations.training_history import JobHistory
 
 
 class Made(NamedTuple):
@@ -34,12 +32,25 @@ class Made(NamedTuple):
     manifest: str
 
 
+class Asked(NamedTuple):
+    """What was asked, and the log indices of its Promise and of its Record."""
+
+    intent: Intent
+    promised: int
+    recorded: int
+
+
 class TrainingLedger:
     """Grows with the Records of one engagement."""
 
     def __init__(self) -> None:
-        self.jobs: dict[str, TrainingStatement] = {}
+        self._histories: dict[str, JobHistory] = {}
         self.variants: dict[str, Variant] = {}
+
+    @property
+    def jobs(self) -> dict[str, TrainingStatement]:
+        """How each job stands, as far as it was ever stated."""
+        return {name: history.furthest for name, history in self._histories.items()}
 
     @property
     def tokens(self) -> int:
@@ -73,17 +84,17 @@ class TrainingLedger:
         granted = agreement.fine_tuning
         if granted is None:
             raise ScopeExceeded("the agreement grants no fine-tuning", rule="fine_tuning")
-        if len(self.jobs) + len(waiting) >= granted.max_jobs:
+        if len(self._histories) + len(waiting) >= granted.max_jobs:
             raise BudgetExhausted("as many jobs were begun as were agreed", rule="max_jobs")
         if self.tokens + sum(waiting.values()) + wanted > int(granted.max_train_tokens):
             raise BudgetExhausted("too few training tokens are left", rule="max_train_tokens")
 
-    def check(self, agreement: Agreement, intent: Intent, hook: HookStatement | None, *, charged: int) -> None:
+    def check(self, agreement: Agreement, asked: Asked, hook: HookStatement | None, *, charged: int) -> None:
         """Refuse a statement about training that cannot stand in the Record of this Intent.
 
         Args:
             agreement: the one in force.
-            intent: what was asked.
+            asked: what was asked, and where its Promise and Record stand in the log.
             hook: what the Record states; anything but a training statement passes.
             charged: the Record's input tokens.
 
@@ -93,13 +104,14 @@ class TrainingLedger:
         """
         if not isinstance(hook, TrainingStatement):
             return
+        intent = asked.intent
         place = {"session": intent.session, "seq": str(intent.seq)}
         base = agreement.variant(intent.variant)
         if base is None or (intent.operation, hook.base, hook.base_manifest) != ("fine_tune", base.id, base.manifest):
             raise VariantMismatch("a training statement names another model than its Intent", **place)
-        before = self.jobs.get(hook.job)
-        if before is not None:
-            if not _follows(before, hook):
+        history = self._histories.get(hook.job)
+        if history is not None:
+            if not history.fits(hook, promised=asked.promised, recorded=asked.recorded):
                 raise VariantMismatch("a training statement contradicts an earlier one about its job", **place)
         elif hook.job != job_name(intent.plaintext_commit):
             raise VariantMismatch("a training statement is about a job that was never started", **place)
@@ -115,31 +127,28 @@ class TrainingLedger:
         if trained != planned or not hook.steps:
             raise VariantMismatch("a job succeeded without the training that was planned", **place)
 
-    def take(self, agreement: Agreement, intent: Intent, record: Record) -> None:
+    def take(self, agreement: Agreement, intent: Intent, record: Record, *, promised: int) -> None:
         """Take a Record into account; one without a statement about training changes nothing.
+
+        Records may come in any order in which each job's start comes first: an auditor's sessions read theirs when
+        they can. `promised` is the log index of the Record's Promise.
 
         Raises:
             VariantMismatch, UsageMeterMismatch: as `check`.
         """
-        self.check(agreement, intent, record.hook, charged=record.usage.input_tokens)
-        if not isinstance(record.hook, TrainingStatement):
+        hook = record.hook
+        if not isinstance(hook, TrainingStatement):
             return
+        recorded = int(record.log_index)
+        self.check(agreement, Asked(intent, promised, recorded), hook, charged=record.usage.input_tokens)
         base = agreement.variant(intent.variant)
-        if base is not None and record.hook.manifest is not None:
-            made = derived_variant(base, record.hook)
+        if base is not None and hook.manifest is not None:
+            made = derived_variant(base, hook)
             self.variants[made.id] = made
-        self.jobs[record.hook.job] = record.hook
+        self._histories.setdefault(hook.job, JobHistory(hook)).take(hook, promised=promised, recorded=recorded)
 
     def _room(self, agreement: Agreement, tokens: int) -> bool:
         granted = agreement.fine_tuning
-        if granted is None or len(self.jobs) >= granted.max_jobs:
+        if granted is None or len(self._histories) >= granted.max_jobs:
             return False
         return self.tokens + tokens <= int(granted.max_train_tokens)
-
-
-def _follows(before: TrainingStatement, now: TrainingStatement) -> bool:
-    if any(getattr(before, field) != getattr(now, field) for field in _SAME):
-        return False
-    if before.state in ENDED:
-        return before == now
-    return now.resumed > before.resumed or (now.steps >= before.steps and int(now.tokens) >= int(before.tokens))

@@ -24,6 +24,7 @@ from attestations.errors import (
     VariantMismatch,
 )
 from attestations.frames import response_salt, worker_signature_input
+from attestations.training import Asked
 from auditor_client.answering import ReceivedAnswer
 from auditor_client.engagement import Engagement
 from auditor_client.runtime_evidence import Runtime
@@ -131,8 +132,8 @@ def check_record(
     _check_model(record, promised.promise, intent)
     check_meter(record.usage, record.meter_before, record.meter_after)
     _check_usage(record, intent)
-    charged = record.usage.input_tokens
-    engagement.training.check(engagement.agreement, intent, record.hook, charged=charged)
+    asked = Asked(intent, int(promised.promise.log_index), int(record.log_index))
+    engagement.training.check(engagement.agreement, asked, record.hook, charged=record.usage.input_tokens)
     _check_times(record, promised, engagement, now)
     if record.response is None:
         return CheckedRecord(record, envelope, None)

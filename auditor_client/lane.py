@@ -251,7 +251,8 @@ class Lane:
         record = checked.record
         document = checked.envelope.to_bytes()
         await self._desk.cosigner.expect_record(document, record)
-        await take_training(self._desk.engagement, self._desk.journal, parse_envelope(pending.intent), checked.envelope)
+        intent, promise = parse_envelope(pending.intent), promised.promise
+        await take_training(self._desk.engagement, self._desk.journal, intent, promise, checked.envelope)
         if checked.answer is not None:
             item = self._after(pending.item, checked.answer.to_bytes())
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from attestations.canonical import canonical_bytes, parse_canonical
-from attestations.documents.exchange import Intent, Record
+from attestations.documents.exchange import Intent, Promise, Record
 from attestations.documents.finetuning import TrainingStatement
 from attestations.envelope import Envelope, envelope_from_json
 from auditor_client.engagement import Engagement
@@ -12,7 +12,9 @@ from auditor_client.ports import Journal
 _PREFIX = "training/"
 
 
-async def take_training(engagement: Engagement, journal: Journal, intent: Envelope, record: Envelope) -> None:
+async def take_training(
+    engagement: Engagement, journal: Journal, intent: Envelope, promise: Promise, record: Envelope
+) -> None:
     """Take a Record into the engagement's account of training, once it is kept; the same again changes nothing.
 
     Raises:
@@ -21,9 +23,10 @@ async def take_training(engagement: Engagement, journal: Journal, intent: Envelo
     parsed = Record.parse(record.payload)
     if not isinstance(parsed.hook, TrainingStatement):
         return
-    kept = canonical_bytes({"intent": intent.to_json(), "record": record.to_json()})
+    promised = int(promise.log_index)
+    kept = canonical_bytes({"intent": intent.to_json(), "promised": promised, "record": record.to_json()})
     await journal.remember(f"{_PREFIX}{int(parsed.log_index):015}", kept)
-    engagement.training.take(engagement.agreement, Intent.parse(intent.payload), parsed)
+    engagement.training.take(engagement.agreement, Intent.parse(intent.payload), parsed, promised=promised)
 
 
 def load_training(engagement: Engagement, journal: Journal) -> None:
@@ -31,4 +34,5 @@ def load_training(engagement: Engagement, journal: Journal) -> None:
     for name in journal.names(_PREFIX):
         value = parse_canonical(journal.recall(name) or b"")
         intent, record = (envelope_from_json(value[part]) for part in ("intent", "record"))
-        engagement.training.take(engagement.agreement, Intent.parse(intent.payload), Record.parse(record.payload))
+        asked, parsed = Intent.parse(intent.payload), Record.parse(record.payload)
+        engagement.training.take(engagement.agreement, asked, parsed, promised=value["promised"])

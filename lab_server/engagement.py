@@ -239,8 +239,8 @@ class Engagement:
             record = Record.parse(last.payload)
             session = self.sessions[record.session]
             if session.open is not None:
-                intent = session.open.intent
-                self.training.take(self.agreement, intent, record)
+                asked, promised = session.open.intent, int(session.open.terms.log_index)
+                self.training.take(self.agreement, asked, record, promised=promised)
             session.open, session.prev = None, last.digest
             self.book.settle((record.session, record.seq), record.usage)
             self.counts[record.status] += 1

@@ -69,6 +69,11 @@ class EngagementLog:
         if self._broken is not None:
             raise type(self._broken)(self._broken.message, **self._broken.facts)
 
+    @property
+    def next_index(self) -> int:
+        """The log index that the next leaf will get."""
+        return self._tree.size
+
     def time(self) -> datetime:
         """Return the present, never before a time this log already holds."""
         now = self._clock.now()

@@ -11,6 +11,7 @@ from attestations.documents.exchange import Intent, Record, Router, SafetyLayer
 from attestations.envelope import Envelope, sign_document
 from attestations.errors import SafeconductError
 from attestations.sandboxes import check_stated
+from attestations.training import Asked
 from lab_server.engagement import Engagement, OpenExchange, Session
 from lab_server.hook_port import NOTHING_USED
 from lab_server.keyring import LabKeys
@@ -55,7 +56,7 @@ class Recording:
             StoreFailed: it did not become durable.
         """
         intent = pending.intent
-        outcome = _stated(engagement, intent, _within(intent, ending.outcome))
+        outcome = _stated(engagement, pending, _within(intent, ending.outcome))
         completed = outcome.status == "COMPLETED"
         kept = timedelta(seconds=engagement.agreement.timing.redeliver_seconds)
 
@@ -90,7 +91,7 @@ class Recording:
                 }
             )
             signed = sign_document(record, self._keys.record)
-            engagement.training.take(engagement.agreement, intent, record)
+            engagement.training.take(engagement.agreement, intent, record, promised=int(pending.terms.log_index))
             session.prev, session.open = signed.digest, None
             engagement.counts[record.status] += 1
             engagement.unrevealed += record.code == "REVEAL_OVERDUE"
@@ -110,12 +111,14 @@ class Recording:
         pending.publish(*last, documents[-1])
 
 
-def _stated(engagement: Engagement, intent: Intent, outcome: JobOutcome) -> JobOutcome:
-    # A worker that misstates its hooks must not make us sign what every verifier would refuse.
+def _stated(engagement: Engagement, pending: OpenExchange, outcome: JobOutcome) -> JobOutcome:
+    # A worker that misstates its hooks must not make us sign what every verifier would refuse. Nothing is awaited
+    # from here until the leaf has its place, so the Record is the next one.
+    asked = Asked(pending.intent, int(pending.terms.log_index), engagement.log.next_index)
     try:
-        check_stated(intent, outcome.status, outcome.hook)
+        check_stated(pending.intent, outcome.status, outcome.hook)
         charged = outcome.usage.input_tokens
-        engagement.training.check(engagement.agreement, intent, outcome.hook, charged=charged)
+        engagement.training.check(engagement.agreement, asked, outcome.hook, charged=charged)
     except SafeconductError:
         return _failed(outcome, "HOOK_MISSTATED")
     return outcome

@@ -61,9 +61,9 @@ def train(job: TrainingJob) -> Iterator[Event]:
         if not math.isfinite(value):
             raise training_failed("DIVERGED", "the loss is no number any more; a lower learning rate may help")
         step, done = step + 1, done + sum(len(example.ids) for example in chosen)
+        yield Progress(step, done, value)  # before the checkpoint: what is begun anew was always heard of
         if step % job.checkpoint_steps == 0 and step < len(order):
             checkpoint.save(job.folder, checkpoint.Position(step, done), parameters, optimizer)
-        yield Progress(step, done, value)
     yield Trained(_written(job, loaded, parameters))
 
 

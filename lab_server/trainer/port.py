@@ -21,6 +21,7 @@ FailureCode = Literal[
     "DEMONSTRATION_TOO_LONG",
     "TOO_MANY_TOKENS",
     "DIVERGED",
+    "PLAN_BROKEN",
     "NO_ROOM",
 ]
 
@@ -46,7 +47,10 @@ class TrainingJob:
 
 @dataclass(frozen=True)
 class Planned:
-    """What the job will cost, in optimizer steps and tokens, and at which step it begins."""
+    """What the job will cost, in optimizer steps and tokens, and at which step it begins.
+
+    Run again, a job plans the same and begins at most where its last `Progress` was.
+    """
 
     steps: int
     tokens: int

@@ -33,9 +33,9 @@ class RehearsedTrainer:
         yield Planned(steps, words * recipe.epochs, begun)
         for step in range(begun + 1, steps + 1):
             await asyncio.sleep(_STEP_SECONDS)
+            yield Progress(step, words * recipe.epochs * step // steps, 4.0 / step)
             if step % job.checkpoint_steps == 0:
                 place.write_text(str(step))
-            yield Progress(step, words * recipe.epochs * step // steps, 4.0 / step)
         script = read_script(job.model)
         learned = {item.prompt or item.messages[-1].content: item.completion for item in job.demonstrations}
         known = dict(script.answers) if isinstance(script.answers, dict) else {}

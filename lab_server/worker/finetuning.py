@@ -36,6 +36,7 @@ from lab_server.worker.training_run import (
     Trainable,
     curve,
     first_statement,
+    heard,
     seconds_so_far,
     told,
 )
@@ -129,6 +130,7 @@ class FineTuning:
             trainer=trainer,
             statement=first_statement(action, place, trainable, trainer, job),
             began=time.monotonic(),
+            most_tokens=place.most_tokens,
         )
         self._running[place.agreement, job] = running
         running.task = asyncio.create_task(self._train(running, trainable, place))
@@ -176,7 +178,7 @@ class FineTuning:
                 died = error.facts["code"] == "TRAINER_DIED"
                 deaths = deaths + 1 if running.statement.steps <= before else 0
                 if died and deaths < _DEATHS:
-                    running.statement = running.statement.model_copy(update={"resumed": running.statement.resumed + 1})
+                    running.deaths += 1
                     continue
                 self._failed(running, error, aborted=died)
             except OSError:
@@ -186,15 +188,8 @@ class FineTuning:
             return
 
     def _heard(self, running: JobUnderWay, trainable: Trainable, event: Planned | Progress | Trained) -> None:
-        now = running.statement
-        changes: dict[str, object] = {"seconds": seconds_so_far(running)}
-        if isinstance(event, Planned):
-            del running.losses[event.begins_at :]
-            changes |= {"planned_steps": event.steps, "planned_tokens": str(event.tokens), "steps": event.begins_at}
-        elif isinstance(event, Progress):
-            running.losses.append(event.loss)
-            changes |= {"steps": event.step, "tokens": str(event.tokens)}
-        else:
+        now, changes = running.statement, heard(running, event)
+        if isinstance(event, Trained):
             adapter = sha256(event.adapter.read_bytes())
             changes |= {
                 "state": "SUCCEEDED",

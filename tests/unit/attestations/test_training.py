@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count, permutations
 from typing import Any
 
 import pytest
@@ -32,11 +33,13 @@ from attestations.errors import (
     WeakSalt,
 )
 from attestations.training import TrainingLedger
+from attestations.training_history import JobHistory
 from attestations.verify.training import Destructions, told
 from tests.support.dispute import signed_agreement
 
 COMMIT, ADAPTER = "ab" * 32, "cd" * 32
 JOB = job_name(COMMIT)
+_PLACES = count()
 
 
 @pytest.fixture(scope="module")
@@ -93,16 +96,24 @@ def record(stated: TrainingStatement, *, charged: int = 0) -> Record:
     return Record.model_construct(None, **fields)
 
 
+def take(
+    book: TrainingLedger, agreement: Agreement, asked: Intent, said: Record, *, between: tuple[int, int] | None = None
+) -> None:
+    """Take a Record; `between` are the log indices of its Promise and its own, by default after all others."""
+    promised, recorded = between or (next(_PLACES), next(_PLACES))
+    book.take(agreement, asked, said.model_copy(update={"log_index": str(recorded)}), promised=promised)
+
+
 def ledger(agreement: Agreement) -> TrainingLedger:
     made = TrainingLedger()
-    made.take(agreement, intent(agreement), record(statement(agreement), charged=60))
+    take(made, agreement, intent(agreement), record(statement(agreement), charged=60))
     return made
 
 
 def test_a_job_that_succeeded_makes_a_variant_that_everybody_derives_alike(agreement: Agreement) -> None:
     book = ledger(agreement)
     assert book.variants == {}
-    book.take(agreement, intent(agreement, tokens=0, commit="ee" * 32), record(succeeded(agreement)))
+    take(book, agreement, intent(agreement, tokens=0, commit="ee" * 32), record(succeeded(agreement)))
     base, name = agreement.variants[0], f"{agreement.variants[0].id}+{JOB}"
     made = book.variant(agreement, name)
     assert made is not None
@@ -128,33 +139,84 @@ def test_a_statement_that_contradicts_an_earlier_one_is_refused(
     agreement: Agreement, change: dict[str, Any], error: type[Exception]
 ) -> None:
     with pytest.raises(error):
-        ledger(agreement).take(agreement, intent(agreement, tokens=0), record(succeeded(agreement, **change)))
+        take(ledger(agreement), agreement, intent(agreement, tokens=0), record(succeeded(agreement, **change)))
 
 
 def test_steps_do_not_go_back_unless_the_job_was_resumed_and_an_end_is_an_end(agreement: Agreement) -> None:
     book, again = ledger(agreement), intent(agreement, tokens=0)
-    book.take(agreement, again, record(statement(agreement, steps=3, tokens="45")))
+    take(book, agreement, again, record(statement(agreement, steps=3, tokens="45")))
     with pytest.raises(VariantMismatch):
-        book.take(agreement, again, record(statement(agreement, steps=2, tokens="30")))
-    book.take(agreement, again, record(statement(agreement, steps=2, tokens="30", resumed=1)))
+        take(book, agreement, again, record(statement(agreement, steps=2, tokens="30")))
+    take(book, agreement, again, record(statement(agreement, steps=2, tokens="30", resumed=1)))
     ended = statement(agreement, state="ABORTED_CRASH", code="WORKER_RESTARTED", steps=2, tokens="30", resumed=1)
-    book.take(agreement, again, record(ended))
-    book.take(agreement, again, record(ended))
+    take(book, agreement, again, record(ended))
+    take(book, agreement, again, record(ended))
     with pytest.raises(VariantMismatch):
-        book.take(agreement, again, record(succeeded(agreement, resumed=1)))
+        take(book, agreement, again, record(succeeded(agreement, resumed=1)))
+
+
+def test_two_sessions_that_ask_at_once_may_hear_of_a_job_in_either_order(agreement: Agreement) -> None:
+    """No honest lab chooses which of two answers that overlap gets its place in the log first."""
+    again = intent(agreement, tokens=0)
+    early, late = statement(agreement, steps=1, tokens="15"), statement(agreement, steps=3, tokens="45")
+    overlapping = [((9000, 9011), early), ((9001, 9010), late), ((9005, 9020), succeeded(agreement))]
+    for order in permutations(overlapping):
+        book = ledger(agreement)
+        for place, said in order:
+            take(book, agreement, again, record(said), between=place)
+        assert book.jobs[JOB].state == "SUCCEEDED"
+
+
+@pytest.mark.parametrize("read", ["in order", "out of order"])
+def test_what_was_promised_after_a_record_is_no_earlier_than_it(agreement: Agreement, read: str) -> None:
+    """In whatever order an auditor reads them, a lab that goes back is found."""
+    again = intent(agreement, tokens=0)
+    far, back = statement(agreement, steps=3, tokens="45"), statement(agreement, steps=1, tokens="15")
+    said = [((9000, 9010), far), ((9011, 9012), back)]
+    first, then = said if read == "in order" else said[::-1]
+    book = ledger(agreement)
+    take(book, agreement, again, record(first[1]), between=first[0])
+    with pytest.raises(VariantMismatch):
+        take(book, agreement, again, record(then[1]), between=then[0])
+
+
+def test_overlapping_answers_about_one_job_cannot_tell_two_stories(agreement: Agreement) -> None:
+    again, book = intent(agreement, tokens=0), ledger(agreement)
+    cancelled = statement(agreement, state="CANCELLED", steps=2, tokens="30")
+    take(book, agreement, again, record(cancelled), between=(9000, 9009))
+    for other in (succeeded(agreement), statement(agreement, steps=3, tokens="45")):
+        with pytest.raises(VariantMismatch):
+            take(book, agreement, again, record(other), between=(9000, 9010))
+    take(book, agreement, again, record(statement(agreement, steps=2, tokens="30")), between=(9000, 9010))
+
+
+def test_a_worker_that_died_may_know_of_fewer_steps_than_it_had_told(agreement: Agreement) -> None:
+    book, again = ledger(agreement), intent(agreement, tokens=0)
+    take(book, agreement, again, record(statement(agreement, steps=3, tokens="45", resumed=1)))
+    take(book, agreement, again, record(statement(agreement, state="ABORTED_CRASH", code="WORKER_RESTARTED")))
+    with pytest.raises(VariantMismatch):
+        take(book, agreement, again, record(statement(agreement, steps=4, tokens="60", resumed=2)))
+
+
+def test_asking_how_a_job_stands_again_and_again_takes_no_room(agreement: Agreement) -> None:
+    book, again = JobHistory(statement(agreement)), statement(agreement, steps=1, tokens="15")
+    for place in range(0, 400, 2):
+        assert book.fits(again, promised=place, recorded=place + 1)
+        book.take(again, promised=place, recorded=place + 1)
+    assert len(book._reached) == len(book._left) == 1
 
 
 def test_a_job_is_charged_what_it_was_planned_and_within_what_was_agreed(agreement: Agreement) -> None:
     for charged, planned in ((59, "60"), (101, "101")):
         stated = statement(agreement, planned_tokens=planned)
         with pytest.raises(UsageMeterMismatch):
-            TrainingLedger().take(agreement, intent(agreement), record(stated, charged=charged))
+            take(TrainingLedger(), agreement, intent(agreement), record(stated, charged=charged))
     without = agreement.model_copy(update={"fine_tuning": None})
     with pytest.raises(UsageMeterMismatch):
-        TrainingLedger().take(without, intent(agreement), record(statement(agreement), charged=60))
+        take(TrainingLedger(), without, intent(agreement), record(statement(agreement), charged=60))
     other = intent(agreement, operation="chat")
     with pytest.raises(VariantMismatch):
-        TrainingLedger().take(agreement, other, record(statement(agreement), charged=60))
+        take(TrainingLedger(), agreement, other, record(statement(agreement), charged=60))
 
 
 def test_a_start_is_refused_where_there_is_no_room_left_even_for_what_is_under_way(agreement: Agreement) -> None:
@@ -171,7 +233,7 @@ def test_a_start_is_refused_where_there_is_no_room_left_even_for_what_is_under_w
 
 def test_a_destruction_is_of_a_variant_that_was_made_and_after_the_run(agreement: Agreement) -> None:
     book = ledger(agreement)
-    book.take(agreement, intent(agreement, tokens=0), record(succeeded(agreement)))
+    take(book, agreement, intent(agreement, tokens=0), record(succeeded(agreement)))
     (made,) = book.made()
     document = VariantDestroyed(
         agreement="aa" * 32,
@@ -234,13 +296,13 @@ def test_a_demonstration_holds_one_form_and_an_answer() -> None:
 @pytest.mark.parametrize("change", [{"steps": 0, "tokens": "0"}, {"steps": 3}, {"tokens": "59"}])
 def test_a_job_that_succeeded_has_trained_all_that_was_planned(agreement: Agreement, change: dict[str, Any]) -> None:
     with pytest.raises(VariantMismatch):
-        ledger(agreement).take(agreement, intent(agreement, tokens=0), record(succeeded(agreement, **change)))
+        take(ledger(agreement), agreement, intent(agreement, tokens=0), record(succeeded(agreement, **change)))
 
 
 def test_an_adapter_that_two_jobs_are_said_to_have_made_is_told(agreement: Agreement) -> None:
     book, other = ledger(agreement), "ba" * 32
-    book.take(agreement, intent(agreement, tokens=0), record(succeeded(agreement)))
+    take(book, agreement, intent(agreement, tokens=0), record(succeeded(agreement)))
     second = {"job": job_name(other), "planned_tokens": "40", "tokens": "40"}
     assert not any("another job" in line for line in told(book, Destructions(), {}))
-    book.take(agreement, intent(agreement, commit=other), record(succeeded(agreement, **second), charged=40))
+    take(book, agreement, intent(agreement, commit=other), record(succeeded(agreement, **second), charged=40))
     assert any(line.startswith("1 of them") for line in told(book, Destructions(), {}))
