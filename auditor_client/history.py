@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from attestations.deviations import declared
-from attestations.documents.agreement import Agreement
+from attestations.documents.agreement import HOOKS, Agreement
 from attestations.documents.engagement import CloseStatement, LogReceipt, PreRegistration, Release, RuntimeStatement
-from attestations.documents.exchange import Record, Refusal
+from attestations.documents.exchange import Intent, Record, Refusal
 from attestations.elicitation.hooks import HookBook
 from attestations.following import follow
 from attestations.ledger import Breach, Deviation, Ledger
@@ -19,7 +19,8 @@ from attestations.log_entries import LogEntry, parse_entry
 from attestations.policy.evaluate import Seen
 from auditor_client.mirror import Mirror
 
-_RECORD = b'"kind":"record"}'
+_HOOKED = (b'"kind":"promise"}', b'"kind":"record"}')
+_OPERATIONS = tuple(b'"operation":"%s"' % name.encode() for name in sorted(HOOKS))
 EXCHANGES = tuple(b'"kind":"%s"}' % kind for kind in (b"promise", b"record", b"session"))
 
 
@@ -63,8 +64,9 @@ class History:
 def read_history(mirror: Mirror, agreement: Agreement, digest: str) -> History:
     """Read every leaf that is no exchange."""
     history = History(Ledger(agreement))
+    hooked = not HOOKS.isdisjoint(agreement.scope.operations)
     for leaf in mirror.leaves():
-        if not leaf.endswith(EXCHANGES) or (agreement.fine_tuning is not None and leaf.endswith(_RECORD)):
+        if not leaf.endswith(EXCHANGES) or (hooked and leaf.endswith(_HOOKED)):
             entry = parse_entry(leaf)
             _read(entry, history)
             follow(history.ledger, entry, digest)
@@ -90,10 +92,14 @@ def _read(entry: LogEntry, history: History) -> None:
             history.delivered = True
         case "refusal":
             refused = entry.documents[-1]
-            history.hooks.refusal(Refusal.parse(refused.payload), refused.digest)
+            history.hooks.refusal(Intent.parse(first.payload), Refusal.parse(refused.payload), refused.digest)
+        case "promise":
+            if any(operation in first.payload for operation in _OPERATIONS):
+                history.hooks.promised(Intent.parse(first.payload), entry.documents[-1].digest)
         case "record":
             recorded = entry.documents[-1]
-            if b'"hook":{' in recorded.payload:
+            asked = (promise.encode() for promise in history.hooks.asked)
+            if b'"hook":{' in recorded.payload or any(promise in recorded.payload for promise in asked):
                 history.hooks.record(Record.parse(recorded.payload), recorded.digest)
         case _:
             pass

@@ -18,7 +18,7 @@ from attestations.scaffolds.method import MAX_ARMS, Method
 Recipe = Annotated[str, StringConstraints(max_length=20_000)]
 Token = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
 
-Dropped = Literal["pack_declined", "pack_missing", "pack_broken", "hook_refused", "hook_failed"]
+Dropped = Literal["pack_declined", "pack_missing", "pack_broken", "hook_refused", "hook_failed", "given_up"]
 """Why a registered arm is not run."""
 
 

@@ -24,7 +24,7 @@ from attestations.verify.tally import Tally
 from attestations.verify.transcript import Transcript
 
 AUDITOR_BEST = "auditor_best"
-_SOURCE = {"pack": "lab_pack", "hook": "fine_tuned"}
+_SOURCE = {"pack": "lab_pack", "hook": "fine_tuned", "given": "fine_tuned"}
 
 
 def check_outline(predicate: AuditPredicate, log: Transcript) -> None:

@@ -146,6 +146,7 @@ class ExchangePass:
             raise AttributionFailed("a Promise names runtime evidence that is not in the log", leaf=str(index))
         if intent.worker_key != worker.sealed_to:
             raise AttestationKeyUnbound("a request was sealed to a key the runtime evidence lacks", leaf=str(index))
+        self.hooks.promised(intent, entry.documents[1].digest)
         self.time(promise.promised_at, index)
         number = self.tally.promised(intent.handle, intent.variant)
         session.open = OpenPromise(number, entry.documents[1].digest, intent, promise)
@@ -166,7 +167,7 @@ class ExchangePass:
         self.tally.counts["refusals"] += 1
         if refusal.reason == HookRefused("").reason and refusal.rule is not None:
             self.declined.setdefault(refusal.rule, refusal.why or "no reason was given")
-        self.hooks.refusal(refusal, entry.documents[1].digest)
+        self.hooks.refusal(intent, refusal, entry.documents[1].digest)
         self.last_intent = refusal.refused_at
 
     def record(self, entry: LogEntry, index: int) -> None:

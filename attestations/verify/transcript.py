@@ -20,7 +20,7 @@ from attestations.documents.engagement import (
     RuntimeStatement,
 )
 from attestations.documents.finetuning import VariantDestroyed
-from attestations.elicitation.course import check_start
+from attestations.elicitation.starting import check_start
 from attestations.envelope import open_document
 from attestations.errors import (
     AnalysisDeviationUndeclared,
@@ -239,10 +239,9 @@ class _Reader:
         registration, course = transcript.registration, transcript.ledger.elicitation
         if registration is None:
             raise AnalysisDeviationUndeclared("TEST begins before the suite was registered")
-        refused, agreement = frozenset(self._pass.hooks.refused), transcript.agreement
+        hooks, agreement = self._pass.hooks.so_far(), transcript.agreement
         self._noting(
-            Step.REGISTRATION,
-            lambda: check_start(start, registration, course, refused=refused, agreement=agreement),
+            Step.REGISTRATION, lambda: check_start(start, registration, course, hooks=hooks, agreement=agreement)
         )
 
     def _release(self, entry: LogEntry, index: int, frontier: Frontier) -> None:

@@ -52,20 +52,20 @@ class ArmsRun:
             await self.journal.schedule(list(arms.dev_items()))
             progress = await self.campaign()
             history = await self.history()
-            course, refused = history.ledger.elicitation, history.hooks.refused
+            course, hooks = history.ledger.elicitation, history.hooks.so_far()
             agreement = self.speaker.engagement.agreement
             waiting = waits_for(
                 arms,
                 course,
                 days=agreement.clauses.elicitation_days,
-                refused=refused,
+                refused=hooks.refused,
                 without=self.without,
                 now=self.speaker.clock.now(),
             )
             if waiting:
                 return Ran(progress, waiting)
             graded = await grade_all(self.suite, self.key, journal=self.journal)
-            await self.speaker.begins(started_arms(arms, course, graded.rows, refused=refused))
+            await self.speaker.begins(started_arms(arms, course, graded.rows, hooks=hooks))
             history = await self.history()
         left_out = left_out_of(self.suite, self.journal)
         items = scheduled_items(self.suite, arms, history.ledger.elicitation, self.key, left_out)

@@ -10,6 +10,7 @@ from attestations.commitments import SuiteKey
 from attestations.digests import sha256
 from attestations.documents.elicitation import Dropped, StartedArm
 from attestations.elicitation.course import Course
+from attestations.elicitation.hooks import HooksSoFar
 from attestations.grades import ANSWERED, GradeRow
 from auditor_client.campaign_state import Item
 from auditor_client.eliciting.arms import DEV, Arms
@@ -42,21 +43,19 @@ def waits_for(
     return tuple(reasons)
 
 
-def started_arms(
-    arms: Arms, course: Course, rows: Sequence[GradeRow], *, refused: Container[str]
-) -> tuple[StartedArm, ...]:
+def started_arms(arms: Arms, course: Course, rows: Sequence[GradeRow], *, hooks: HooksSoFar) -> tuple[StartedArm, ...]:
     """Return every registered arm: the variant it asks on TEST, or why it is not run.
 
     Args:
         arms: the registered arms.
         course: what the log says of elicitation.
         rows: the grades, of which those on DEV tell whether the lab's pack works.
-        refused: the hooks that the lab refused.
+        hooks: what the lab has signed of its hooks.
     """
-    return tuple(_started(arms, known.id, course, rows, refused) for known in arms.conduct)
+    return tuple(_started(arms, known.id, course, rows, hooks) for known in arms.conduct)
 
 
-def _started(arms: Arms, name: str, course: Course, rows: Sequence[GradeRow], refused: Container[str]) -> StartedArm:
+def _started(arms: Arms, name: str, course: Course, rows: Sequence[GradeRow], hooks: HooksSoFar) -> StartedArm:
     source, variant = _sources(arms)[name], arms.variant(name)
     dropped: Dropped | None = None
     if source == "lab_pack":
@@ -67,7 +66,9 @@ def _started(arms: Arms, name: str, course: Course, rows: Sequence[GradeRow], re
         elif broken(arms, name, rows):
             dropped = "pack_broken"
     elif source == "fine_tuned" and variant is None:
-        dropped = "hook_refused" if "fine_tune" in refused else "hook_failed"
+        # Whatever the lab has not signed is our own decision, and said to be that.
+        failed: Dropped = "hook_failed" if "fine_tune" in hooks.failed else "given_up"
+        dropped = "hook_refused" if "fine_tune" in hooks.refused else failed
     return StartedArm(id=name, variant=None if dropped else variant, dropped=dropped)
 
 

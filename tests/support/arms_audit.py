@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from attestations.documents.base import encode, format_time
 from attestations.documents.dialogue import ChatRequest, Message, Sampling
 from attestations.documents.elicitation import ElicitationPack, PackAnswer
 from attestations.documents.engagement import AnalysisPlan, PlannedMetric, PreRegistration, Stage
+from attestations.documents.finetuning import Demonstration, FineTuneResult, Recipe
 from attestations.elicitation.course import Course
 from attestations.envelope import Envelope, parse_envelope, sign_document
 from attestations.grades import GradeRow
@@ -23,13 +25,16 @@ from attestations.verify.engine import Request, verify_path
 from attestations.verify.report import Report
 from auditor_client.attesting import Reported
 from auditor_client.closing import close_run
+from auditor_client.desk import Patience
 from auditor_client.eliciting.arms import Arms
 from auditor_client.eliciting.disclosing import accept_pack, dev_file
 from auditor_client.eliciting.reporting import Elicited, elicited
 from auditor_client.eliciting.running import ArmsRun, Ran
+from auditor_client.finetuning import FineTuner
 from auditor_client.frozen_suite import FrozenQuestion, FrozenSuite, FrozenTask
 from auditor_client.grading_run import Graded, commit_grades, grade_all, grade_path
 from auditor_client.history import History, read_history
+from auditor_client.questioning import Questioner
 from auditor_client.registering import Design
 from auditor_client.releasing import STAGES
 from auditor_client.sealing_packages import deliver, seal
@@ -176,6 +181,28 @@ class ArmsAudit:
             without=without,
         )
         return await running.run()
+
+    async def ask_to_train(self) -> FineTuneResult:
+        """Ask the lab to train on one demonstration."""
+        audit = self.audit
+        questioner = Questioner(
+            engagement=self.engagement,
+            link_key=suite_key().class_key("C5").link_key(),
+            max_attempts=1,
+            lab=audit.lab,
+            journal=audit.journal,
+            cosigner=audit.cosigner,
+            clock=audit.clock,
+            randomness=os.urandom,
+            tls="44" * 32,
+            patience=Patience(answer=2, first_retry=0.001, longest_retry=0.002, give_up=0.05),
+            purpose="fine_tune",
+            scheduled=lambda _item, _answers: None,
+            lanes=1,
+        )
+        shown = (Demonstration(prompt="What is 1 + 100?", completion="101"),)
+        async with questioner:
+            return await FineTuner(questioner).start(shown, Recipe(), variant="deployed", randomness=os.urandom)
 
     async def disclose(self) -> bytes:
         """Open the DEV tasks to the lab."""

@@ -12,6 +12,7 @@ from attestations.documents.agreement import (
     Agreement,
     Budget,
     Clauses,
+    FineTuningGrant,
     Party,
     PartyKey,
     Runtime,
@@ -99,6 +100,7 @@ class World:
     rules: Policy = field(default_factory=policy)
     clauses: Clauses = field(default_factory=lambda: Clauses(no_gag=True, safe_harbor=True))
     others: tuple[Party, ...] = ()
+    fine_tuning: FineTuningGrant | None = None
 
     def agreement(self) -> Agreement:
         ours, theirs = self.auditor, self.lab
@@ -113,7 +115,7 @@ class World:
             variants=(Variant(id="deployed", kind="deployed", manifest=MANIFEST, template=TEMPLATE),),
             scope=Scope(
                 variants=("deployed",),
-                operations=("chat", "score"),
+                operations=("chat", "score") if self.fine_tuning is None else ("chat", "fine_tune", "score"),
                 max_top_logprobs=0,
                 max_output_tokens=64,
                 max_sessions=self.sessions,
@@ -134,6 +136,7 @@ class World:
             runtime=Runtime(level="RA0"),
             policy=self.rules,
             clauses=self.clauses,
+            fine_tuning=self.fine_tuning,
             created_at=format_time(START),
         )
 
