@@ -31,7 +31,8 @@ def run(
         list[str] | None, typer.Option(help="The variant that was fine-tuned for an arm, e.g. sft_dev=deployed+job-1.")
     ] = None,
     without: Annotated[
-        list[str] | None, typer.Option(help="Begin TEST without this arm, whose fine-tuning came to nothing or is given up.")
+        list[str] | None,
+        typer.Option(help="Begin TEST without this arm, whose fine-tuning came to nothing or is given up."),
     ] = None,
 ) -> None:
     """Run the suite, or continue where it stopped; nothing is asked twice. Arms are asked on DEV first."""

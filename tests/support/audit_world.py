@@ -15,6 +15,7 @@ from attestations.documents.agreement import (
     FineTuningGrant,
     Party,
     PartyKey,
+    PartyRole,
     Runtime,
     Scope,
     Timing,
@@ -27,6 +28,7 @@ from attestations.documents.engagement import AnalysisPlan, PlannedMetric
 from attestations.envelope import sign
 from attestations.keys import Ed25519Signer, KeyUse, P256Signer, Signer
 from attestations.policy.model import Policy, Rule
+from attestations.trust import Trust, TrustedParty
 from auditor_client.engagement import AuditorKeys, Engagement
 from auditor_client.frozen_suite import FrozenQuestion, FrozenSuite, FrozenTask
 from auditor_client.registering import Design
@@ -101,6 +103,11 @@ class World:
     clauses: Clauses = field(default_factory=lambda: Clauses(no_gag=True, safe_harbor=True))
     others: tuple[Party, ...] = ()
     fine_tuning: FineTuningGrant | None = None
+    sandbox: bool = False
+
+    @property
+    def _hooks(self) -> list[str]:
+        return ["fine_tune"] * (self.fine_tuning is not None) + ["sandbox"] * self.sandbox
 
     def agreement(self) -> Agreement:
         ours, theirs = self.auditor, self.lab
@@ -115,7 +122,7 @@ class World:
             variants=(Variant(id="deployed", kind="deployed", manifest=MANIFEST, template=TEMPLATE),),
             scope=Scope(
                 variants=("deployed",),
-                operations=("chat", "score") if self.fine_tuning is None else ("chat", "fine_tune", "score"),
+                operations=tuple(sorted(("chat", "score", *self._hooks))),  # type: ignore[arg-type]
                 max_top_logprobs=0,
                 max_output_tokens=64,
                 max_sessions=self.sessions,
@@ -139,6 +146,12 @@ class World:
             fine_tuning=self.fine_tuning,
             created_at=format_time(START),
         )
+
+    def trust(self) -> Trust:
+        """What a regulator trusts: both sides by the keys of the agreement."""
+        roles: tuple[PartyRole, ...] = ("lab", "auditor")
+        parties = [self.agreement().party(role) for role in roles]
+        return Trust(parties=tuple(TrustedParty(role=p.role, id=p.id, keys=p.keys) for p in parties))
 
     def engagement(self) -> Engagement:
         agreement = self.agreement()
