@@ -21,6 +21,7 @@ _ORDER: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("running", ("run",)),
     ("scaffolding", ("scaffold=app",)),
     ("harness", ("lm-eval=lm_eval",)),
+    ("probing", ("probe=app",)),
     ("running", ("close", "grade")),
     ("judging", ("judge=app",)),
     ("disclosing", ("seal",)),

@@ -76,14 +76,14 @@ def embedded(folder: Path) -> Iterator[InProcess]:
     settings = audit.lab.home.settings
     text = settings.read_text().replace(_SCRIPTED, _EMBEDDED)
     settings.write_text(text.replace('[backend.script]\nkind = "scripted"\nscript = "script.json"\n', ""))
-    with _serving(InProcess(audit)) as it:
+    with serving(InProcess(audit)) as it:
         yield it
 
 
 @contextmanager
 def scripted(folder: Path, script: dict[str, Any]) -> Iterator[InProcess]:
     """Give an audit of a scripted model with an agreement in force."""
-    with _serving(InProcess(_small(folder, script))) as it:
+    with serving(InProcess(_small(folder, script))) as it:
         yield it
 
 
@@ -93,7 +93,8 @@ def _small(folder: Path, script: dict[str, Any]) -> RealAudit:
 
 
 @contextmanager
-def _serving(it: InProcess) -> Iterator[InProcess]:
+def serving(it: InProcess) -> Iterator[InProcess]:
+    """Serve an audit's lab until the end, with an agreement in force."""
     it.loop.run_until_complete(it.audit.lab.start())
     try:
         it.auditor("propose")
