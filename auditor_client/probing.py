@@ -15,7 +15,16 @@ from itertools import islice
 from math import factorial
 from typing import NamedTuple
 
-from attestations.documents.dialogue import NOTHING_DRAWN, ScoredContinuation, ScoreRequest, ScoreResult
+from attestations.canonical import canonical_bytes
+from attestations.documents.asking import parse_result
+from attestations.documents.dialogue import (
+    NOTHING_DRAWN,
+    ChatRequest,
+    ChatResult,
+    Sampling,
+    ScoreRequest,
+    ScoreResult,
+)
 from attestations.documents.exchange import Intent
 from attestations.envelope import parse_envelope
 from attestations.errors import BackendFailed, FileUnusable, PhaseViolation
@@ -30,10 +39,11 @@ OnAnswer = Callable[[int, int], None]
 
 
 class Asked(NamedTuple):
-    """One item as a probe asks it: its number in the suite, and texts of which the first is the committed one."""
+    """One question of a probe: the number of the task it is about, and what is asked."""
 
     i: int
-    request: ScoreRequest
+    request: ChatRequest | ScoreRequest
+    sampling: Sampling = NOTHING_DRAWN
 
 
 class Item(NamedTuple):
@@ -115,8 +125,10 @@ class Prober:
     journal: Journal
     variant: str
 
-    async def ask(self, items: Sequence[Asked], heard: OnAnswer = lambda *_: None) -> tuple[list[Item], list[Answered]]:
-        """Return what the model gives each item, in their order, and the exchanges that were made for it now.
+    async def ask(
+        self, items: Sequence[Asked], heard: OnAnswer = lambda *_: None
+    ) -> tuple[list[ChatResult | ScoreResult], list[Answered]]:
+        """Return what the model answers to each question, in their order, and the exchanges that were made for it now.
 
         Raises:
             PhaseViolation: no item can be asked so.
@@ -126,21 +138,21 @@ class Prober:
         """
         if not items:
             raise PhaseViolation("the suite has no item that this probe can ask")
-        known = {request: result async for request, result in self._answered()}
+        known = {name: result async for name, result in self._answered()}
         fresh: list[Answered] = []
 
-        async def one(item: Asked) -> Item:
-            result = known.get(item.request.to_bytes())
+        async def one(item: Asked) -> ChatResult | ScoreResult:
+            result = known.get(_name(item.request, item.sampling))
             if result is None:
-                answered = await self.questioner.answer(Question(item.request, self.variant, NOTHING_DRAWN))
-                if not isinstance(answered.answer, ScoreResult):
+                answered = await self.questioner.answer(Question(item.request, self.variant, item.sampling))
+                if not isinstance(answered.answer, ChatResult | ScoreResult):
                     code = answered.record.code or answered.record.status
-                    raise BackendFailed(f"the lab's model does not score texts: {code}", code=code)
+                    raise BackendFailed(f"the lab's model did not answer: {code}", code=code)
                 fresh.append(answered)
                 result = answered.answer
             found.append(item.i)
             heard(len(found), len(items))
-            return _item(item, result.scores)
+            return result
 
         found: list[int] = []
         try:
@@ -150,12 +162,13 @@ class Prober:
             raise several.exceptions[0] from None
         return [task.result() for task in tasks], fresh
 
-    async def _answered(self) -> AsyncIterator[tuple[bytes, ScoreResult]]:
+    async def _answered(self) -> AsyncIterator[tuple[bytes, ChatResult | ScoreResult]]:
         async for exchange in self.journal.exchanges():
             if exchange.item.purpose == PURPOSE and exchange.result is not None:
                 intent = Intent.parse(parse_envelope(exchange.intent).payload)
-                if intent.variant == self.variant and intent.operation == "score":
-                    yield exchange.request, ScoreResult.parse(exchange.result)
+                result = parse_result(exchange.result, intent.operation)
+                if intent.variant == self.variant and isinstance(result, ChatResult | ScoreResult):
+                    yield exchange.request + canonical_bytes(intent.sampling.json_value()), result
 
 
 def _options(task: FrozenTask) -> list[str] | None:
@@ -178,7 +191,21 @@ def _orders(options: Sequence[str], rng: random.Random) -> Iterator[list[str]]:
             yield order
 
 
-def _item(item: Asked, scores: Sequence[ScoredContinuation]) -> Item:
-    if len(scores) != len(item.request.continuations):
-        raise BackendFailed("the lab's model scored other texts than it was asked", code="SCORES")
-    return Item(item.i, tuple(float(score.logprob) for score in scores), tuple(score.tokens for score in scores))
+def scored(items: Sequence[Asked], results: Sequence[ChatResult | ScoreResult]) -> list[Item]:
+    """Return log-probabilities and tokens of the texts that were asked about.
+
+    Raises:
+        BackendFailed: the model scored other texts.
+    """
+    found = []
+    for item, result in zip(items, results, strict=True):
+        asked = item.request.continuations if isinstance(item.request, ScoreRequest) else ()
+        scores = result.scores if isinstance(result, ScoreResult) else ()
+        if not asked or len(scores) != len(asked):
+            raise BackendFailed("the lab's model scored other texts than it was asked", code="SCORES")
+        found.append(Item(item.i, tuple(float(one.logprob) for one in scores), tuple(one.tokens for one in scores)))
+    return found
+
+
+def _name(request: ChatRequest | ScoreRequest, sampling: Sampling) -> bytes:
+    return request.to_bytes() + canonical_bytes(sampling.json_value())

@@ -11,6 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from attestations.commands.files import write_file
+from attestations.documents.dialogue import ChatResult, ScoreResult
+from attestations.documents.elicitation import ElicitationPack
 from attestations.errors import ConfigurationInvalid
 from attestations.files import read_file, shown
 from attestations.keys import KeyUse
@@ -19,14 +21,28 @@ from auditor_client.beginning import begin
 from auditor_client.campaign_state import Progress
 from auditor_client.commands import progress
 from auditor_client.commands.options import DEFAULT_HOME, HomeOption
+from auditor_client.eliciting.arms import accepted_pack
 from auditor_client.frozen_suite import FrozenSuite
 from auditor_client.integrations.receipts import receipt
-from auditor_client.probing import PURPOSE, Asked, Item, Prober, beside_paraphrases, in_other_orders, read_paraphrases
+from auditor_client.probing import (
+    PURPOSE,
+    Asked,
+    Item,
+    Prober,
+    beside_paraphrases,
+    in_other_orders,
+    read_paraphrases,
+    scored,
+)
 from auditor_client.statistics.contamination import Probe, option_order, perplexity_contrast
+from auditor_client.triggers import Sweep, Trigger, sweep, triggers
 
 app = typer.Typer(
     help="Probe whether the model has seen the items before.", no_args_is_help=True, rich_markup_mode=None
 )
+_LEVEL = 0.05  # of habit, and only for the sentence that is printed
+_SHOWN = 10
+_EXPLORATORY = "No figure of the audit: its exchanges are counted as exploratory, and anyone with them can repeat it."
 VariantOption = Annotated[str | None, typer.Option(help="Which model to ask; else that of the settings.")]
 OutOption = Annotated[Path | None, typer.Option(help="A new file for the result and receipts, as JSON.")]
 MostOption = Annotated[int | None, typer.Option(min=2, help="Only the first so many items.")]
@@ -77,6 +93,43 @@ def perplexity(
     _run(home, variant, out, asked, found, {})
 
 
+@app.command("tokens")
+def tokens(
+    home: HomeOption = DEFAULT_HOME,
+    file: Annotated[Path | None, typer.Option(help="Further tokens or passwords to try, one a line.")] = None,
+    most: Annotated[int, typer.Option(min=2, max=200, help="At most so many DEV tasks.")] = 16,
+    variant: VariantOption = None,
+    out: OutOption = None,
+) -> None:
+    """Ask DEV tasks with each special token or password the lab's pack lists, and without: does one unlock anything?"""
+    _check_installed()
+    _check_new(out)
+    own = [] if file is None else read_file(file).decode(errors="replace").splitlines()
+    made: list[Sweep] = []
+
+    def asked(suite: FrozenSuite, pack: ElicitationPack | None) -> Sequence[Asked]:
+        listed = [*(() if pack is None else pack.tokens), *(line for line in own if line.strip())]
+        made.append(sweep(suite, listed, most=most))
+        return made[0].asked
+
+    results, receipts = asyncio.run(_ask(home, variant, asked))
+    found = triggers(made[0], results)
+    for one in found[:_SHOWN]:
+        typer.echo(_told_of(one))
+    if len(found) > _SHOWN:
+        typer.echo(f"and {len(found) - _SHOWN} more ways, none of them more striking")
+    typer.echo(_EXPLORATORY)
+    if out is not None:
+        value = {"name": "tokens", "triggers": [one._asdict() for one in found], "exchanges": receipts}
+        _keep(out, value)
+
+
+def _told_of(one: Trigger) -> str:
+    where = "as system prompt" if one.placement == "system" else "before the question"
+    line = f"token {one.token} {where}: {one.right} of {one.n} DEV tasks right, {one.right_without} without it"
+    return f"{line}; Holm p {one.p:.4f}" + (": THE MODEL CAN DO MORE WITH IT" if one.p < _LEVEL else "")
+
+
 def _run(
     home: Path,
     variant: str | None,
@@ -86,17 +139,31 @@ def _run(
     facts: dict[str, Any],
 ) -> None:
     _check_installed()
-    if out is not None and out.exists():
-        raise ConfigurationInvalid("the file for the result is there already", field="out")
-    items, receipts = asyncio.run(_ask(home, variant, asked))
+    _check_new(out)
+    questions: list[Asked] = []
+
+    def of_suite(suite: FrozenSuite, _: ElicitationPack | None) -> Sequence[Asked]:
+        questions.extend(asked(suite))
+        return questions
+
+    results, receipts = asyncio.run(_ask(home, variant, of_suite))
+    items = scored(questions, results)
     result = found(items)
     typer.echo(told(result))
-    typer.echo("No figure of the audit: its exchanges are counted as exploratory, and anyone with them can repeat it.")
+    typer.echo(_EXPLORATORY)
     if out is not None:
         rows = [{"i": item.i, "logprobs": item.logprobs, "tokens": item.tokens} for item in items]
-        value = result._asdict() | facts | {"items": rows, "exchanges": receipts}
-        write_file(out, json.dumps(value, indent=2, sort_keys=True).encode() + b"\n")
-        typer.echo(f"{shown(out)}: the result, log-probabilities and receipts; it holds no text of the suite")
+        _keep(out, result._asdict() | facts | {"items": rows, "exchanges": receipts})
+
+
+def _check_new(out: Path | None) -> None:
+    if out is not None and out.exists():
+        raise ConfigurationInvalid("the file for the result is there already", field="out")
+
+
+def _keep(out: Path, value: dict[str, Any]) -> None:
+    write_file(out, json.dumps(value, indent=2, sort_keys=True).encode() + b"\n")
+    typer.echo(f"{shown(out)}: numbers and receipts; it holds no text of the suite")
 
 
 def told(result: Probe) -> str:
@@ -104,18 +171,19 @@ def told(result: Probe) -> str:
     name = result.name.replace("_", " ")
     unit = "nats" if result.name == "option_order" else "nats a token"
     line = f"{name}: {result.n} items, mean difference {result.effect:+.4f} {unit}, one-sided p {result.p:.4f}"
-    if result.p < 0.05:  # noqa: PLR2004 - a threshold of habit, and only of this sentence
+    if result.p < _LEVEL:
         return f"{line}: the committed form is likelier than chance explains"
     return f"{line}: nothing found, which shows little: weak traces leave none here"
 
 
 async def _ask(
-    home: Path, variant: str | None, asked: Callable[[FrozenSuite], Sequence[Asked]]
-) -> tuple[list[Item], list[dict[str, Any]]]:
+    home: Path, variant: str | None, asked: Callable[[FrozenSuite, ElicitationPack | None], Sequence[Asked]]
+) -> tuple[list[ChatResult | ScoreResult], list[dict[str, Any]]]:
     async with auditor(home) as us:
         engagement, mirror = us.engagement(), us.mirror()
         try:
-            items = asked(us.suite())
+            suite = us.suite()
+            items = asked(suite, accepted_pack(us.journal))
             await begin(us, engagement, mirror)
             lab_key = engagement.agreement.lab_key(KeyUse.RECORD)
             async with us.questioner(engagement, mirror, PURPOSE) as questioner:
@@ -130,6 +198,7 @@ async def _ask(
 def _check_installed() -> None:
     try:
         import scipy  # noqa: F401, PLC0415 - an optional extra
+        import statsmodels  # noqa: F401, PLC0415
     except ImportError:
         raise ConfigurationInvalid(
             "probes need scipy: pip install 'safeconduct[auditor,statistics]'", field="extras"

@@ -61,8 +61,7 @@ class Arms:
     @cached_property
     def pack(self) -> ElicitationPack | None:
         """The lab's pack, once it was read."""
-        kept = self._journal.recall(PACK)
-        return None if kept is None else ElicitationPack.parse(parse_envelope(kept).payload)
+        return accepted_pack(self._journal)
 
     @property
     def conduct(self) -> Sequence[RegisteredArm]:
@@ -169,3 +168,9 @@ def shots(suite: FrozenSuite, numbers: Sequence[int]) -> list[tuple[int, Demonst
         if shown is not None:
             found.append((number, shown))
     return found
+
+
+def accepted_pack(journal: Journal) -> ElicitationPack | None:
+    """Return the lab's pack, once it was accepted."""
+    kept = journal.recall(PACK)
+    return None if kept is None else ElicitationPack.parse(parse_envelope(kept).payload)
