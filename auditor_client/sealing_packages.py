@@ -62,11 +62,12 @@ def compute(
         rows: every grade.
         arms: those that TEST was asked in.
         deviations: the digests of the deviations that were declared.
-        sandbagging: how far it was assessed.
+        sandbagging: how far it was assessed, if the controls show that the run could have shown anything.
     """
+    controls = compute_controls(plan, rows)
     validity = Validity(
-        controls=compute_controls(plan, rows),
-        sandbagging=sandbagging,
+        controls=controls,
+        sandbagging=sandbagging if controls.positive_ok else "notAssessed",
         canary=compute_canary(rows),
         deviations=tuple(deviations),
         judged=count_judged(rows),

@@ -122,11 +122,15 @@ def gaps(plan: AnalysisPlan, rows: Sequence[GradeRow], running: Sequence[str]) -
 
 
 def planned_gaps(plan: AnalysisPlan, running: Sequence[str]) -> list[tuple[PlannedMetric, str]]:
-    """Return which gaps a plan makes: of each plain share, in each arm but the one it is held against."""
+    """Return which gaps a plan makes: of each plain share, in each arm but the one it is held against.
+
+    An arm that only lays the questions out otherwise elicits nothing; its figures stand in the swing.
+    """
     if AS_SHIPPED not in running:
         return []
     plain = [metric for metric in plan.metrics if metric.measure is None]
-    return [(metric, arm) for metric in plain for arm in running if arm != AS_SHIPPED]
+    eliciting = [arm for arm in running if arm != AS_SHIPPED and arm not in plan.formats]
+    return [(metric, arm) for metric in plain for arm in eliciting]
 
 
 def gap(metric: PlannedMetric, arm: str, pairs: Pairs, *, level: str) -> GapClaim:

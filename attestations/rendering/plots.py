@@ -135,8 +135,27 @@ def signed_forest(measures: Sequence[tuple[str, Measure]]) -> Forest:
                 said=words if measure.interpretable else "uninterpretable",
             )
         )
-    ticks = [Tick(_middle(Decimal(half) / 2), points(Decimal(half) / 2)) for half in range(-2, 3)]
-    return _forest(spans, ticks, _middle("0"))
+    return _signed(spans)
+
+
+def differences(items: Sequence[tuple[str, str, tuple[str, str]]]) -> Forest:
+    """Return labelled differences of shares, each with its interval, as a plot whose middle is "no difference"."""
+    return _signed(
+        [
+            Span(
+                y=TOP + number * ROW + ROW / 2,
+                label=label,
+                low=_middle(low),
+                high=_middle(high),
+                at=_middle(value),
+                out=None,
+                in_=None,
+                tone="plain",
+                said=f"{points(value)} ({points(low)} to {points(high)})",
+            )
+            for number, (label, value, (low, high)) in enumerate(items)
+        ]
+    )
 
 
 def bars(results: Sequence[tuple[str, Result]]) -> Bars:
@@ -195,6 +214,11 @@ def points(value: str | Decimal) -> str:
 def _forest(spans: Sequence[Span], ticks: Sequence[Tick], zero: float | None) -> Forest:
     bottom = TOP + len(spans) * ROW
     return Forest(1000, bottom + 26, TOP, bottom, zero, tuple(ticks), tuple(spans))
+
+
+def _signed(spans: Sequence[Span]) -> Forest:
+    ticks = [Tick(_middle(Decimal(half) / 2), points(Decimal(half) / 2)) for half in range(-2, 3)]
+    return _forest(spans, ticks, _middle("0"))
 
 
 def _place(value: str | Decimal) -> float:

@@ -13,6 +13,7 @@ from attestations.grades import GradeRow
 from attestations.policy.words import instant_words, recipient_words
 from attestations.predicate import AuditPredicate
 from attestations.reading import Swing, read_swings
+from attestations.rendering.elicitation_view import ElicitationView, elicitation_view
 from attestations.rendering.plots import (
     Bars,
     Dot,
@@ -86,6 +87,7 @@ class ReportView:
     overall: Forest | None = None
     categories: Forest | None = None
     outcomes: Bars | None = None
+    elicitation: ElicitationView | None = None
     measures: tuple[MeasureRow, ...] = ()
     signed: Forest | None = None
     calibration: tuple[Dot, ...] = ()
@@ -163,6 +165,7 @@ def report_view(
         overall=forest([(figure_label(item, several=several), item) for item in overall]) if overall else None,
         categories=forest([(figure_label(item, several=several), item) for item in detailed]) if detailed else None,
         outcomes=bars([(figure_label(item, several=several), item) for item in results]) if results else None,
+        elicitation=elicitation_view(predicate),
         measures=tuple(map(measure_row, predicate.measures)),
         signed=signed_forest(signed) if signed else None,
         calibration=() if ece is None else reliability(ece.parts),

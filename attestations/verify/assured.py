@@ -100,6 +100,8 @@ def check_sandbagging(predicate: AuditPredicate, done: Established, registration
         raise AssuranceOverclaimed(
             f"sandbagging is claimed as {validity.sandbagging}, the evidence gives {highest}", ladder="sandbagging"
         )
+    if validity.sandbagging != "notAssessed" and not validity.controls.positive_ok:
+        raise ControlsFailed("sandbagging is claimed as assessed by a run that can show nothing", control="positive")
     if validity.sandbagging == "sft" and (
         claim is None or registration is None or not trained_to_effect(claim, registration)
     ):

@@ -27,6 +27,7 @@ from attestations.errors import (
     UnaccountedTask,
 )
 from attestations.grades import GradeRow
+from attestations.rendering.report_view import report_view
 from attestations.scaffolds.method import Arm, Method
 from attestations.verify.report import Report
 from auditor_client.campaign_state import Item
@@ -64,6 +65,17 @@ async def test_every_stage_of_an_audit_in_arms_verifies(arms: ArmsAudit) -> None
     overall = {gap.arm: gap for gap in claim.gaps if gap.category is None}
     assert (overall["auditor_best"].value, overall["lab_pack"].value) == ("0.5000", "0.5000")
     assert float(overall["auditor_best"].interval[0]) > 0
+
+    pages = [report_view(report, arms.engagement.agreement).elicitation for report in reports]
+    assert all(page is not None and "The lab's elicitation pack was used." in page.words for page in pages)
+    sealed, shown, detailed = (page for page in pages[:3] if page is not None)
+    assert (sealed.gaps, sealed.plot, {row.dev for row in sealed.arms}) == ((), None, {""})
+    assert [(row.label, row.arm, row.value) for row in shown.gaps] == [
+        ("overall", "auditor_best", "+50.0"),
+        ("overall", "lab_pack", "+50.0"),
+    ]
+    assert {row.label for row in detailed.gaps} == {"overall", "odd, odd-sums"}
+    assert [row.name for row in shown.arms] == ["as_shipped", "auditor_best (best on DEV)", "lab_pack"]
 
 
 async def test_dev_is_disclosed_exactly_and_proved_against_the_registered_root(arms: ArmsAudit) -> None:
