@@ -161,9 +161,9 @@ class Auditor:
         )
 
     def questioner(
-        self, engagement: Engagement, mirror: Mirror, purpose: str, *, kept: str | None = None
+        self, engagement: Engagement, mirror: Mirror, purpose: str, *, kept: tuple[str, ...] = ()
     ) -> Questioner:
-        """Return what asks questions of no scheduled task, for one purpose; `kept` names a session to go on with."""
+        """Return what asks questions of no scheduled task, for one purpose; `kept` names sessions to go on with."""
         settings = self.settings.run
         return Questioner(
             engagement=engagement,

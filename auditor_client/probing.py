@@ -28,10 +28,11 @@ from attestations.documents.dialogue import (
 from attestations.documents.exchange import Intent
 from attestations.envelope import parse_envelope
 from attestations.errors import BackendFailed, FileUnusable, PhaseViolation
+from auditor_client.asked import Answered
 from auditor_client.frozen_suite import FrozenSuite, FrozenTask
 from auditor_client.intending import Question
 from auditor_client.ports import Journal
-from auditor_client.questioning import Answered, Questioner
+from auditor_client.questioning import Questioner
 
 PURPOSE = "probe"
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"

@@ -13,11 +13,9 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from attestations.commitments import AUX_PURPOSES
-from attestations.documents.asking import AnyResult, parse_result
-from attestations.documents.exchange import Record
-from attestations.envelope import Envelope, parse_envelope
 from attestations.errors import RefusedError, SafeconductError, ScopeExceeded
 from auditor_client.access import check_open
+from auditor_client.asked import Answered, Asked, Line, answered_by, fail, is_final
 from auditor_client.campaign_state import Ending, Item, Session, auxiliary
 from auditor_client.cosigning import Cosigner
 from auditor_client.cosigning_in_time import cosign_in_time
@@ -28,43 +26,13 @@ from auditor_client.lane import Lane, refusal_of
 from auditor_client.numbering import Numbers
 from auditor_client.ports import Clock, Journal, Lab
 
-# Ends of an exchange that another one would meet as well.
-_FINAL_CODES = frozenset({"BACKEND_CONTEXT_EXCEEDED", "BACKEND_UNSUPPORTED", "MODEL_CHANGED", "VARIANT_NOT_SERVED"})
-
-
-@dataclass(frozen=True, repr=False)
-class Answered:
-    """How a question ended: the Record, and the answer where there is one."""
-
-    question: Question
-    session: str
-    seq: int
-    envelope: Envelope
-    record: Record
-    answer: AnyResult | None
-
-
-@dataclass(eq=False, repr=False)
-class _Asked:
-    question: Question
-    purpose: str
-    done: asyncio.Future[Answered]
-
-
-@dataclass(eq=False, repr=False)
-class Line:
-    """Questions that wait for a lane: for any of a group, or for one that is kept for them alone."""
-
-    waiting: deque[_Asked] = field(default_factory=deque)
-    idle: int = 0
-    desk: Desk | None = None
-
 
 @dataclass(repr=False)
 class Questioner:
     """Asks over as many lanes as are needed, at most `lanes`; use as `async with`.
 
-    `purpose` is what questions are asked for that name no other; `kept` is a session that is kept for `own_line`.
+    `purpose` is what questions are asked for that name no other; `kept` are sessions that are kept for `own_line`,
+    and `reserved` is how many lanes questions without a line of their own leave to others.
     """
 
     engagement: Engagement
@@ -80,17 +48,19 @@ class Questioner:
     purpose: str
     scheduled: Ask
     lanes: int
-    kept: str | None = None
+    kept: tuple[str, ...] = ()
+    reserved: int = 0
     _line: Line = field(default_factory=Line)
     _own: list[Line] = field(default_factory=list)
-    _asked: dict[tuple[str, int], _Asked] = field(default_factory=dict)
+    _resumed: deque[Line] = field(default_factory=deque)
+    _asked: dict[tuple[str, int], Asked] = field(default_factory=dict)
     _numbers: dict[str, Numbers] = field(default_factory=dict)
     _sessions: deque[Session] = field(default_factory=deque)
     _fresh: int = 0  # sessions the agreement still lets us open
     _running: set[asyncio.Task[None]] = field(default_factory=set)
     _wake: asyncio.Condition = field(default_factory=asyncio.Condition)
     _closed: bool = False
-    _returned: dict[asyncio.Task[None] | None, _Asked] = field(default_factory=dict)  # by the lane's task
+    _returned: dict[asyncio.Task[None] | None, Asked] = field(default_factory=dict)  # by the lane's task
     _broken: SafeconductError | None = None
     _follower: asyncio.Task[None] | None = None
 
@@ -106,7 +76,7 @@ class Questioner:
         self._fresh = self.engagement.agreement.scope.max_sessions - len(known)
         for session in known:
             if session.name in busy:
-                self._start(session, self._new_line() if session.name == self.kept else self._line)
+                self._start(session, self._resumed_line() if session.name in self.kept else self._line)
         return self
 
     async def __aexit__(self, *_exc: object) -> None:
@@ -130,16 +100,17 @@ class Questioner:
             await self.cosigner.cosign()
 
     def own_line(self) -> Line:
-        """Keep one lane for questions that must follow each other in one session: that which is kept, or any other.
+        """Keep one lane for questions that must follow each other in one session: one that is kept, or any other.
 
         Raises:
             ScopeExceeded: the agreement does not allow another session beside it.
         """
-        if self._own:
-            return self._own[0]  # its last exchange was open still, and its lane runs already
-        if self._fresh + len(self._sessions) < 2:  # noqa: PLR2004 - this one, and one for everything else
-            raise ScopeExceeded("the agreement does not allow two sessions at once", rule="max_sessions")
-        named = next((known for known in self._sessions if known.name == self.kept), None)
+        if self._resumed:
+            return self._resumed.popleft()
+        shared = len(self._running) > len(self._own)
+        if self._fresh + len(self._sessions) < (1 if shared else 2):  # this one, and one for everything else
+            raise ScopeExceeded("the agreement does not allow another session at once", rule="max_sessions")
+        named = next((known for known in self._sessions if known.name in self.kept), None)
         if named is not None:
             self._sessions.remove(named)
         elif self._fresh > 0:
@@ -148,6 +119,12 @@ class Questioner:
             named = self._sessions.popleft()
         line = self._new_line()
         self._start(named, line)
+        return line
+
+    def _resumed_line(self) -> Line:
+        """Return a line whose last exchange is open still; its lane runs already when it is asked for."""
+        line = self._new_line()
+        self._resumed.append(line)
         return line
 
     def _new_line(self) -> Line:
@@ -170,7 +147,7 @@ class Questioner:
         if self._broken is not None:
             raise self._broken
         check_open(self.engagement.agreement.access, self.clock.now(), left=1)
-        asked = _Asked(question, purpose or self.purpose, asyncio.get_running_loop().create_future())
+        asked = Asked(question, purpose or self.purpose, asyncio.get_running_loop().create_future())
         chosen = line or self._line
         chosen.waiting.append(asked)
         if line is None and len(chosen.waiting) > chosen.idle and self._has_room():
@@ -185,7 +162,7 @@ class Questioner:
 
     def _has_room(self) -> bool:
         kept = len(self._own)
-        return len(self._running) - kept < max(1, self.lanes - kept)
+        return len(self._running) - kept < max(1, self.lanes - max(kept, self.reserved))
 
     async def answer(self, question: Question) -> Answered:
         """Ask until there is an answer, each time as an exchange of its own, at most `max_attempts` times.
@@ -197,7 +174,7 @@ class Questioner:
         """
         answered = await self.ask(question)
         for _ in range(self.max_attempts - 1):
-            if answered.answer is not None or _is_final(answered.record):
+            if answered.answer is not None or is_final(answered.record):
                 break
             answered = await self.ask(question)
         return answered
@@ -241,7 +218,7 @@ class Questioner:
             except SafeconductError as error:
                 returned = self._returned.pop(asyncio.current_task(), None)
                 if returned is not None:  # no Intent could be made: nothing was sent, and the lane is as it was
-                    _fail(returned, error)
+                    fail(returned, error)
                 elif not isinstance(error, RefusedError):  # of a refusal the one who asked has heard
                     self._break(error)
                     return
@@ -255,10 +232,10 @@ class Questioner:
         self._broken = error
         for line in (self._line, *self._own):
             for asked in line.waiting:
-                _fail(asked, error)
+                fail(asked, error)
             line.waiting.clear()
         for asked in self._asked.values():
-            _fail(asked, error)
+            fail(asked, error)
         self._asked.clear()
 
     def _next_item(self, line: Line) -> Item | None:
@@ -302,21 +279,6 @@ class Questioner:
         if asked is None:
             return  # it was begun before a crash
         if error is not None:
-            _fail(asked, error)
+            fail(asked, error)
         elif not asked.done.done():
-            asked.done.set_result(_answered(asked.question, ending))
-
-
-def _is_final(record: Record) -> bool:
-    return record.status == "REFUSED_POLICY" or record.code in _FINAL_CODES
-
-
-def _fail(asked: _Asked, error: SafeconductError) -> None:
-    if not asked.done.done():
-        asked.done.set_exception(error)
-
-
-def _answered(question: Question, ending: Ending) -> Answered:
-    envelope = parse_envelope(ending.document)
-    answer = None if ending.result is None else parse_result(ending.result, question.request.operation)
-    return Answered(question, ending.session, ending.seq, envelope, Record.parse(envelope.payload), answer)
+            asked.done.set_result(answered_by(asked.question, ending))

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from attestations.files import read_file, shown
+from auditor_client.commands.importing_inspect import import_inspect
 from auditor_client.commands.suite_findings import show_findings
 from auditor_client.suites.importers.mapping import MAX_CHARACTERS, Mapping, mapping_text, parse_mapping
 from auditor_client.suites.importers.options import name_of
@@ -20,14 +21,20 @@ from auditor_client.suites.importers.options import name_of
 if TYPE_CHECKING:
     from auditor_client.suites.importers.report import Report
 
-FormatName = Literal["mmlu", "bbq", "bigbench", "anthropic-evals", "truthfulqa", "gsm8k", "jsonl"]
+FormatName = Literal["mmlu", "bbq", "bigbench", "anthropic-evals", "truthfulqa", "gsm8k", "jsonl", "inspect"]
 Scoring = Literal["sum", "normalised", "letter"]
 Encoding = Literal["utf-8", "utf-16", "cp1252", "latin-1", "mac-roman"]
 
 
+_OF_INSPECT = frozenset({"format_", "source", "into", "nearest"})
+
+
 def import_(
+    ctx: typer.Context,
     format_: Annotated[FormatName, typer.Argument(metavar="FORMAT", help="What the source is written in.")],
-    source: Annotated[Path, typer.Argument(help="A file, or a folder of them.")],
+    source: Annotated[
+        Path, typer.Argument(help="A file, or a folder of them; inspect: FILE.py, FILE.py@NAME, or a registered name.")
+    ],
     into: Annotated[Path, typer.Option("--into", help="The suite's folder; new or empty.")],
     name: Annotated[str | None, typer.Option("--name", help="The suite's id; else the source's name.")] = None,
     licence: Annotated[str | None, typer.Option("--licence", help="The source's licence, e.g. CC-BY-4.0.")] = None,
@@ -47,10 +54,19 @@ def import_(
     encoding: Annotated[Encoding, typer.Option("--encoding", help="How the source's text is written.")] = "utf-8",
     shuffle: Annotated[bool, typer.Option("--shuffle", help="Put the options of choices in a random order.")] = False,
     controls: Annotated[bool, typer.Option(help="Add plain controls and a canary item.")] = True,
+    nearest: Annotated[
+        bool, typer.Option("--nearest", help="inspect: take choice() and exact() under the graders nearest to them.")
+    ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Write nothing if anything is wrong.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Make a suite of a public one: its items, split for development and test, with canaries and a report."""
+    if format_ == "inspect":
+        _require_only(ctx, _OF_INSPECT)
+        import_inspect(str(source), into, nearest=nearest)
+        return
+    if nearest:
+        raise typer.BadParameter("no other format takes it than inspect", param_hint="--nearest")
     # NumPy is loaded here, which other commands do without.
     from auditor_client.suites.importers.catalogue import FORMATS  # noqa: PLC0415
     from auditor_client.suites.importers.importing import REPORT, Order, import_suite  # noqa: PLC0415
@@ -87,6 +103,14 @@ def import_(
         f"{shown(into)}: edit suite.yaml, then `safeconduct auditor suite check --suite {shown(into)}`; "
         f"{REPORT} names every item that was left out or is suspicious"
     )
+
+
+def _require_only(ctx: typer.Context, names: frozenset[str]) -> None:
+    """Refuse options that an Inspect task has no use for: its samples become the suite as they are."""
+    for parameter in ctx.command.params:
+        given = ctx.get_parameter_source(parameter.name or "")
+        if parameter.name not in names and given is not None and given.name == "COMMANDLINE":
+            raise typer.BadParameter("inspect takes --into and --nearest", param_hint=max(parameter.opts, key=len))
 
 
 def _mapping(given: str | None, file: Path | None) -> Mapping | None:

@@ -1,23 +1,16 @@
-"""`suite import-inspect`: an Inspect task becomes a hidden suite."""
+"""`suite import inspect`: an Inspect task becomes a hidden suite."""
 
 from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from attestations.errors import ConfigurationInvalid
 
 
-def import_inspect(
-    task: Annotated[str, typer.Argument(help="FILE.py, FILE.py@NAME, or a registered name.")],
-    into: Annotated[Path, typer.Option(help="The suite's folder; new or empty.")],
-    nearest: Annotated[
-        bool, typer.Option("--nearest", help="Take choice() and exact() under the graders nearest to them.")
-    ] = False,
-) -> None:
+def import_inspect(task: str, into: Path, *, nearest: bool) -> None:
     """Import the samples of an Inspect task whose scorer has an exact counterpart, and say why others are left out."""
     try:
         from auditor_client.integrations.inspect.importing import import_task  # noqa: PLC0415 - seconds, and an extra

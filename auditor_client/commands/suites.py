@@ -12,7 +12,6 @@ import typer
 from attestations.errors import FileUnusable, SuiteInvalid
 from attestations.files import unwritable
 from auditor_client.commands.importing import import_
-from auditor_client.commands.importing_inspect import import_inspect
 from auditor_client.commands.judging import calibrated
 from auditor_client.commands.options import DEFAULT_HOME, HomeOption
 from auditor_client.commands.suite_findings import show_findings
@@ -28,7 +27,6 @@ from auditor_client.suites.tasks import Task
 
 app = typer.Typer(help="Write, import, check and commit a hidden suite.", no_args_is_help=True)
 app.command("import")(import_)
-app.command("import-inspect")(import_inspect)
 if TYPE_CHECKING:
     from auditor_client.suites.check import Checker
 

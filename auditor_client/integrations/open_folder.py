@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from attestations.documents.agreement import Agreement
 from auditor_client.app import auditor
 from auditor_client.beginning import begin
+from auditor_client.ports import Journal
 from auditor_client.questioning import Questioner
 
 
@@ -77,5 +79,16 @@ class OpenFolders:
         mirror = us.mirror()
         stack.callback(mirror.close)
         await begin(us, engagement, mirror)
-        questioner = await stack.enter_async_context(us.questioner(engagement, mirror, self._purpose))
+        kept = _kept(us.journal, self._purpose)
+        asking = us.questioner(engagement, mirror, self._purpose, kept=kept)
+        questioner = await stack.enter_async_context(asking)
         return OpenFolder(engagement.agreement, engagement.digest, questioner)
+
+
+def sessions_key(purpose: str) -> str:
+    """Return under which name a folder's journal keeps the sessions in which sandboxes were left open."""
+    return f"{purpose}/sandboxes"
+
+
+def _kept(journal: Journal, purpose: str) -> tuple[str, ...]:
+    return tuple(json.loads(journal.recall(sessions_key(purpose)) or b"[]"))

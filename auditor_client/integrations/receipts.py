@@ -6,7 +6,7 @@ from typing import Any
 
 from attestations.documents.base import encode
 from attestations.keys import EnrolledKey
-from auditor_client.questioning import Answered
+from auditor_client.asked import Answered
 
 
 def receipt(answered: Answered, *, lab_key: EnrolledKey) -> dict[str, Any]:

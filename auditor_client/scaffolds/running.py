@@ -35,9 +35,10 @@ from attestations.errors import (
     SandboxFileRefused,
     SandboxLost,
 )
+from auditor_client.asked import Answered
 from auditor_client.intending import Question
 from auditor_client.ports import Journal
-from auditor_client.questioning import Answered, Questioner
+from auditor_client.questioning import Questioner
 from auditor_client.scaffolds.bundle import Bundle
 from auditor_client.scaffolds.sandbox import RemoteSandbox
 
@@ -78,9 +79,10 @@ class ScaffoldRun:
     exchanges: int = 0
 
 
-def left_open(journal: Journal) -> str | None:
-    """Return the session whose sandbox a run that was cut short has left: only there can it be ended."""
-    return (journal.recall(LEFT_OPEN) or b"").decode() or None
+def left_open(journal: Journal) -> tuple[str, ...]:
+    """Return the session whose sandbox a run that was cut short has left, if any: only there can it be ended."""
+    name = (journal.recall(LEFT_OPEN) or b"").decode()
+    return (name,) if name else ()
 
 
 OnStep = Callable[[ScaffoldRun], None]

@@ -31,8 +31,9 @@ from attestations.documents.sandboxing import (
     Written,
 )
 from attestations.errors import MalformedEnvelope, SandboxFileRefused, SandboxLost, SandboxUnavailable
+from auditor_client.asked import Answered, Line
 from auditor_client.intending import Question
-from auditor_client.questioning import Answered, Line, Questioner
+from auditor_client.questioning import Questioner
 
 PURPOSE = "sandbox"
 D = TypeVar("D")
@@ -49,16 +50,17 @@ class RemoteSandbox:
         self.session: str | None = None
         self.exchanges = 0
         self.asked = False
+        self.last: Answered | None = None
 
-    async def open(self, *, limits: SandboxLimits, env: dict[str, str], tier: Tier) -> Opened:
-        """Make the sandbox; one that an earlier run left in this session is ended first.
+    async def open(self, *, limits: SandboxLimits, env: dict[str, str], tier: Tier, model: bool = True) -> Opened:
+        """Make the sandbox, where programs find the model with `model`; one left in this session is ended first.
 
         Raises:
             SandboxUnavailable: the lab cannot give one; the fact `code` is the Record's.
             HookRefused, ScopeExceeded and what else asking raises.
         """
         variables = tuple(Variable(name=name, value=value) for name, value in sorted(env.items()))
-        wanted = Open(tier=tier, limits=limits, env=variables)
+        wanted = Open(tier=tier, limits=limits, env=variables, model=model)
         try:
             opened = await self._ask(wanted, Opened)
         except SandboxFileRefused:  # BUSY
@@ -122,6 +124,7 @@ class RemoteSandbox:
         question = Question(SandboxRequest(action=action), self._variant, NOTHING_DRAWN)
         answered = await self._questioner.ask(question, purpose=PURPOSE, line=self._line)
         self.exchanges += 1
+        self.last = answered
         self.session = answered.session
         stated = answered.record.hook
         self.statement = stated if isinstance(stated, SandboxStatement) else self.statement

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -17,12 +17,22 @@ if TYPE_CHECKING:
 MAX_SCRIPT_BYTES = 16 * 1024 * 1024
 
 
+class ScriptedCall(BaseModel):
+    """A call of a tool that a scripted model makes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    arguments: dict[str, Any] = {}
+
+
 class Script(BaseModel):
     """What a scripted model says and how it misbehaves.
 
     `answers` is a list (in order, starting over at its end) or a table from the last message, or its
     SHA-256 in hex, to an answer or a list of alternatives. `scores` gives continuations' log-probabilities;
-    others get a number that follows from their text. `stall_seconds` pass before the first token and
+    others get a number that follows from their text. `calls` is a table from the last message to a call of a tool,
+    which is made before `answers` are looked at. `stall_seconds` pass before the first token and
     `seconds_per_token` before each; after `truncate_after_tokens` the stream breaks; `fail` fails every call.
     `record_calls` names a file that gets a line for each call: the digest of request and seed.
     """
@@ -31,6 +41,7 @@ class Script(BaseModel):
 
     name: str = "scripted"
     answers: tuple[str, ...] | dict[str, str | tuple[str, ...]] = ()
+    calls: dict[str, ScriptedCall] = {}
     otherwise: str | None = None
     scores: dict[str, Annotated[float, Field(le=0, allow_inf_nan=False)]] = {}
     stall_seconds: float = Field(default=0, ge=0, allow_inf_nan=False)

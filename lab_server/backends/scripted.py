@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
@@ -21,6 +22,7 @@ from attestations.documents.dialogue import (
     ScoredContinuation,
     ScoreRequest,
     ScoreResult,
+    ToolCall,
 )
 from attestations.documents.exchange import Usage
 from lab_server.backends.answering import Answering, counted
@@ -138,10 +140,16 @@ class ScriptedBackend(Answering):
     def _turn(self, request: ChatRequest, sampling: Sampling, seed: int) -> ChatResult:
         asked = request.messages[-1].content
         answers = self._answers
+        called = self._script.calls.get(asked)
+        if called is not None:
+            told = ToolCall(
+                id=f"call-{len(request.messages)}", name=called.name, arguments=json.dumps(called.arguments)
+            )
+            return ChatResult(content="", tool_calls=(told,))
         choices: Sequence[str]
         if callable(answers):
-            told = answers(request, seed)
-            return told if isinstance(told, ChatResult) else ChatResult(content=told)
+            said = answers(request, seed)
+            return said if isinstance(said, ChatResult) else ChatResult(content=said)
         if isinstance(answers, Mapping):
             found = answers.get(asked, answers.get(sha256(asked.encode()), ()))
             choices = (found,) if isinstance(found, str) else found

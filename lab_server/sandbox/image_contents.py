@@ -22,7 +22,7 @@ from attestations.errors import SandboxUnavailable
 SCAFFOLD = ("openai",)
 """What programs that talk to a model expect to find."""
 
-_VERSION = "1"  # part of the key: raise it when images come out otherwise
+_VERSION = "2"  # part of the key: raise it when images come out otherwise
 _PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 _LIBRARY = f"usr/local/lib/{_PYTHON}"
 _SITE = f"{_LIBRARY}/site-packages"
@@ -43,6 +43,7 @@ _ETC = {
     "hosts": "127.0.0.1 localhost\n::1 localhost\n",
     "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
     "resolv.conf": "",
+    "os-release": 'ID=safeconduct\nNAME="Safeconduct sandbox"\nVERSION="1"\n',
 }
 
 
@@ -78,9 +79,9 @@ def contents_of(distributions: tuple[str, ...]) -> Contents:
 
 def lay(contents: Contents, root: Path) -> None:
     """Write the image into the new folder `root`, everything but the empty folders for mounts."""
-    for folder in ("usr/bin", "usr/local/bin", _SITE, "etc", "lib64"):
+    for folder in ("usr/bin", "usr/local/bin", _SITE, "etc", "lib64", "var"):
         (root / folder).mkdir(parents=True, exist_ok=True)
-    for name, target in (("bin", "usr/bin"), ("lib", "usr/lib"), ("sbin", "usr/bin")):
+    for name, target in (("bin", "usr/bin"), ("lib", "usr/lib"), ("sbin", "usr/bin"), ("var/tmp", "../tmp")):
         (root / name).symlink_to(target)
     for name, text in _ETC.items():
         (root / "etc" / name).write_text(text)

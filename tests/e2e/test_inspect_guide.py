@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -17,7 +18,10 @@ import pytest
 pytest.importorskip("inspect_ai", reason="needs safeconduct[inspect]")
 pytest.importorskip("lm_eval", reason="needs safeconduct[lm-eval]")
 
+from inspect_ai.log import read_eval_log
+
 from tests.support.audit_in_process import scripted
+from tests.support.scaffold_audit import HOOK, why_no_sandbox
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 _COMMAND = re.compile(r"^\$ ((?:safeconduct|inspect) .*)$", re.MULTILINE)
@@ -31,6 +35,14 @@ from inspect_ai.scorer import match
 def capitals():
     return Task(dataset=[Sample(input="The capital of France?", target="Paris")], scorer=match())
 """
+WORDS = "How many words has words.txt?"
+SCRIPT = {
+    "calls": {
+        WORDS: {"name": "bash", "arguments": {"command": "wc -w < words.txt"}},
+        "4\n": {"name": "submit", "arguments": {"answer": "4 of them"}},
+    },
+    "otherwise": "Paris",
+}
 SUMS = """
 task: sums
 dataset_path: json
@@ -61,6 +73,11 @@ def environment(folder: Path, repository: Path) -> dict[str, str]:
     return {**hub, "PYTHONPATH": os.pathsep.join(paths)}
 
 
+def block(page: str, first: str) -> str:
+    """Return the fenced block of the guide that begins with a line."""
+    return next(text for text in page.split("```") if first in text).partition("\n")[2]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_commands_of_the_guide_work_in_their_order(
@@ -76,7 +93,13 @@ def test_the_commands_of_the_guide_work_in_their_order(
     page = (repository / "docs" / "guides" / "inspect.md").read_text()
     # The guide has the harness last; evidence is made of all that was asked, so the export comes after it.
     commands = sorted(_COMMAND.findall(page), key=lambda command: " export " in command)
-    with scripted(tmp_path, {"otherwise": "Paris"}) as it:
+    sandboxes = asyncio.run(why_no_sandbox()) is None
+    if sandboxes:
+        (tmp_path / "words.py").write_text(block(page, "# words.py"))
+    else:
+        commands = [command for command in commands if "--sandbox" not in command]
+    granted = 'tools = true\noperations = ["chat", "score", "count", "sandbox"]\n' + HOOK
+    with scripted(tmp_path, SCRIPT, granted=granted) as it:
         for command in commands:
             program, *words = shlex.split(command.replace("smollm2-135m-instruct", "rehearsed"))
             if "export" in words:
@@ -87,8 +110,10 @@ def test_the_commands_of_the_guide_work_in_their_order(
             else:
                 it.command(*words)
 
-    assert len(commands) == 4
+    assert len(commands) == 4 + sandboxes
+    headers = [read_eval_log(str(path), header_only=True) for path in (tmp_path / "logs").glob("*.eval")]
+    scores = {log.eval.task: log.results.scores[0].metrics["accuracy"].value for log in headers if log.results}
+    assert scores == {"capitals": 1, **({"words": 1} if sandboxes else {})}
     assert json.loads((tmp_path / "harness.json").read_text())["results"]["sums"]["name"] == "sums"
     assert (tmp_path / "capitals-suite" / "suite.yaml").exists()
     assert sorted(path.name for path in (tmp_path / "exported").iterdir()) == ["S5-exchanges.eval", "S5.eval"]
-    assert len(list((tmp_path / "logs").glob("*.eval"))) == 1

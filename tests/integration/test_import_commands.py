@@ -59,6 +59,8 @@ def test_exit_codes_tell_a_bad_source_from_a_bad_command(tmp_path: Path) -> None
     for words, code in (
         (("gsm8k", "x.jsonl", "--into", "s"), ExitCode.SETUP),
         (("gsm8k", "x.jsonl", "--into", "s", "--metric", "mc1"), ExitCode.USAGE),
+        (("gsm8k", "x.jsonl", "--into", "s", "--nearest"), ExitCode.USAGE),
+        (("inspect", "x.py@task", "--into", "s", "--licence", "CC0-1.0"), ExitCode.USAGE),
     ):
         done = ran(tmp_path, "auditor", "suite", "import", *words)
         assert code == done.returncode

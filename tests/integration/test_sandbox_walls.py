@@ -159,8 +159,10 @@ def test_an_image_holds_nothing_of_the_host_but_what_was_named(box_image: tuple[
     entries = {path.name for path in root.iterdir()}
     etc = {path.name for path in (root / "etc").iterdir()}
 
-    assert entries == {"bin", "box", "dev", "etc", "lib", "lib64", "proc", "run", "sbin", "tmp", "usr"}
-    assert etc == {"group", "hosts", "nsswitch.conf", "passwd", "resolv.conf"}
+    assert entries == {"bin", "box", "dev", "etc", "lib", "lib64", "proc", "run", "sbin", "tmp", "usr", "var"}
+    assert etc == {"group", "hosts", "nsswitch.conf", "os-release", "passwd", "resolv.conf"}
+    assert [(path.name, str(path.readlink())) for path in (root / "var").iterdir()] == [("tmp", "../tmp")]
+    assert "ID=safeconduct\n" in (root / "etc/os-release").read_text()
     assert not [path for path in root.rglob("*") if path.is_file() and path.stat().st_mode & 0o222]
     assert str(Path.home()) not in (root / "etc/passwd").read_text()
     with pytest.raises(SandboxUnavailable):

@@ -26,7 +26,7 @@ from inspect_ai.dataset import Dataset, json_dataset
 from inspect_ai.log import EvalLog, read_eval_log
 from lm_eval.tasks import TaskManager
 
-from auditor_client.integrations.inspect import registry
+from auditor_client.integrations.inspect import folders
 from tests.support.audit_in_process import STAGES, InProcess, embedded
 
 pytestmark = [
@@ -140,7 +140,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Iterator[Ran]
         monkeypatch.setenv("HF_HUB_OFFLINE", "1")
         monkeypatch.setenv("INSPECT_DISPLAY", "none")
         tasks = inspect_tasks(folder, monkeypatch)
-        assert registry.PURPOSE == "inspect"
+        assert folders.PURPOSE == "inspect"
         through = inspect_logs(folder, tasks, "safeconduct/main", home=str(it.home))
         include, out = harness_tasks(folder), folder / "harness.json"
         options = ["--include-path", str(include), "--only-included", "--num-fewshot", "0"]

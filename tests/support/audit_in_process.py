@@ -81,9 +81,12 @@ def embedded(folder: Path) -> Iterator[InProcess]:
 
 
 @contextmanager
-def scripted(folder: Path, script: dict[str, Any]) -> Iterator[InProcess]:
-    """Give an audit of a scripted model with an agreement in force."""
-    with serving(InProcess(_small(folder, script))) as it:
+def scripted(folder: Path, script: dict[str, Any], *, granted: str = "") -> Iterator[InProcess]:
+    """Give an audit of a scripted model with an agreement in force; `granted` goes on with what the lab grants."""
+    audit = _small(folder, script)
+    with audit.lab.home.settings.open("a") as file:
+        file.write(granted)
+    with serving(InProcess(audit)) as it:
         yield it
 
 

@@ -41,13 +41,19 @@ open("result.txt", "w").write("canary-result done")
 """
 
 
-async def require_sandbox(**settings: Any) -> None:
-    """Skip where this machine cannot isolate."""
+async def why_no_sandbox(**settings: Any) -> str | None:
+    """Return why this machine cannot isolate, or None where it can."""
     hooks = await make_hooks(HooksSettings(sandbox=SandboxHookSettings(state="on", degraded=True, **settings)))
     for hook in hooks.handlers.values():
         await hook.close()
-    if "sandbox" in hooks.declined:
-        pytest.skip(hooks.declined["sandbox"])
+    return hooks.declined.get("sandbox")
+
+
+async def require_sandbox(**settings: Any) -> None:
+    """Skip where this machine cannot isolate."""
+    why = await why_no_sandbox(**settings)
+    if why is not None:
+        pytest.skip(why)
 
 
 @asynccontextmanager

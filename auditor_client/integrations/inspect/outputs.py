@@ -23,7 +23,7 @@ from inspect_ai.tool import ToolInfo
 from attestations.documents.dialogue import ChatResult, GeneratedToken
 from attestations.documents.exchange import Record, Usage
 from attestations.errors import BackendFailed, ScopeExceeded
-from auditor_client.questioning import Answered
+from auditor_client.asked import Answered
 
 RECEIPT = "safeconduct"
 TOO_LONG = "BACKEND_CONTEXT_EXCEEDED"

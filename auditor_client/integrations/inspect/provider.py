@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,17 +11,16 @@ from inspect_ai.model._model import RetryDecision
 from inspect_ai.tool import ToolChoice, ToolInfo
 
 from attestations.errors import ConfigurationInvalid, ScopeExceeded
-from attestations.files import shown
 from attestations.keys import KeyUse
 from auditor_client.home import Home
 from auditor_client.integrations.inspect.asking import chat_request, check_supported, sampling
+from auditor_client.integrations.inspect.folders import FOLDERS, folder_of
 from auditor_client.integrations.inspect.outputs import model_output
-from auditor_client.integrations.inspect.registry import CACHING, FOLDERS
+from auditor_client.integrations.inspect.registry import CACHING
 from auditor_client.integrations.receipts import receipt
 from auditor_client.intending import Question
 from auditor_client.settings import load_settings
 
-HOME_VARIABLES = ("SAFECONDUCT_HOME", "SAFECONDUCT_AUDITOR_HOME")
 _BYTES_A_TOKEN = 4
 
 
@@ -48,9 +46,14 @@ class SafeconductAPI(ModelAPI):
         home, ignored = model_args.pop("home", None), model_args.pop("ignore", "")
         if model_args:
             raise ConfigurationInvalid("model arguments are home and ignore; never a credential", field="model_args")
-        self._path = _folder(home)
+        self._path = folder_of(home)
         self._ignored = frozenset(ignored.split(",") if isinstance(ignored, str) else map(str, ignored)) - {""}
         self._lanes = load_settings(Home(self._path).settings).run.lanes
+
+    @property
+    def folder(self) -> Path:
+        """The auditor's folder this model is asked from."""
+        return self._path
 
     async def generate(
         self,
@@ -113,13 +116,3 @@ class SafeconductAPI(ModelAPI):
     async def aclose(self) -> None:
         """Close the folder, for those who use a model outside a run."""
         await FOLDERS.close()
-
-
-def _folder(home: object) -> Path:
-    given = home or next((value for name in HOME_VARIABLES if (value := os.environ.get(name))), None)
-    if given is None:
-        raise ConfigurationInvalid("no auditor's folder: say -M home=FOLDER or set SAFECONDUCT_HOME", field="home")
-    path = Path(str(given)).resolve()
-    if not Home(path).settings.exists():
-        raise ConfigurationInvalid(f"{shown(path)} is no auditor's folder", field="home")
-    return path

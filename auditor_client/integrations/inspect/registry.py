@@ -1,4 +1,4 @@
-"""What Inspect finds through its entry point: the provider and the hooks around a run, imported when they are used."""
+"""What Inspect finds through its entry point: the provider, the sandbox, and the hooks around a run."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from contextvars import ContextVar
 
 from inspect_ai.hooks import BeforeModelGenerate, Hooks, RunEnd, hooks
 from inspect_ai.model import ModelAPI, modelapi
+from inspect_ai.util import sandboxenv
 
-from auditor_client.integrations.open_folder import OpenFolders
+from auditor_client.integrations.inspect.folders import BOXES
+from auditor_client.integrations.inspect.sandbox import SafeconductSandbox
 
-PURPOSE = "inspect"
-FOLDERS = OpenFolders(PURPOSE)
 # Whether the present call's output would be put into Inspect's cache: `generate` itself is not told.
 CACHING: ContextVar[bool] = ContextVar("safeconduct-inspect-caching", default=False)
 
@@ -23,9 +23,12 @@ def safeconduct() -> type[ModelAPI]:
     return SafeconductAPI
 
 
+sandboxenv(name="safeconduct")(SafeconductSandbox)  # behind `--sandbox safeconduct`
+
+
 @hooks(name="safeconduct", description="Ends a run's exchanges and cosigns the lab's log.")
 class SafeconductHooks(Hooks):
-    """Closes the auditor's folder when a run ends, as Inspect never closes a model."""
+    """Ends boxes and closes the auditor's folder when a run ends, as Inspect never closes a model."""
 
     async def on_before_model_generate(self, data: BeforeModelGenerate) -> None:
         """Note whether the call's output would be cached."""
@@ -33,4 +36,4 @@ class SafeconductHooks(Hooks):
 
     async def on_run_end(self, data: RunEnd) -> None:  # noqa: ARG002 - the library's signature
         """End what was begun."""
-        await FOLDERS.close()
+        await BOXES.close()

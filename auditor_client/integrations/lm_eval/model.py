@@ -10,9 +10,9 @@ from lm_eval.api.model import LM
 
 from attestations.documents.dialogue import NOTHING_DRAWN, ChatResult, ScoreResult
 from attestations.errors import BackendFailed, ScopeExceeded
+from auditor_client.asked import Answered
 from auditor_client.integrations.lm_eval.requests import as_turns, chat_request, score_requests
 from auditor_client.intending import Question
-from auditor_client.questioning import Answered
 
 AskAll = Callable[[Sequence[Question]], Sequence[Answered]]
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from attestations.errors import ConfigurationInvalid, ScopeExceeded
 from attestations.keys import KeyUse
+from auditor_client.asked import Answered
 from auditor_client.integrations.open_folder import OpenFolder, OpenFolders
 from auditor_client.integrations.receipts import receipt
 from auditor_client.intending import Question
-from auditor_client.questioning import Answered
 
 PURPOSE = "lm-eval"
 # What the harness keeps of each document are unsalted hashes: whoever knows a document can find it by them.

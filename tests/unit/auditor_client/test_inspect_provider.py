@@ -25,7 +25,7 @@ from attestations.documents.dialogue import ChatRequest, ChatResult, GeneratedTo
 from attestations.envelope import Envelope
 from attestations.errors import BackendFailed, BudgetExhausted, ConfigurationInvalid, ScopeExceeded
 from attestations.log_entries import parse_entry
-from auditor_client.integrations.inspect import registry
+from auditor_client.integrations.inspect import folders
 from auditor_client.integrations.open_folder import OpenFolder
 from tests.support.simulated_lab import Held
 from tests.unit.auditor_client.conftest import Audit
@@ -62,7 +62,7 @@ async def folder(audit: Audit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         from auditor_client.integrations.inspect import provider
 
         monkeypatch.setattr(provider, "FOLDERS", one)
-        monkeypatch.setattr(registry, "FOLDERS", one)
+        monkeypatch.setattr(folders, "FOLDERS", one)
         yield one
 
 

@@ -26,8 +26,9 @@ from attestations.documents.sandboxing import (
     Wait,
 )
 from attestations.errors import MalformedEnvelope, SandboxUnavailable
+from auditor_client.asked import Answered
 from auditor_client.intending import Question
-from auditor_client.questioning import Answered, Questioner
+from auditor_client.questioning import Questioner
 from auditor_client.scaffolds.bundle import Bundle
 from auditor_client.scaffolds.running import Runner, RunOptions
 from tests.support.sandbox_statements import sandbox_statement

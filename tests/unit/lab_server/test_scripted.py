@@ -56,6 +56,19 @@ async def test_a_function_answers_with_text_or_a_wish_for_a_tool() -> None:
     assert last.result == ChatResult(content="seed 4", tool_calls=(call,))
 
 
+async def test_a_file_may_have_it_call_a_tool_before_it_answers(tmp_path: Path) -> None:
+    script = tmp_path / "script.json"
+    script.write_text('{"calls": {"time?": {"name": "clock", "arguments": {"zone": "utc"}}}, "otherwise": "noon"}')
+    backend = ScriptedBackend.from_file(script)
+    request = ChatRequest(messages=(Message(role="user", content="time?"),))
+    last = [s async for s in backend.answer(request, SAMPLING, seed=4, deadline_seconds=5)][-1]
+
+    call = ToolCall(id="call-1", name="clock", arguments='{"zone": "utc"}')
+    assert isinstance(last, Finished)
+    assert (last.finish_reason, last.result) == ("tool_calls", ChatResult(content="", tool_calls=(call,)))
+    assert await said(backend, "12:00") == "noon"
+
+
 @pytest.mark.parametrize("text", ["", " ", "  two  words \n\n", "one"])
 async def test_white_space_survives_streaming(text: str) -> None:
     assert await said(ScriptedBackend(lambda _request, _seed: text)) == text
