@@ -25,6 +25,7 @@ from auditor_client.ports import Journal
 REGISTRATION, PLAN, PACK = "registration", "plan", "pack"
 BINDING = "binding/"  # and an arm's name: the variant that was fine-tuned for it
 DEV = "dev"
+_AT_HAND = 64  # tasks kept as they are asked: more than any agreement has sessions at work
 
 
 class Arms:
@@ -49,6 +50,7 @@ class Arms:
         self._journal = journal
         self._variant = variant
         self._shots: dict[str, list[tuple[int, Demonstration]]] = {}
+        self._at_hand: dict[tuple[int, str], Task] = {}
 
     @cached_property
     def plan(self) -> AnalysisPlan:
@@ -139,10 +141,17 @@ class Arms:
         return next_step(method, self._task(task, arm, method), results)
 
     def _task(self, number: int, arm: str, method: Method) -> Task:
-        if arm not in self._shots:
-            self._shots[arm] = shots(self._suite, method.shots)
-        shown = [item for shot, item in self._shots[arm] if shot != number]  # never its own answer
-        return task_of(self._suite.tasks[number].value("prompt"), shown)
+        # An item is looked at before and after each of its exchanges, and reading it from the file costs most of that.
+        known = self._at_hand.pop((number, arm), None)
+        if known is None:
+            if arm not in self._shots:
+                self._shots[arm] = shots(self._suite, method.shots)
+            shown = [item for shot, item in self._shots[arm] if shot != number]  # never its own answer
+            known = task_of(self._suite.tasks[number].value("prompt"), shown)
+        self._at_hand[number, arm] = known
+        while len(self._at_hand) > _AT_HAND:
+            del self._at_hand[next(iter(self._at_hand))]
+        return known
 
 
 async def bind_variants(journal: Journal, registration: PreRegistration, bindings: Mapping[str, str]) -> None:
