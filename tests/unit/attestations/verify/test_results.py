@@ -13,10 +13,12 @@ from attestations.errors import (
     ClaimUninterpretable,
     CommitmentMismatch,
     ControlsFailed,
+    MalformedEnvelope,
     PreRegistrationAltered,
     RelyingPolicyUnmet,
     ScoreMismatch,
 )
+from attestations.grades import GradeRow, GradeValue
 from attestations.predicate import Result
 from attestations.verify.engine import Request
 from tests.support.reports import assert_holds, assert_refused
@@ -71,6 +73,18 @@ def test_counts_that_do_not_follow_from_the_grades_are_refused_once_grades_open(
         assert_refused(report, ScoreMismatch, 41)
     else:
         assert_holds(report)
+
+
+def test_a_grade_that_is_neither_right_nor_wrong_is_no_grade() -> None:
+    """T113, without sum proofs (ADR 0049): twice as right is refused once grades open, whatever the total says."""
+
+    def twice(rows: list[GradeRow]) -> list[GradeRow]:
+        worth_two = GradeValue.model_construct(**(dict(rows[0].value) | {"score": "2"}))
+        return [rows[0]._replace(value=worth_two), *rows[1:]]
+
+    world = altered("rows", twice)
+    assert_holds(world.verify("S2"))
+    assert_refused(world.verify("S3"), MalformedEnvelope, 10)
 
 
 def test_figures_other_than_the_sealed_ones_are_refused() -> None:
