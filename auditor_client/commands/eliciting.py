@@ -14,6 +14,7 @@ from auditor_client.app import auditor
 from auditor_client.beginning import begin
 from auditor_client.commands.options import DEFAULT_HOME, HomeOption
 from auditor_client.eliciting.disclosing import accept_pack, dev_file
+from auditor_client.eliciting.pack_findings import LEAKS, pack_findings
 from auditor_client.history import read_history
 from auditor_client.home import write_private
 from auditor_client.stating import Speaker
@@ -77,6 +78,11 @@ def accept(
                 typer.echo(f"  known failure: {mode}")
             if found.tokens:
                 typer.echo(f"  {len(found.tokens)} special tokens or passwords are listed")
+            findings = pack_findings(found, us.suite())
+            for finding in findings:
+                typer.echo(f"  CAUTION: {finding}")
+            if any(finding.rule in LEAKS for finding in findings):
+                typer.echo("  Hidden tasks are known at the lab: say so in the log with `safeconduct auditor deviate`.")
             typer.echo("Next: `safeconduct auditor run`.")
 
     asyncio.run(go())
