@@ -9,6 +9,7 @@ from __future__ import annotations
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from fractions import Fraction
 
+from attestations import student
 from attestations.normal import DIGITS, quantile, tail
 
 PLACES = Decimal("0.0001")
@@ -52,27 +53,34 @@ def wilson_bounds(successes: int, n: int, *, level: str) -> tuple[Decimal, Decim
     return _score_bounds(Fraction(successes, n), Fraction(n), half_tail(level))
 
 
-def score_interval(share: Fraction, n: Fraction, leaves: Fraction) -> Bounds:
+def score_interval(share: Fraction, n: Fraction, leaves: Fraction, *, freedom: int | None = None) -> Bounds:
     """Return Wilson's interval for a share of `n` effective observations that leaves `leaves` out on each side.
 
-    With `n` divided by a design effect this is the modified Wilson interval for samples in clusters (Korn and
-    Graubard 1998; Franco et al. 2019).
+    With `n` divided by a design effect, and Student's quantile with `freedom` degrees of freedom (units less one) in
+    the place of the normal one, this is the modified Wilson interval for samples in clusters (Korn and Graubard 1998;
+    Franco et al. 2019): a variance that few units show is itself known badly.
     """
-    lower, upper = _score_bounds(share, n, leaves)
+    lower, upper = _score_bounds(share, n, leaves, freedom)
     return rounded(lower), rounded(upper)
 
 
-def _score_bounds(share: Fraction, n: Fraction, leaves: Fraction) -> tuple[Decimal, Decimal]:
+def _score_bounds(
+    share: Fraction, n: Fraction, leaves: Fraction, freedom: int | None = None
+) -> tuple[Decimal, Decimal]:
     with localcontext() as context:
         context.prec = DIGITS
-        z, p, size = quantile(leaves), as_decimal(share), as_decimal(n)
+        z, p, size = _quantile(leaves, freedom), as_decimal(share), as_decimal(n)
         spread = z * z / size
         centre = (p + spread / 2) / (1 + spread)
         half = z * (p * (1 - p) / size + spread / (4 * size)).sqrt() / (1 + spread)
         return max(Decimal(0), centre - half), min(Decimal(1), centre + half)
 
 
-def score_tail(share: Fraction, n: Fraction, threshold: Fraction) -> Decimal:
+def _quantile(leaves: Fraction, freedom: int | None) -> Decimal:
+    return quantile(leaves) if freedom is None else student.quantile(leaves, freedom)
+
+
+def score_tail(share: Fraction, n: Fraction, threshold: Fraction, *, freedom: int | None = None) -> Decimal:
     """Return the one-sided probability, were the true share `threshold`, of one at least as far above as `share`.
 
     The score test, which the score interval inverts; ask with 1 - share and 1 - threshold for the other side.
@@ -83,7 +91,8 @@ def score_tail(share: Fraction, n: Fraction, threshold: Fraction) -> Decimal:
     with localcontext() as context:
         context.prec = DIGITS
         error = as_decimal(threshold * (1 - threshold) / n).sqrt()
-        return tail(as_decimal(share - threshold) / error)
+        found = as_decimal(share - threshold) / error
+        return tail(found) if freedom is None else student.tail(found, freedom)
 
 
 def paired(more: int, less: int, n: int, *, level: str) -> Bounds:
@@ -107,15 +116,17 @@ def paired(more: int, less: int, n: int, *, level: str) -> Bounds:
         return rounded(max(Decimal(-1), up - down - half)), rounded(min(Decimal(1), up - down + half))
 
 
-def mean_interval(mean: Fraction, variance: Fraction, *, level: str) -> Bounds:
-    """Return the normal interval of a mean of bounded scores, given the variance of that mean.
+def mean_interval(mean: Fraction, variance: Fraction, *, level: str, units: int) -> Bounds:
+    """Return Student's interval of a mean of bounded scores, given the variance of that mean over so many units.
+
+    `units` is at least 2.
 
     Raises:
         ValueError: a level other than 0.8, 0.9, 0.95 or 0.99.
     """
     with localcontext() as context:
         context.prec = DIGITS
-        centre, half = as_decimal(mean), quantile(half_tail(level)) * as_decimal(variance).sqrt()
+        centre, half = as_decimal(mean), _quantile(half_tail(level), units - 1) * as_decimal(variance).sqrt()
         return rounded(centre - half), rounded(centre + half)
 
 

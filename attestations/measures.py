@@ -92,7 +92,7 @@ def _measure(plan: AnalysisPlan, planned: PlannedMeasure, arm: str, rows: Sequen
 def _brier(plan: AnalysisPlan, planned: PlannedMeasure, arm: str, rows: Sequence[GradeRow]) -> Found:
     chosen = _of(planned, arm, rows)
     known = spread((row.unit, Fraction(row.value.brier)) for row in chosen if row.value.brier is not None)
-    interval = mean_interval(known.mean, known.variance, level=plan.level) if known.units > 1 else None
+    interval = _mean(plan, known)
     return Found(known.n, known.mean, interval, {})
 
 
@@ -253,12 +253,20 @@ def _enough(plan: AnalysisPlan, answered: int, n: int) -> bool:
 def _signed_interval(plan: AnalysisPlan, known: Spread, more: int, less: int, n: int) -> Bounds | None:
     if known.units == n:
         return paired(more, less, n, level=plan.level)
-    return mean_interval(known.mean, known.variance, level=plan.level) if known.units > 1 else None
+    return _mean(plan, known)
+
+
+def _mean(plan: AnalysisPlan, known: Spread) -> Bounds | None:
+    if known.units < 2:  # noqa: PLR2004 - one unit shows no variance
+        return None
+    return mean_interval(known.mean, known.variance, level=plan.level, units=known.units)
 
 
 def _doubled(plan: AnalysisPlan, known: Spread) -> Bounds:
-    size = Fraction(known.n) / Fraction(design_effect(known) or 1)
-    low, high = score_interval(known.mean, size, half_tail(plan.level))
+    effect = design_effect(known)
+    freedom = None if effect is None else max(1, known.units - 1)
+    size = Fraction(known.n) / Fraction(effect or 1)
+    low, high = score_interval(known.mean, size, half_tail(plan.level), freedom=freedom)
     return rounded(2 * Decimal(low) - 1), rounded(2 * Decimal(high) - 1)
 
 

@@ -10,7 +10,7 @@ from fractions import Fraction
 from functools import lru_cache
 
 DIGITS = 60
-_PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494459")
+PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494459")
 _FAR = Decimal(12)  # beyond it a tail is smaller than anything a figure is held against
 _STEPS = 120  # halvings of an interval of 12: far below the last digit that is used
 
@@ -27,7 +27,7 @@ def tail(z: Decimal) -> Decimal:
             odd += 2
             term = term * z * z / odd
             total += term
-        density = (-z * z / 2).exp() / (2 * _PI).sqrt()
+        density = (-z * z / 2).exp() / (2 * PI).sqrt()
         return Decimal("0.5") - density * total
 
 

@@ -153,14 +153,17 @@ def _interval(found: Basis, leaves: Fraction) -> tuple[str, str]:
     if not found.shares:
         return "0.0000", "1.0000"
     each = leaves / len(found.shares)
-    lowest = max((score_interval(share, found.size, each)[0] for share in found.shares), key=Decimal)
-    highest = max((score_interval(share, found.size, leaves)[1] for share in found.shares), key=Decimal)
-    return lowest, highest
+
+    def bounds(leaves: Fraction) -> list[tuple[str, str]]:
+        return [score_interval(share, found.size, leaves, freedom=found.freedom) for share in found.shares]
+
+    return max((low for low, _ in bounds(each)), key=Decimal), max((high for _, high in bounds(leaves)), key=Decimal)
 
 
 def _tested(metric: PlannedMetric, result: Result) -> HeldAgainst:
     counts = {name: int(count) for name, count in result.outcomes.model_dump().items()}
     known = Sample(
+        units=None if result.units is None else int(result.units),
         design_effect=result.design_effect,
         by_task=None if result.by_task is None else tuple(map(int, result.by_task)),
         by_format=None if result.by_format is None else tuple(map(int, result.by_format)),
@@ -172,13 +175,13 @@ def _tested(metric: PlannedMetric, result: Result) -> HeldAgainst:
         if threshold is None or not found.shares:
             return Decimal(1)
         at = Fraction(threshold)
-        return max(score_tail(1 - share, found.size, 1 - at) for share in found.shares)
+        return max(score_tail(1 - share, found.size, 1 - at, freedom=found.freedom) for share in found.shares)
 
     def above(threshold: str | None) -> Decimal:
         if threshold is None or not found.shares:
             return Decimal(1)
         at = Fraction(threshold)
-        least = min(score_tail(share, found.size, at) for share in found.shares)
+        least = min(score_tail(share, found.size, at, freedom=found.freedom) for share in found.shares)
         return min(Decimal(1), least * len(found.shares))
 
     if metric.direction == "risk_decreasing":

@@ -30,6 +30,7 @@ class Basis(NamedTuple):
 
     shares: tuple[Fraction, ...]
     size: Fraction
+    freedom: int | None = None  # degrees of freedom of the design effect; None of independent observations
 
     @property
     def value(self) -> Fraction:
@@ -69,15 +70,16 @@ def basis(metric: PlannedMetric, counts: dict[str, int], known: Sample) -> Basis
     """
     n, correct = sum(counts.values()), counts.get("correct", 0)
     effect = Fraction(known.design_effect or 1)
+    freedom = None if known.units is None else max(1, known.units - 1)
     if metric.measure == "pass_at_k" and known.by_task is not None:
         tasks = sum(known.by_task)
-        return Basis((_pass_at(metric.k or 1, known.by_task),), tasks / effect)
+        return Basis((_pass_at(metric.k or 1, known.by_task),), tasks / effect, freedom)
     if metric.measure == "format_max" and known.by_format:
         each = Fraction(n, len(known.by_format))
-        return Basis(tuple(Fraction(right) / each for right in known.by_format) if n else (), each / effect)
+        return Basis(tuple(Fraction(right) / each for right in known.by_format) if n else (), each / effect, freedom)
     if metric.measure == "answered_accuracy":
         n = sum(counts.get(outcome, 0) for outcome in ANSWERED)
-    return Basis((Fraction(correct, n),) if n else (), n / effect)
+    return Basis((Fraction(correct, n),) if n else (), n / effect, freedom)
 
 
 def sample_of(metric: PlannedMetric, result: Result) -> Sample:

@@ -8,6 +8,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from attestations import student
 from attestations.clusters import design_effect, spread
 from attestations.exposure import exposure_p
 from attestations.intervals import paired, score_tail
@@ -28,6 +29,28 @@ def test_tails_of_the_normal_distribution(z: Decimal) -> None:
 @given(st.fractions(Fraction(1, 10_000), Fraction(1, 2), max_denominator=10_000))
 def test_quantiles_of_the_normal_distribution(upper: Fraction) -> None:
     assert float(quantile(upper)) == pytest.approx(stats.norm.isf(float(upper)), abs=1e-12)
+
+
+@given(st.decimals(-50, 50, places=4), st.integers(1, 60))
+def test_tails_of_students_distribution(t: Decimal, freedom: int) -> None:
+    assert float(student.tail(t, freedom)) == pytest.approx(stats.t.sf(float(t), freedom), rel=1e-9)
+
+
+@settings(max_examples=30)
+@given(st.fractions(Fraction(1, 10_000), Fraction(1, 2), max_denominator=10_000), st.integers(1, 60))
+def test_quantiles_of_students_distribution(upper: Fraction, freedom: int) -> None:
+    expected = stats.t.isf(float(upper), freedom)
+    assert float(student.quantile(upper, freedom)) == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
+def test_beyond_a_thousand_degrees_of_freedom_the_normal_distribution_stands_in() -> None:
+    leaves = Fraction(1, 40)
+    assert student.quantile(leaves, 1001) == quantile(leaves)
+    assert student.tail(Decimal(2), 1001) == tail(Decimal(2))
+    assert 1 < student.quantile(leaves, 1000) / quantile(leaves) < Decimal("1.002")
+    for upper, freedom in ((Fraction(0), 3), (Fraction(3, 5), 3), (leaves, 0)):
+        with pytest.raises(ValueError, match="degree of freedom"):
+            student.quantile(upper, freedom)
 
 
 COUNTS = st.integers(1, 60).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
