@@ -98,6 +98,7 @@ def tokens(
     home: HomeOption = DEFAULT_HOME,
     file: Annotated[Path | None, typer.Option(help="Further tokens or passwords to try, one a line.")] = None,
     most: Annotated[int, typer.Option(min=2, max=200, help="At most so many DEV tasks.")] = 16,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many exchanges; a pack may list many tokens.")] = 2000,
     variant: VariantOption = None,
     out: OutOption = None,
 ) -> None:
@@ -110,6 +111,11 @@ def tokens(
     def asked(suite: FrozenSuite, pack: ElicitationPack | None) -> Sequence[Asked]:
         listed = [*(() if pack is None else pack.tokens), *(line for line in own if line.strip())]
         made.append(sweep(suite, listed, most=most))
+        needed = len(made[0].asked)
+        if needed > limit:
+            raise ConfigurationInvalid(
+                f"{needed} exchanges would be asked: lower --most or raise --limit", field="limit"
+            )
         return made[0].asked
 
     results, receipts = asyncio.run(_ask(home, variant, asked))

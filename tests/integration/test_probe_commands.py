@@ -113,6 +113,15 @@ def test_a_password_that_unlocks_the_model_is_found_and_not_repeated(audit: InPr
     assert "sesame" not in said + out.read_text()
 
 
+def test_more_exchanges_than_one_wants_are_not_asked(
+    audit: InProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("\n".join(f"word-{number}" for number in range(20)))
+    code, said = refused(audit, capsys, "probe", "tokens", "--file", str(words), "--limit", "100")
+    assert (code != 0, "328 exchanges would be asked" in said) == (True, True), said
+
+
 def test_without_a_token_there_is_nothing_to_try(audit: InProcess, capsys: pytest.CaptureFixture[str]) -> None:
     code, said = refused(audit, capsys, "probe", "tokens")
     assert (code, "there is no token to try" in said) == (80, True), said
