@@ -21,7 +21,7 @@ from lab_server.exchanging import Exchanging
 from lab_server.hook_port import HookHandler
 from lab_server.opening import Opening
 from lab_server.ports import Job, JobOutcome, ServedVariant, StoredAgreement, StoredFrame, WorkerKeys
-from lab_server.sandbox.port import Check, Evidence, ExecResult, Report, Sandbox, Spec, StreamHandler, Tier, Usage
+from lab_server.sandbox.port import ExecResult, Report, Sandbox, Spec, StreamHandler, Tier, Usage
 from lab_server.steps import Steps
 from lab_server.storage.memory import MemoryStore
 from lab_server.trainer.port import Event, Planned, Progress, Trained, TrainingJob, training_failed
@@ -31,6 +31,7 @@ from lab_server.worker.sandboxes import Sandboxes, SandboxPolicy
 from lab_server.worker.sealed_runs import SealedRuns, Served
 from lab_server.worker.training_run import Trainable
 from tests.support.audit_world import MANIFEST, TEMPLATE, TestClock, World
+from tests.support.sandbox_statements import MADE_UP
 
 TOKENS_A_STEP = 5
 GRANT = FineTuningGrant(max_jobs=3, max_train_tokens="60")
@@ -79,17 +80,7 @@ class HeldTrainer:
 class NoWalls:
     """A sandbox without walls or programs: for tests of what is said of sandboxes, never of what they hold."""
 
-    id = "none"
-    evidence = Evidence(
-        provider="none",
-        tier=Tier.PROCESS,
-        versions={},
-        image="00" * 32,
-        policy_digest="00" * 32,
-        self_test=(Check("all", held=True, found="held"),),
-        enforced=(),
-        degraded=(),
-    )
+    id, evidence = "none", MADE_UP
 
     def __init__(self, alive: set[NoWalls]) -> None:
         self._alive = alive

@@ -5,6 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from attestations.documents.hooks import SandboxLimits, SandboxStatement
+from lab_server.sandbox.port import Check, Evidence, Tier
+
+MADE_UP = Evidence(
+    provider="test",
+    tier=Tier.PROCESS,
+    versions={},
+    image="00" * 32,
+    policy_digest="00" * 32,
+    self_test=(Check("all", held=True, found="held"),),
+    enforced=(),
+    degraded=(),
+)
+"""Of a sandbox that is none: for tests of what is said of sandboxes, never of what they hold."""
 
 
 def sandbox_statement(**changes: Any) -> SandboxStatement:

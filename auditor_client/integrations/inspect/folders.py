@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from auditor_client.integrations.open_folder import OpenFolders
 PURPOSE = "inspect"
 HOME_VARIABLES = ("SAFECONDUCT_HOME", "SAFECONDUCT_AUDITOR_HOME")
 FOLDERS = OpenFolders(PURPOSE)
+# Whether the present call's output would be put into Inspect's cache: `generate` itself is not told.
+CACHING: ContextVar[bool] = ContextVar("safeconduct-inspect-caching", default=False)
 
 
 @dataclass

@@ -14,9 +14,8 @@ from attestations.errors import ConfigurationInvalid, ScopeExceeded
 from attestations.keys import KeyUse
 from auditor_client.home import Home
 from auditor_client.integrations.inspect.asking import chat_request, check_supported, sampling
-from auditor_client.integrations.inspect.folders import FOLDERS, folder_of
+from auditor_client.integrations.inspect.folders import CACHING, FOLDERS, folder_of
 from auditor_client.integrations.inspect.outputs import model_output
-from auditor_client.integrations.inspect.registry import CACHING
 from auditor_client.integrations.receipts import receipt
 from auditor_client.intending import Question
 from auditor_client.settings import load_settings

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from contextvars import ContextVar
-
 from inspect_ai.hooks import BeforeModelGenerate, Hooks, RunEnd, hooks
 from inspect_ai.model import ModelAPI, modelapi
 from inspect_ai.util import sandboxenv
 
-from auditor_client.integrations.inspect.folders import BOXES
+from auditor_client.integrations.inspect.folders import BOXES, CACHING
 from auditor_client.integrations.inspect.sandbox import SafeconductSandbox
-
-# Whether the present call's output would be put into Inspect's cache: `generate` itself is not told.
-CACHING: ContextVar[bool] = ContextVar("safeconduct-inspect-caching", default=False)
 
 
 @modelapi(name="safeconduct")

@@ -10,24 +10,15 @@ import pytest
 from attestations.documents.hooks import SandboxLimits
 from attestations.documents.sandboxing import Action, Close, Failed, Open, SandboxRequest, SandboxResult, Start
 from lab_server.hook_port import Done, HookPlace, NotDone
-from lab_server.sandbox.port import Check, Evidence, ExecResult, Report, Sandbox, Spec, StreamHandler, Tier, Usage
+from lab_server.sandbox.port import ExecResult, Report, Sandbox, Spec, StreamHandler, Tier, Usage
 from lab_server.worker.sandboxes import Sandboxes, SandboxPolicy
+from tests.support.sandbox_statements import MADE_UP
 
 
 class SlowToEnd:
     """A sandbox whose programs write a megabyte each, and whose end takes a moment."""
 
-    id = "slow"
-    evidence = Evidence(
-        provider="test",
-        tier=Tier.PROCESS,
-        versions={},
-        image="00" * 32,
-        policy_digest="00" * 32,
-        self_test=(Check("all", held=True, found="held"),),
-        enforced=(),
-        degraded=(),
-    )
+    id, evidence = "slow", MADE_UP
 
     def __init__(self) -> None:
         self.ended = False
