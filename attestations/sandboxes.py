@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from attestations.documents.agreement import HOOKS
 from attestations.documents.exchange import Intent, Record
-from attestations.documents.hooks import HookStatement, SandboxStatement
+from attestations.documents.hooks import HookStatement, SandboxLimits, SandboxStatement
 from attestations.errors import AttributionFailed
 
+_LIMITS = tuple(SandboxLimits.model_fields)
 _SAME = ("tier", "provider", "version", "image", "policy", "self_test", "limits", "degraded")
+
+
+def narrower(given: SandboxLimits, wanted: SandboxLimits) -> bool:
+    """Tell whether a sandbox may use less of anything than was asked for."""
+    return any(Decimal(str(getattr(given, name))) < Decimal(str(getattr(wanted, name))) for name in _LIMITS)
 
 
 class SandboxLedger:
@@ -15,6 +23,10 @@ class SandboxLedger:
 
     def __init__(self) -> None:
         self._last: dict[tuple[str, str], SandboxStatement] = {}
+
+    def stated(self, session: str, sandbox: str) -> SandboxStatement | None:
+        """Return what was last stated of a sandbox, or None where nothing was."""
+        return self._last.get((session, sandbox))
 
     def take(self, intent: Intent, record: Record) -> None:
         """Take a Record into account.

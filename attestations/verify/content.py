@@ -14,12 +14,12 @@ from attestations.predicate import AuditPredicate
 from attestations.verify import elicitation, figures
 from attestations.verify.deviating import check_deviations, deviations_in
 from attestations.verify.escrow_figures import with_escrowed
+from attestations.verify.exchanges import ExchangePass
 from attestations.verify.formats import check_formats, check_laid_out
 from attestations.verify.opened import Content, nothing_open, open_content
 from attestations.verify.report import Status
 from attestations.verify.schedule import Schedule, check_schedule
 from attestations.verify.steps import Attempts, Step
-from attestations.verify.tally import Tally
 from attestations.verify.transcript import Transcript
 from attestations.verify.transcripts import check_transcripts
 
@@ -48,7 +48,7 @@ def content_steps(
         attempts.passed(Step.OPENED, viewed.counted.text(content_class))
     attempts.report.redactions = {name: viewed.counted.to_json() for name, viewed in content.views.items()}
     schedule = _schedule(content, log, attempts)
-    _transcripts(content, log.exchanges.tally, schedule, attempts)
+    _transcripts(content, log.exchanges, schedule, attempts)
     _elicitation(content, log, predicate, schedule, attempts)
     if predicate is None:
         attempts.missing("the attestation could not be read", Step.FIGURES, Step.CONTROLS)
@@ -107,10 +107,10 @@ def _drawn(log: Transcript) -> str:
     return "" if rule is None else f"; the {rule.drawn} of {rule.bank} scored ones were drawn, not chosen"
 
 
-def _transcripts(content: Content, tally: Tally, schedule: Schedule | None, attempts: Attempts) -> None:
+def _transcripts(content: Content, exchanges: ExchangePass, schedule: Schedule | None, attempts: Attempts) -> None:
     if content.transcripts is None:
         return
-    errors = check_transcripts(content, tally, schedule)
+    errors, narrowed = check_transcripts(content, exchanges, schedule)
     for step, error in errors.items():
         # A transcript that is not what was committed to is content, wherever it was noticed.
         bound = error.exit_code is ExitCode.COMMITMENT_MISMATCH
@@ -120,7 +120,10 @@ def _transcripts(content: Content, tally: Tally, schedule: Schedule | None, atte
     elif schedule is None:
         attempts.missing("transcripts cannot be graded without their schedule", Step.FIGURES)
     elif not errors:
-        attempts.passed(Step.FIGURES, f"graded again from {tally.answers} opened transcripts")
+        said = f"graded again from {exchanges.tally.answers} opened transcripts"
+        # Allowed, and signed by the lab; but a model that was given less could do less.
+        less = f"; {narrowed} sandboxes gave less than their task commits to" if narrowed else ""
+        attempts.passed(Step.FIGURES, said + less)
 
 
 def _elicitation(

@@ -11,6 +11,8 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from attestations.documents.asking import AnyResult
+from attestations.documents.hooks import TIERS
+from attestations.documents.sandboxing import Open, Opened, SandboxRequest, SandboxResult
 from attestations.errors import (
     ArmNotFollowed,
     EvidenceMissing,
@@ -23,6 +25,7 @@ from attestations.formats import Format
 from attestations.grading import grade, grader_digest, needs_judge
 from attestations.judged import VERDICTS, Verdict
 from attestations.marks import Marks, marks
+from attestations.sandboxes import SandboxLedger, narrower
 from attestations.scaffolds.cheating import signs_of_cheating
 from attestations.scaffolds.method import AS_SHIPPED, Arm, Method
 from attestations.scaffolds.playing import Ask, Submission, next_step
@@ -48,9 +51,11 @@ class Answered(NamedTuple):
 class Replay:
     """Takes transcripts in the order of the log and plays every item again."""
 
-    def __init__(self, content: Content, schedule: Schedule) -> None:
+    def __init__(self, content: Content, schedule: Schedule, sandboxes: SandboxLedger) -> None:
         self._content = content
         self._schedule = schedule
+        self._sandboxes = sandboxes
+        self.narrowed = 0  # sandboxes that gave a task less than it commits to
         self._playing: dict[Place, list[AnyResult]] = {}
         self._shots: dict[str, list[tuple[int, Demonstration]]] = {}
 
@@ -74,10 +79,21 @@ class Replay:
         method, task = self._method(place[1]), self._task(place)
         self._check_request(place, answered, next_step(method, task, answers), plain=method.plain)
         answers.append(answered.result)
+        self.narrowed += self._is_narrowed(answered)
         if self._schedule.ends(promise):
             step, form = next_step(method, task, answers), laid_out(method, task)
             self._check_grade(place, step, form, _signs(task, answers))
             del self._playing[place]
+
+    def _is_narrowed(self, answered: Answered) -> bool:
+        request, result = answered.request, answered.result
+        wanted = request.action if isinstance(request, SandboxRequest) else None
+        opened = result.result if isinstance(result, SandboxResult) else None
+        if not isinstance(wanted, Open) or not isinstance(opened, Opened):
+            return False
+        stated = self._sandboxes.stated(answered.signed.session, opened.sandbox)
+        weaker = stated is None or TIERS.index(stated.tier) < TIERS.index(wanted.tier)
+        return weaker or narrower(opened.limits, wanted.limits)
 
     def _check_request(self, place: Place, answered: Answered, step: Ask | Submission, *, plain: bool) -> None:
         task = str(place[0])

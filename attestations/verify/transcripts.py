@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from attestations.canonical import parse_canonical
 from attestations.commitments import FreshSalts
@@ -22,6 +22,7 @@ from attestations.errors import (
     ReleasedContentMismatch,
     SafeconductError,
 )
+from attestations.verify.exchanges import ExchangePass
 from attestations.verify.opened import Content
 from attestations.verify.replaying import Answered, Replay
 from attestations.verify.schedule import Schedule
@@ -55,15 +56,22 @@ def read_transcripts(content: Content, tally: Tally) -> Iterator[Answered]:
         )
 
 
-def check_transcripts(content: Content, tally: Tally, schedule: Schedule | None) -> dict[Step, SafeconductError]:
-    """Read every transcript and grade it again; return the first error of each step.
+class Repeated(NamedTuple):
+    """The first error of each step, and how many sandboxes gave their task less than it commits to."""
+
+    errors: dict[Step, SafeconductError]
+    narrowed: int = 0
+
+
+def check_transcripts(content: Content, exchanges: ExchangePass, schedule: Schedule | None) -> Repeated:
+    """Read every transcript and grade it again.
 
     Without a schedule (its own check has failed) the transcripts are compared with their commitments only.
     """
     errors: dict[Step, SafeconductError] = {}
-    replay = Replay(content, schedule) if schedule is not None else None
+    replay = None if schedule is None else Replay(content, schedule, exchanges.sandboxes)
     try:
-        for answered in read_transcripts(content, tally):
+        for answered in read_transcripts(content, exchanges.tally):
             if replay is None or errors:
                 continue
             try:
@@ -72,7 +80,7 @@ def check_transcripts(content: Content, tally: Tally, schedule: Schedule | None)
                 errors[Step.FIGURES] = error
     except SafeconductError as error:
         errors[Step.OPENED] = error
-    return errors
+    return Repeated(errors, 0 if replay is None else replay.narrowed)
 
 
 def _transcript(chunk: bytes, signed: Answer, number: int, salts: FreshSalts) -> Answered:

@@ -103,6 +103,9 @@ async def test_agents_run_through_kills_are_accounted_for_and_leave_nothing(tmp_
 
         report = await evidence(audit)
         assert "1 items show signs of cheating: 2 correct as graded, 1 if these count as failed" in "".join(audit.said)
+        # The lab allows less memory than these tasks commit to, which whoever reads the figures is told.
+        details = [check["detail"] for check in report["checks"] if check["step"] == 12]
+        assert any("; 2 sandboxes gave less than their task commits to" in detail for detail in details), details
         # Request and seed name one Promise: a line twice would be a second draw under it.
         assert {1} == set(Counter(calls.read_text().split()).values())
         counts = {name: int(count) for name, count in report["counts"].items()}

@@ -21,6 +21,7 @@ HOOK = """
 [hooks.sandbox]
 state = "on"
 degraded = true
+memory_mb = 384
 idle_seconds = 60
 """
 # What any program may do with the standard library alone: ask the model it finds, as often as it is told.
