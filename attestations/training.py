@@ -113,6 +113,8 @@ class TrainingLedger:
         if history is not None:
             if not history.fits(hook, promised=asked.promised, recorded=asked.recorded):
                 raise VariantMismatch("a training statement contradicts an earlier one about its job", **place)
+            if charged != (int(hook.planned_tokens) if asked.recorded == history.started else 0):
+                raise UsageMeterMismatch("a job is charged once, when it starts", **place)
         elif hook.job != job_name(intent.plaintext_commit):
             raise VariantMismatch("a training statement is about a job that was never started", **place)
         elif charged != int(hook.planned_tokens):
@@ -145,7 +147,8 @@ class TrainingLedger:
         if base is not None and hook.manifest is not None:
             made = derived_variant(base, hook)
             self.variants[made.id] = made
-        self._histories.setdefault(hook.job, JobHistory(hook)).take(hook, promised=promised, recorded=recorded)
+        history = self._histories.setdefault(hook.job, JobHistory(hook, started=recorded))
+        history.take(hook, promised=promised, recorded=recorded)
 
     def _room(self, agreement: Agreement, tokens: int) -> bool:
         granted = agreement.fine_tuning

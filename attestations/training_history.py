@@ -14,22 +14,27 @@ from attestations.documents.finetuning import ENDED, TrainingStatement
 
 _SAME = ("base", "base_manifest", "demonstrations", "count", "recipe", "planned_steps", "planned_tokens")
 _INDEX = itemgetter(0)
+_Stood = tuple[int, int, int]  # resumed, steps, tokens
 
 
 class JobHistory:
     """Grows with the statements about one job, in whatever order they are read.
 
     Only statements that say something new are kept, so asking a thousand times how a job stands costs no memory.
+    `started` is the leaf of the Record that began the job, the only one that is charged.
     """
 
-    def __init__(self, first: TrainingStatement) -> None:
-        self.furthest = first
+    def __init__(self, first: TrainingStatement, *, started: int) -> None:
+        self.furthest, self.started = first, started
         self._reached: list[tuple[int, TrainingStatement]] = []  # by Record: the furthest that had been stated by then
         self._left: list[tuple[int, TrainingStatement]] = []  # by Promise: the least far that was stated from then on
+        self._stood: list[_Stood] = []  # every place at which it is stated to have run, the least far first
 
     def fits(self, now: TrainingStatement, *, promised: int, recorded: int) -> bool:
         """Tell whether a statement can be true beside all others; both places are log indices."""
         if not follows(self.furthest, now) and not follows(now, self.furthest):
+            return False
+        if now.state not in ENDED and not self._in_line(_stood(now)):
             return False
         before = bisect_left(self._reached, promised, key=_INDEX)
         if before and not follows(self._reached[before - 1][1], now):
@@ -39,6 +44,10 @@ class JobHistory:
 
     def take(self, now: TrainingStatement, *, promised: int, recorded: int) -> None:
         """Take a statement that fits."""
+        if now.state not in ENDED:
+            at = bisect_left(self._stood, _stood(now))
+            if self._stood[at : at + 1] != [_stood(now)]:
+                self._stood.insert(at, _stood(now))
         if follows(self.furthest, now):
             self.furthest = now
         place = bisect_right(self._reached, recorded, key=_INDEX)
@@ -54,6 +63,13 @@ class JobHistory:
                 begin -= 1
             self._left[begin:place] = [(promised, now)]
 
+    def _in_line(self, now: _Stood) -> bool:
+        # Overlapping statements have no order of their own, and yet one must be possible: it is enough to look at the
+        # two beside it, as those before and after them are in line already.
+        at = bisect_left(self._stood, now)
+        before, after = self._stood[max(0, at - 1) : at], self._stood[at : at + 1]
+        return all(_goes_on(one, now) for one in before) and all(_goes_on(now, one) for one in after)
+
 
 def follows(before: TrainingStatement, now: TrainingStatement) -> bool:
     """Tell whether a job that stood as `before` can stand as `now` at the same time or later.
@@ -64,6 +80,14 @@ def follows(before: TrainingStatement, now: TrainingStatement) -> bool:
         return False
     if before.state in ENDED:
         return before == now
-    if now.state == "ABORTED_CRASH" or now.resumed > before.resumed:
-        return True
-    return now.resumed == before.resumed and now.steps >= before.steps and int(now.tokens) >= int(before.tokens)
+    return now.state == "ABORTED_CRASH" or _goes_on(_stood(before), _stood(now))
+
+
+def _goes_on(before: _Stood, now: _Stood) -> bool:
+    if now[0] != before[0]:
+        return now[0] > before[0]
+    return now[1] >= before[1] and now[2] >= before[2]
+
+
+def _stood(statement: TrainingStatement) -> _Stood:
+    return statement.resumed, statement.steps, int(statement.tokens)

@@ -199,7 +199,7 @@ def test_a_worker_that_died_may_know_of_fewer_steps_than_it_had_told(agreement: 
 
 
 def test_asking_how_a_job_stands_again_and_again_takes_no_room(agreement: Agreement) -> None:
-    book, again = JobHistory(statement(agreement)), statement(agreement, steps=1, tokens="15")
+    book, again = JobHistory(statement(agreement), started=0), statement(agreement, steps=1, tokens="15")
     for place in range(0, 400, 2):
         assert book.fits(again, promised=place, recorded=place + 1)
         book.take(again, promised=place, recorded=place + 1)
@@ -217,6 +217,18 @@ def test_a_job_is_charged_what_it_was_planned_and_within_what_was_agreed(agreeme
     other = intent(agreement, operation="chat")
     with pytest.raises(VariantMismatch):
         take(TrainingLedger(), agreement, other, record(statement(agreement), charged=60))
+
+
+def test_a_job_is_charged_once_however_often_its_start_is_heard_of(agreement: Agreement) -> None:
+    book, begins, asks = TrainingLedger(), record(statement(agreement), charged=60), intent(agreement, tokens=0)
+    for _ in range(2):  # an auditor that crashed reads the Record of the start again
+        take(book, agreement, intent(agreement), begins, between=(900, 901))
+    with pytest.raises(UsageMeterMismatch):
+        take(book, agreement, intent(agreement), begins, between=(902, 903))
+    with pytest.raises(UsageMeterMismatch):
+        take(book, agreement, asks, record(statement(agreement), charged=1), between=(902, 903))
+    take(book, agreement, asks, record(statement(agreement)), between=(902, 903))
+    assert book.tokens == 60
 
 
 def test_a_start_is_refused_where_there_is_no_room_left_even_for_what_is_under_way(agreement: Agreement) -> None:

@@ -107,7 +107,7 @@ async def test_nothing_that_is_stated_goes_back_when_a_trainer_dies_and_begins_a
         ENDS,
     ]
     told = await told_of(first, second, third, root=tmp_path)
-    history = JobHistory(told[0])
+    history = JobHistory(told[0], started=0)
     for place, statement in enumerate(told):
         assert history.fits(statement, promised=2 * place, recorded=2 * place + 1), statement
         history.take(statement, promised=2 * place, recorded=2 * place + 1)
