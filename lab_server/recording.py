@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from attestations.documents.base import format_time, parse_time
 from attestations.documents.exchange import Intent, Record, Router, SafetyLayer
+from attestations.documents.finetuning import TrainingStatement, job_name
 from attestations.envelope import Envelope, sign_document
 from attestations.errors import SafeconductError
 from attestations.sandboxes import check_stated
@@ -115,6 +116,8 @@ def _stated(engagement: Engagement, pending: OpenExchange, outcome: JobOutcome) 
     # A worker that misstates its hooks must not make us sign what every verifier would refuse. Nothing is awaited
     # from here until the leaf has its place, so the Record is the next one.
     asked = Asked(pending.intent, int(pending.terms.log_index), engagement.log.next_index)
+    if _unknown(engagement, pending.intent, outcome):
+        return _failed(outcome, "JOB_UNKNOWN", status="REFUSED_POLICY")
     try:
         check_stated(pending.intent, outcome.status, outcome.hook)
         charged = outcome.usage.input_tokens
@@ -122,6 +125,14 @@ def _stated(engagement: Engagement, pending: OpenExchange, outcome: JobOutcome) 
     except SafeconductError:
         return _failed(outcome, "HOOK_MISSTATED")
     return outcome
+
+
+def _unknown(engagement: Engagement, intent: Intent, outcome: JobOutcome) -> bool:
+    # The worker may know of a job whose start is not recorded yet, or was recorded as a crash; the log knows of none.
+    hook = outcome.hook
+    if intent.operation != "fine_tune" or not isinstance(hook, TrainingStatement):
+        return False
+    return hook.job not in engagement.training.jobs and hook.job != job_name(intent.plaintext_commit)
 
 
 def _within(intent: Intent, outcome: JobOutcome) -> JobOutcome:
@@ -132,5 +143,5 @@ def _within(intent: Intent, outcome: JobOutcome) -> JobOutcome:
     return _failed(outcome, "USAGE_OVER_BUDGET")
 
 
-def _failed(outcome: JobOutcome, code: str) -> JobOutcome:
-    return replace(outcome, status="ERROR", code=code, response=None, finish_reason=None, usage=NOTHING_USED, hook=None)
+def _failed(outcome: JobOutcome, code: str, *, status: str = "ERROR") -> JobOutcome:
+    return replace(outcome, status=status, code=code, response=None, finish_reason=None, usage=NOTHING_USED, hook=None)

@@ -81,6 +81,8 @@ class FineTuning:
         if isinstance(action, StartTraining):
             return await self._start(action, place)
         running = self._running.get((place.agreement, action.job))
+        if running is not None and not running.statement.planned_steps:
+            return NotDone("REFUSED_POLICY", "JOB_UNKNOWN")  # it has not begun, and whoever starts it waits for that
         if running is not None and running.base == place.variant:
             if running.due is not None:
                 self._finish(running, *running.due)
@@ -115,12 +117,12 @@ class FineTuning:
         trainable = self._models.get(place.variant)
         if trainable is None:
             return NotDone("REFUSED_POLICY", "VARIANT_NOT_TRAINABLE")
-        if len(self._running) >= self._at_once:
-            return NotDone("REFUSED_POLICY", "TRAINER_BUSY")
         try:
             trainer = await self._trainer.identify()
         except TrainingFailed as error:
             return NotDone("ERROR", error.facts["code"])
+        if len(self._running) >= self._at_once:  # nothing is awaited from here until this job is one of them
+            return NotDone("REFUSED_POLICY", "TRAINER_BUSY")
         job = job_name(place.commitment)
         running = JobUnderWay(
             agreement=place.agreement,

@@ -33,6 +33,7 @@ from attestations.documents.finetuning import (
     Recipe,
     StartTraining,
     WaitTraining,
+    job_name,
 )
 from attestations.documents.sandboxing import Close, Exec, Open, SandboxRequest
 from attestations.envelope import Envelope, sign_document
@@ -87,6 +88,7 @@ class Hooks(RuleBasedStateMachine):
         self.verifier, self.own = ExchangePass(self.parties), TrainingLedger()
         self.auditor, self.desks, self.read = Asking(self.lab), dict[str, Desk](), 0
         self.starts = self.records = 0
+        self.meant: list[str] = []  # the names of all jobs that were ever asked for
         self.documents: list[Envelope] = []
         self.answers: dict[tuple[str, int, str], str] = {}
         self.promises: dict[tuple[str, int], int] = {}
@@ -104,13 +106,17 @@ class Hooks(RuleBasedStateMachine):
 
     # What the auditor does.
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(early=st.booleans())
+    def begin(self, *, early: bool) -> None:
         for name in SESSIONS:
             grant = self.do(self.lab.session(name))
             self.desks[name] = Desk(Lane(name, grant.digest))
         self.auditor.runtime = self.do(self.lab.runtime())
-        self.ask_to_train(pick=0, steps=4, at_once=True)  # most of what can go wrong needs a job that runs
+        slow, then = (100, ["go"]) if early else (0, [])
+        # Most of what can go wrong needs a job that runs, or one that begins and is asked about already.
+        self.ask_to_train(pick=0, steps=4, at_once=True, slow=slow, then=then)
+        if early:
+            self.ask_how_a_job_stands(pick=0, job=0, cancel=1, slow=0, then=[], early=True)
         self.trainer_goes_on(0, ["go", "go"])
         self.fetch({0}, 20)
 
@@ -131,6 +137,7 @@ class Hooks(RuleBasedStateMachine):
             **changes,
         )
         desk.revealed = False
+        self.last_intended = Intent.parse(desk.prepared.envelope.payload).plaintext_commit
         self.send(desk)
         if at_once and desk.prepared is not None:
             self.open_to_the_lab(desk)
@@ -165,21 +172,37 @@ class Hooks(RuleBasedStateMachine):
         self.auditor.move(desk.lane, _ended(last))
         desk.prepared = None
 
-    @rule(pick=PICK, steps=st.integers(2, 5), at_once=MOSTLY)
-    def ask_to_train(self, pick: int, steps: int, at_once: bool) -> None:  # noqa: FBT001
+    @rule(pick=PICK, steps=st.integers(2, 5), at_once=MOSTLY, slow=SLOW, then=st.lists(GOES, max_size=1))
+    def ask_to_train(
+        self,
+        pick: int,
+        steps: int,
+        at_once: bool,  # noqa: FBT001
+        slow: int = 0,
+        then: list[str] | None = None,
+    ) -> None:
         desk = self.free(pick)
         if desk is None:
             return
+        self.lab.slow[desk.lane.name] = slow
         shown = (Demonstration(prompt="p", completion="c"),)
         self.starts += 1
         salt = encode(bytes([self.starts] * 32))
         start = StartTraining(recipe=Recipe(epochs=steps), demonstrations=shown, salt=salt)
         self.intend(desk, FineTuneRequest(action=start), steps * TOKENS_A_STEP, at_once=at_once)
+        self.meant.append(job_name(self.last_intended))
+        self.trainer_goes_on(-1, then or [])  # the one that was begun last
 
-    @rule(pick=PICK, job=PICK, cancel=st.integers(0, 9), slow=SLOW, then=st.lists(GOES, max_size=2))
-    def ask_how_a_job_stands(self, pick: int, job: int, cancel: int, slow: int, then: list[str]) -> None:
+    @rule(
+        pick=PICK, job=PICK, cancel=st.integers(0, 9), slow=SLOW, then=st.lists(GOES, max_size=2), early=st.booleans()
+    )
+    def ask_how_a_job_stands(
+        self, pick: int, job: int, cancel: int, slow: int, then: list[str], *, early: bool
+    ) -> None:
         desk, jobs = self.free(pick), self.own.jobs
         names = [name for name, stands in jobs.items() if stands.state not in ENDED] or list(jobs)
+        if early:  # of jobs whose start no Record holds yet, or ever will
+            names = [name for name in reversed(self.meant) if name not in jobs][:1] or names
         if desk is None or not names:
             return
         name = names[job % len(names)]
