@@ -15,7 +15,11 @@ HOOKS: dict[str, Hook] = {"fine_tune": "fineTune", "sandbox": "sandbox"}
 REFUSED = "HOOK_REFUSED"
 DECLINED = (REFUSED, "VARIANT_NOT_TRAINABLE", "SANDBOX_UNAVAILABLE", "SANDBOX_DEGRADED")
 """The codes (`docs/spec/hooks.md`) with which a lab's worker says that it will not do what was agreed."""
-AUDITORS_FAULT = ("OPERATION_MISMATCH", "INPUT_BUDGET_EXCEEDED", "JOB_UNKNOWN")
+NOT_THE_LABS = (
+    *("OPERATION_MISMATCH", "PLAINTEXT_COMMIT_MISMATCH", "SEALED_OPEN_FAILED", "WEAK_SALT", "WORKER_KEY_STALE"),
+    *("INPUT_BUDGET_EXCEEDED", "TOO_MANY_TOKENS", "DEMONSTRATION_TOO_LONG", "JOB_UNKNOWN"),
+)
+"""The codes that follow from what was asked, which an auditor could bring about: they say nothing of the hook."""
 
 
 class HooksSoFar(NamedTuple):
@@ -38,6 +42,7 @@ class HookBook:
     trained: set[str] = field(default_factory=set)
     asked: dict[str, str] = field(default_factory=dict)  # the hook that an open Promise is about, by its digest
     _claims: dict[str, HookClaim] = field(default_factory=dict)
+    _ends: set[tuple[str, str]] = field(default_factory=set)  # job and state; who asks again hears nothing new
 
     def promised(self, intent: Intent, promise: str) -> None:
         """Take an Intent that was promised, by the digest of the Promise."""
@@ -57,7 +62,7 @@ class HookBook:
             self._training(statement, digest)
         elif isinstance(statement, SandboxStatement):
             self._note("sandbox", statement.state, digest)
-        if asked is None or record.status == "CANCELLED_BY_AUDITOR" or record.code in AUDITORS_FAULT:
+        if asked is None or record.status == "CANCELLED_BY_AUDITOR" or record.code in NOT_THE_LABS:
             return
         if record.status == "COMPLETED":
             self.refused.discard(asked)
@@ -77,9 +82,12 @@ class HookBook:
         return tuple(claim for _, claim in sorted(self._claims.items()))
 
     def _training(self, statement: TrainingStatement, digest: str) -> None:
-        if statement.state in ENDED:
-            self._note("fine_tune", statement.state, digest)
-        if statement.state in ("FAILED", "ABORTED_CRASH"):
+        end = (statement.job, statement.state)
+        if statement.state not in ENDED or end in self._ends:
+            return
+        self._ends.add(end)
+        self._note("fine_tune", statement.state, digest)
+        if statement.state in ("FAILED", "ABORTED_CRASH") and statement.code not in NOT_THE_LABS:
             self.failed.add("fine_tune")
         elif statement.state == "SUCCEEDED":
             self.failed.discard("fine_tune")

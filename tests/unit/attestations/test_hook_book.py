@@ -69,6 +69,13 @@ def test_only_the_refusal_of_what_could_begin_something_is_a_refusal_of_the_hook
         (START, "ABORTED_CRASH", "GATEWAY_RESTARTED", "failed"),
         (START, "CANCELLED_BY_AUDITOR", None, None),
         (START, "REFUSED_POLICY", "INPUT_BUDGET_EXCEEDED", None),
+        (START, "REFUSED_POLICY", "JOB_UNKNOWN", None),
+        (START, "ERROR", "TOO_MANY_TOKENS", None),
+        (START, "ERROR", "DEMONSTRATION_TOO_LONG", None),
+        (START, "ERROR", "PLAINTEXT_COMMIT_MISMATCH", None),
+        (START, "ERROR", "SEALED_OPEN_FAILED", None),
+        (START, "ERROR", "WEAK_SALT", None),
+        (START, "ERROR", "WORKER_KEY_STALE", None),
         (WAIT, "REFUSED_POLICY", "HOOK_REFUSED", None),
         (WAIT, "ERROR", "TRAINER_MISSING", None),
         (BOX, "ERROR", "NO_SANDBOX", None),
@@ -98,6 +105,25 @@ def test_what_counts_is_the_last_that_was_said() -> None:
     end(book, WAIT, "COMPLETED", hook=succeeded(agreement))
     assert (book.so_far().failed, len(book.trained)) == (frozenset(), 1)
     assert [claim.status for claim in book.claims()] == ["SUCCEEDED"]
+
+
+def test_an_old_failure_that_is_asked_about_again_is_no_new_one() -> None:
+    agreement = Agreement.parse(signed_agreement(relay=False).payload)
+    book, failed = HookBook(), training(agreement, job="ft-0", state="FAILED", code="DIVERGED")
+    end(book, WAIT, "COMPLETED", hook=failed)
+    assert book.so_far().failed == {"fine_tune"}
+    end(book, WAIT, "COMPLETED", hook=succeeded(agreement))
+    end(book, WAIT, "COMPLETED", hook=failed)
+    assert (book.so_far().failed, [claim.status for claim in book.claims()]) == (frozenset(), ["SUCCEEDED"])
+
+
+@pytest.mark.parametrize(("code", "labs"), [("DEMONSTRATION_TOO_LONG", False), ("NO_ROOM", True)])
+def test_a_job_that_failed_by_what_was_asked_of_it_is_no_failure_of_the_labs(code: str, labs: bool) -> None:  # noqa: FBT001
+    agreement = Agreement.parse(signed_agreement(relay=False).payload)
+    book = HookBook()
+    end(book, WAIT, "COMPLETED", hook=training(agreement, state="FAILED", code=code))
+    assert (book.so_far().failed == {"fine_tune"}) == labs
+    assert [claim.status for claim in book.claims()] == ["FAILED"]
 
 
 def test_a_sandbox_that_was_opened_is_told() -> None:
