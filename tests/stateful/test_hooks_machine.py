@@ -32,18 +32,20 @@ from attestations.documents.finetuning import (
     FineTuneRequest,
     Recipe,
     StartTraining,
+    TrainingStatement,
     WaitTraining,
     job_name,
 )
 from attestations.documents.sandboxing import Close, Exec, Open, SandboxRequest
-from attestations.envelope import Envelope, sign_document
+from attestations.envelope import Envelope
 from attestations.errors import LogRollback, StoreFailed
 from attestations.log_entries import parse_entry
 from attestations.training import TrainingLedger
 from attestations.verify.exchanges import ExchangePass
 from attestations.verify.parties import read_agreement
+from tests.support.hooked_auditor import Asking
 from tests.support.hooked_lab import GRANT, TOKENS_A_STEP, HookedLab
-from tests.support.small_auditor import Ended, Lane, Prepared, SmallAuditor
+from tests.support.small_auditor import Ended, Lane, Prepared
 
 SESSIONS = ("s-0", "s-1", "s-2")
 MOSTLY = st.sampled_from([True, True, True, False])
@@ -54,18 +56,6 @@ CODES = {
     *(None, "GATEWAY_RESTARTED", "WORKER_DIED", "WORKER_KEY_STALE", "TRAINER_BUSY", "TRAINER_DIED", "JOB_UNKNOWN"),
     *("NO_SANDBOX", "TOO_MANY_SANDBOXES"),
 }
-
-
-class Asking(SmallAuditor):
-    """Makes Intents without a network, in the lab's own time."""
-
-    def __init__(self, lab: HookedLab) -> None:
-        self._lab = lab
-        self.envelope = lab.engagement.envelope
-        self.agreement = lab.engagement.agreement
-
-    def signed(self, document: Any, use: Any) -> Envelope:
-        return sign_document(document, self._lab.world.auditor.exchange)
 
 
 @dataclass
@@ -93,6 +83,7 @@ class Hooks(RuleBasedStateMachine):
         self.answers: dict[tuple[str, int, str], str] = {}
         self.promises: dict[tuple[str, int], int] = {}
         self.charged = 0
+        self.heard: list[tuple[Intent, Record, int]] = []  # Records that wait for that of their job's start
 
     def do(self, work: Any) -> Any:
         return self.loop.run_until_complete(asyncio.wait_for(work, 10))
@@ -164,13 +155,26 @@ class Hooks(RuleBasedStateMachine):
             return
         if last.payload_type == Record.payload_type:
             record = Record.parse(last.payload)
-            promised = Promise.parse(documents[0].payload)
-            self.own.take(self.lab.engagement.agreement, intent, record, promised=int(promised.log_index))
+            self.heard.append((intent, record, int(Promise.parse(documents[0].payload).log_index)))
+            self.take_what_was_heard()
         else:
             reason = Refusal.parse(last.payload).reason
             assert reason in {"BUDGET_EXHAUSTED", "SCOPE_EXCEEDED"}, reason
         self.auditor.move(desk.lane, _ended(last))
         desk.prepared = None
+
+    def take_what_was_heard(self) -> None:
+        """Take Records as they came, but the start of a job before all others about it."""
+        starts = {job_name(intent.plaintext_commit) for intent, _, _ in self.heard}
+        self.heard.sort(key=lambda item: _job(item[1]) != job_name(item[0].plaintext_commit))
+        waiting = []
+        for intent, record, promised in self.heard:
+            job = _job(record)
+            if job is None or job in self.own.jobs or job in starts:
+                self.own.take(self.lab.engagement.agreement, intent, record, promised=promised)
+            else:
+                waiting.append((intent, record, promised))
+        self.heard = waiting
 
     @rule(pick=PICK, steps=st.integers(2, 5), at_once=MOSTLY, slow=SLOW, then=st.lists(GOES, max_size=1))
     def ask_to_train(
@@ -334,6 +338,7 @@ class Hooks(RuleBasedStateMachine):
         for desk in self.desks.values():
             if desk.prepared is not None:
                 self.send(desk)
+        assert not self.heard, "a job is told of whose start no session was told"
         self.the_log_is_what_a_verifier_accepts()
         self.verifier.finish()  # I11, I12: every Promise has its Record
         for name, job in self.own.jobs.items():
@@ -362,6 +367,10 @@ class Hooks(RuleBasedStateMachine):
             self.do(self.lab.session("s-new"))
         with pytest.raises(LogRollback):
             self.lab.engagement.log.checkpoint()
+
+
+def _job(record: Record) -> str | None:
+    return record.hook.job if isinstance(record.hook, TrainingStatement) else None
 
 
 async def _end_all() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,24 +20,22 @@ from attestations.documents.finetuning import (
     WaitTraining,
     job_name,
 )
-from attestations.envelope import Envelope, sign_document
+from attestations.envelope import Envelope
+from tests.support.hooked_auditor import Asking
 from tests.support.hooked_lab import TOKENS_A_STEP, HookedLab
-from tests.support.small_auditor import Lane, Prepared, SmallAuditor
+from tests.support.small_auditor import Lane, Prepared
 
 STEPS = 2
 
 
-class Asking(SmallAuditor):
-    """Makes Intents without a network, in the lab's own time, and carries them at the gateway itself."""
+class Sessions(Asking):
+    """Carries what several sessions ask at the gateway itself."""
 
     def __init__(self, lab: HookedLab) -> None:
+        super().__init__(lab)
         self.lab_here = lab
-        self.envelope, self.agreement = lab.engagement.envelope, lab.engagement.agreement
         self.lanes: list[Lane] = []
         self.asked: dict[str, Prepared] = {}
-
-    def signed(self, document: Any, use: Any) -> Envelope:
-        return sign_document(document, self.lab_here.world.auditor.exchange)
 
     async def asks(self, lane: Lane, action: StartTraining | WaitTraining | CancelTraining, tokens: int = 0) -> str:
         """Intend and reveal; return the name of the job that this would start."""
@@ -84,10 +81,10 @@ def start(number: int = 0) -> StartTraining:
 
 
 @pytest.fixture
-async def auditor(tmp_path: Path) -> Asking:
+async def auditor(tmp_path: Path) -> Sessions:
     lab = HookedLab(tmp_path / "fine-tuning")
     await lab.start()
-    made = Asking(lab)
+    made = Sessions(lab)
     for number in range(3):
         grant = await lab.session(f"s-{number}")
         made.lanes.append(Lane(f"s-{number}", grant.digest))
@@ -95,13 +92,15 @@ async def auditor(tmp_path: Path) -> Asking:
     return made
 
 
-def goes_on(auditor: Asking, job: str, *said: str) -> None:
+def goes_on(auditor: Sessions, job: str, *said: str) -> None:
     for word in said or ("go",):
         auditor.lab_here.trainer.permits[job].put_nowait(word)
 
 
 @pytest.mark.parametrize("what", [WaitTraining, CancelTraining])
-async def test_a_job_is_unknown_while_it_is_planned(auditor: Asking, what: type[WaitTraining | CancelTraining]) -> None:
+async def test_a_job_is_unknown_while_it_is_planned(
+    auditor: Sessions, what: type[WaitTraining | CancelTraining]
+) -> None:
     first, second, _ = auditor.lanes
     job = await auditor.asks(first, start(), STEPS * TOKENS_A_STEP)
     await auditor.asks(second, what(job=job))
@@ -113,7 +112,7 @@ async def test_a_job_is_unknown_while_it_is_planned(auditor: Asking, what: type[
     assert (begun.status, begun.hook.state) == ("COMPLETED", "RUNNING")
 
 
-async def test_a_job_is_unknown_until_the_record_of_its_start_is_made(auditor: Asking) -> None:
+async def test_a_job_is_unknown_until_the_record_of_its_start_is_made(auditor: Sessions) -> None:
     first, second, _ = auditor.lanes
     auditor.lab_here.slow[first.name] = 30_000  # the answer to the start is on its way for long
     job = await auditor.asks(first, start(), STEPS * TOKENS_A_STEP)
@@ -124,7 +123,7 @@ async def test_a_job_is_unknown_until_the_record_of_its_start_is_made(auditor: A
     assert (asked.status, asked.code, asked.hook) == ("REFUSED_POLICY", "JOB_UNKNOWN", None)
 
 
-async def test_a_job_whose_start_was_not_kept_is_unknown_and_can_be_ended(auditor: Asking) -> None:
+async def test_a_job_whose_start_was_not_kept_is_unknown_and_can_be_ended(auditor: Sessions) -> None:
     """The disk was full as the Record of the start was made: what runs at the worker is no job of the log's."""
     first, second, _ = auditor.lanes
     job = await auditor.asks(first, start(), STEPS * TOKENS_A_STEP)
@@ -144,7 +143,7 @@ async def test_a_job_whose_start_was_not_kept_is_unknown_and_can_be_ended(audito
     assert not lab.tuning._running
 
 
-async def test_no_more_jobs_run_at_once_than_the_lab_has_set(auditor: Asking) -> None:
+async def test_no_more_jobs_run_at_once_than_the_lab_has_set(auditor: Sessions) -> None:
     auditor.lab_here.trainer.identifying = 3
     asks = [auditor.asks(lane, start(number), STEPS * TOKENS_A_STEP) for number, lane in enumerate(auditor.lanes)]
     await asyncio.gather(*asks)
