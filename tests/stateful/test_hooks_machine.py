@@ -8,6 +8,7 @@ happens to fetch them.
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
 from copy import deepcopy
 from dataclasses import dataclass
@@ -385,6 +386,12 @@ def _ended(last: Envelope) -> Any:
 
 
 TestHooks = Hooks.TestCase
+# The same examples every time, so that a change is judged by itself; more and others with SAFECONDUCT_EXPLORE=1000.
+EXPLORE = int(os.environ.get("SAFECONDUCT_EXPLORE", "0"))
 TestHooks.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=EXPLORE or 60,
+    derandomize=not EXPLORE,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
 )
