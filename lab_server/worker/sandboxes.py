@@ -28,7 +28,7 @@ from attestations.documents.sandboxing import (
 )
 from attestations.errors import SandboxLimit, SandboxLost, SandboxUnavailable
 from lab_server.hook_port import Done, HookPlace, NotDone
-from lab_server.sandbox.port import Evidence, Limits, Provider, Spec, Tier
+from lab_server.sandbox.port import Evidence, Limits, Provider, Sandbox, Spec, StreamHandler, Tier
 from lab_server.worker.scaffold_box import Bounds, ScaffoldBox
 
 _MARGIN_SECONDS = 1.0  # an answer must still be sealed and recorded before the exchange's deadline
@@ -110,6 +110,15 @@ class Sandboxes:
             with suppress(Exception):  # the others must go, too
                 await self._close(key, "WORKER_ENDED")
 
+    async def _made(self, spec: Spec, model: StreamHandler | None) -> Sandbox:
+        """Make a sandbox; one that does not come up on a busy machine is made once more, every wall as before."""
+        try:
+            return await self._provider.create(spec, model)
+        except SandboxUnavailable as error:
+            if error.facts.get("missing") != "start":
+                raise
+        return await self._provider.create(spec, model)
+
     async def _open(self, action: Open, place: HookPlace) -> Done | NotDone:
         key = (place.agreement, place.session)
         before = self._held.get(key)
@@ -132,7 +141,7 @@ class Sandboxes:
         )
         self._opening += 1
         try:
-            sandbox = await self._provider.create(spec, box.calls.serve if action.model else None)
+            sandbox = await self._made(spec, box.calls.serve if action.model else None)
         except SandboxUnavailable as error:
             missing = _UNNAMED.sub("-", error.facts.get("missing", ""))[:100]
             return NotDone("REFUSED_POLICY", f"SANDBOX_UNAVAILABLE{':' if missing else ''}{missing}")

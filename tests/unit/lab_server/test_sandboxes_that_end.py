@@ -9,6 +9,7 @@ import pytest
 
 from attestations.documents.hooks import SandboxLimits
 from attestations.documents.sandboxing import Action, Close, Failed, Open, SandboxRequest, SandboxResult, Start
+from attestations.errors import SandboxUnavailable
 from lab_server.hook_port import Done, HookPlace, NotDone
 from lab_server.sandbox.port import ExecResult, Report, Sandbox, Spec, StreamHandler, Tier, Usage
 from lab_server.worker.sandboxes import Sandboxes, SandboxPolicy
@@ -38,8 +39,11 @@ class Provider:
 
     def __init__(self) -> None:
         self.made: list[SlowToEnd] = []
+        self.failing: list[SandboxUnavailable] = []
 
     async def create(self, spec: Spec, model: StreamHandler | None) -> Sandbox:
+        if self.failing:
+            raise self.failing.pop()
         self.made.append(SlowToEnd())
         return self.made[-1]  # type: ignore[return-value]
 
@@ -73,6 +77,19 @@ async def test_a_close_that_runs_out_of_time_still_ends_the_sandbox_and_frees_it
     await hook.close()
     assert [made.ended for made in provider.made] == [True]
     assert isinstance(await ask(hook, Open(), session="other"), Done)
+    await hook.close()
+
+
+@pytest.mark.parametrize(
+    ("failures", "missing", "comes_up"), [(1, "start", True), (2, "start", False), (1, "network", False)]
+)
+async def test_a_sandbox_that_does_not_come_up_is_made_once_more(failures: int, missing: str, comes_up: bool) -> None:  # noqa: FBT001
+    provider = Provider()
+    provider.failing = [SandboxUnavailable("it did not come up", missing=missing)] * failures
+    hook = sandboxes(provider)
+    done = await ask(hook, Open())
+    assert isinstance(done, Done) == comes_up
+    assert comes_up or done == NotDone("REFUSED_POLICY", f"SANDBOX_UNAVAILABLE:{missing}")
     await hook.close()
 
 
