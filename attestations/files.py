@@ -46,7 +46,8 @@ def read_file(path: Path, limit: int = MAX_WHOLE_BYTES) -> bytes:
     """
     with open_file(path) as stream:
         try:
-            return stream.read(limit + 1)
+            # Room for `limit` bytes is not taken before it is known to be needed: a small machine may not have it.
+            return stream.read(limit + 1 if os.fstat(stream.fileno()).st_size > limit else -1)
         except OSError as error:
             raise unreadable(path, error) from None
 

@@ -11,7 +11,7 @@ from attestations.commitments import aux_handle, handle
 AUXILIARY = -1  # the task of an item that belongs to none
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Item:
     """One thing the plan asks of the model: a task in an arm, in one of its epochs.
 
@@ -105,6 +105,14 @@ class Exchange:
     request: bytes
     request_salt: bytes
     response_key: bytes
+    result: bytes | None
+
+
+class Step(NamedTuple):
+    """One finished exchange of an item: its attempt, its step, and the answer where there is one."""
+
+    attempt: int
+    step: int
     result: bytes | None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import aclosing
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -148,10 +149,11 @@ class Cosigner:
             raise LogRollback("the lab's log is shorter than our copy of it", size=str(checkpoint.size))
         try:
             if checkpoint.size > start:
-                async for leaf in self._lab.leaves(agreement=self._engagement.digest, start=start):
-                    await self._take_or_keep(leaf)
-                    if self._mirror.size == checkpoint.size:
-                        break
+                async with aclosing(self._lab.leaves(agreement=self._engagement.digest, start=start)) as leaves:
+                    async for leaf in leaves:
+                        await self._take_or_keep(leaf)
+                        if self._mirror.size == checkpoint.size:
+                            break
             self._compare(checkpoint, start)
         except BaseException:
             self._mirror.rewind(start)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from sys import intern
+from typing import Any, NamedTuple
 
 from attestations import judged
 from attestations.commitments import SuiteKey, TaskLeaf, commit_task, suite_root
@@ -17,7 +19,6 @@ from attestations.grades import GradeRow, GradeValue, Role, grouping
 from attestations.grading import JUDGED, grade, judged_text, needs_judge
 from attestations.marks import marks
 from attestations.scaffolds.answers import Result
-from auditor_client.campaign_state import Exchange
 from auditor_client.drawing import left_out_of
 from auditor_client.eliciting.arms import DEV, Arms
 from auditor_client.engagement import Engagement, signed
@@ -27,53 +28,71 @@ from auditor_client.leaf_checks import sent_name
 from auditor_client.ports import Clock, Journal, Lab
 
 GRADES = "grades"
-Place = tuple[int, str, int]
+_TURN = 100  # items
 NOT_RUN = GradeValue(outcome="not_run", score="0", role="none", attempts=0)
 
 
 @dataclass(frozen=True)
 class Graded:
-    """Every grade, and the committed leaf of every task."""
+    """Every grade, in the order of the tasks, and how many tasks there are."""
 
-    rows: list[GradeRow]
-    leaves: list[TaskLeaf]
+    rows: Sequence[GradeRow]
+    tasks: int
+
+    def by_task(self) -> Iterator[Sequence[GradeRow]]:
+        """Give the grades of one task after another."""
+        rows = iter(self.rows)
+        row = next(rows, None)
+        for number in range(self.tasks):
+            found: list[GradeRow] = []
+            while row is not None and row.task == number:
+                found.append(row)
+                row = next(rows, None)
+            yield found
+
+    def leaves(self, key: SuiteKey) -> Iterator[TaskLeaf]:
+        """Give the committed leaf of every task's grades."""
+        for number, rows in enumerate(self.by_task()):
+            yield commit_task(key, number, {path: ("C3", value) for path, value in grade_fields(rows).items()})
 
 
-@dataclass
-class Asked:
-    """What was asked for one item: how many attempts, and how each step of the last one ended."""
+def grade_fields(rows: Iterable[GradeRow]) -> dict[str, Any]:
+    """Return the grades of one task as its leaf and its package name them."""
+    return {grade_path(row.arm, row.epoch): row.value.json_value() for row in rows}
 
-    attempts: int = 0
-    _steps: dict[int, bytes | None] = field(default_factory=dict)
 
-    def take(self, exchange: Exchange) -> None:
-        """Take one finished exchange of the item, in any order."""
-        item = exchange.item
-        if exchange.promise is None or item.attempt + 1 < self.attempts:
-            return  # a refused Intent, which counts for nothing, or an earlier attempt
-        if item.attempt + 1 > self.attempts:
-            self.attempts = item.attempt + 1
-            self._steps.clear()
-        self._steps[item.step] = exchange.result
+class Asked(NamedTuple):
+    """What was asked for one item: how many attempts, and the answers of the last one by step; none if it broke."""
 
-    def answers(self) -> Sequence[bytes]:
-        """Return the answers of the last attempt by step; none if it broke."""
-        found = [answer for _, answer in sorted(self._steps.items())]
-        return [answer for answer in found if answer is not None] if None not in found else []
+    attempts: int
+    answers: Sequence[bytes]
+
+
+def _asked(journal: Journal, task: int, arm: str, epoch: int) -> Asked:
+    steps = journal.steps(task, arm, epoch)
+    if not steps:
+        return Asked(0, ())
+    last = steps[-1].attempt
+    found = [step.result for step in steps if step.attempt == last]
+    return Asked(last + 1, [answer for answer in found if answer is not None] if None not in found else ())
 
 
 async def waiting_for_judge(suite: FrozenSuite, *, journal: Journal) -> list[judged.Asked]:
-    """Return what a judge still has to be asked, in no order that tells arms apart."""
-    asked, left_out, arms = await _answers(journal), left_out_of(suite, journal), Arms(suite, journal)
+    """Return what a judge still has to be asked."""
+    left_out, arms = left_out_of(suite, journal), Arms(suite, journal)
     found = []
-    for (task, arm, _), item in asked.items():
-        result = None if task in left_out else arms.submission(task, arm, item.answers())
-        if result is not None and (question := _question(suite.tasks[task], result)) is not None:
+    for number, item in enumerate(journal.items()):
+        await _let_others_run(number)
+        if item.task in left_out:
+            continue
+        answers = _asked(journal, item.task, item.arm, item.epoch).answers
+        result = arms.submission(item.task, item.arm, answers)
+        if result is not None and (question := _question(suite.tasks[item.task], result)) is not None:
             found.append(question)
     return [question for question in found if kept_verdict(journal, question) is None]
 
 
-async def grade_all(suite: FrozenSuite, key: SuiteKey, *, journal: Journal) -> Graded:
+async def grade_all(suite: FrozenSuite, *, journal: Journal) -> Graded:
     """Return the grade of every task in every arm and epoch; tasks never sent, or not drawn, are `not_run`.
 
     Raises:
@@ -85,35 +104,31 @@ async def grade_all(suite: FrozenSuite, key: SuiteKey, *, journal: Journal) -> G
     registration = arms.registration
     left_out = left_out_of(suite, journal)
     scheduled = {(item.task, item.arm, item.epoch) for item in journal.items()} if arms.conduct else None
-    asked = await _answers(journal)
     rows: list[GradeRow] = []
-    leaves: list[TaskLeaf] = []
+    same: dict[GradeValue, GradeValue] = {}  # most grades of a large suite are equal: each is kept once
     for task in suite.tasks:
-        fields: dict[str, tuple[str, Any]] = {}
+        await _let_others_run(task.i)
+        category, grouped = intern(str(task.value("category"))), grouping(task.value("metadata"))
         for arm in registration.arms:
             for epoch in range(registration.epochs_of(arm)):
                 place = (task.i, arm, epoch)
                 runs = task.runs and task.i not in left_out if scheduled is None else place in scheduled
-                value = _grade(task, arm, asked.get(place) or Asked(), arms, journal) if runs else NOT_RUN
-                rows.append(
-                    GradeRow(task.i, arm, epoch, str(task.value("category")), value, *grouping(task.value("metadata")))
-                )
-                fields[grade_path(arm, epoch)] = ("C3", value.json_value())
-        leaves.append(commit_task(key, task.i, fields))
-    return Graded(rows, leaves)
+                value = _grade(task, arm, _asked(journal, *place), arms, journal) if runs else NOT_RUN
+                rows.append(GradeRow(task.i, arm, epoch, category, same.setdefault(value, value), *grouped))
+    return Graded(rows, len(suite.tasks))
 
 
 async def commit_grades(
-    graded: Graded, *, engagement: Engagement, lab: Lab, journal: Journal, clock: Clock
+    graded: Graded, key: SuiteKey, *, engagement: Engagement, lab: Lab, journal: Journal, clock: Clock
 ) -> Envelope:
     """Put the commitment to all grades into the log (again, after a crash: the same bytes)."""
-    root = suite_root(graded.leaves)
+    root = suite_root(graded.leaves(key))
     kept = journal.recall(GRADES)
     if kept is None:
         document = GradeCommitment(
             agreement=engagement.digest,
             root=root,
-            tasks=len(graded.leaves),
+            tasks=graded.tasks,
             committed_at=format_time(clock.now()),
         )
         envelope = signed(document, engagement.keys.publication)
@@ -134,13 +149,10 @@ def grade_path(arm: str, epoch: int) -> str:
     return f"grade/{arm}/{epoch}"
 
 
-async def _answers(journal: Journal) -> dict[Place, Asked]:
-    asked: dict[Place, Asked] = {}
-    async for exchange in journal.exchanges():
-        item = exchange.item
-        if not item.auxiliary:
-            asked.setdefault((item.task, item.arm, item.epoch), Asked()).take(exchange)
-    return asked
+async def _let_others_run(number: int) -> None:
+    """Give the loop a turn now and then: a connection that answers nothing for long is taken for dead."""
+    if number % _TURN == 0:
+        await asyncio.sleep(0)
 
 
 def _question(task: FrozenTask, result: Result) -> judged.Asked | None:
@@ -165,7 +177,7 @@ def _verdict(task: FrozenTask, result: Result, journal: Journal) -> judged.Verdi
 
 def _grade(task: FrozenTask, arm: str, asked: Asked, arms: Arms, journal: Journal) -> GradeValue:
     role: Role = "dev" if task.kind == DEV else ROLES[task.kind]
-    result = arms.submission(task.i, arm, asked.answers())
+    result = arms.submission(task.i, arm, asked.answers)
     if result is None:
         return GradeValue(outcome="error", score="0", role=role, attempts=asked.attempts)
     target, prompt = task.value("target"), task.value("prompt")
@@ -178,7 +190,7 @@ def _grade(task: FrozenTask, arm: str, asked: Asked, arms: Arms, journal: Journa
         score=graded.score,
         role=role,
         attempts=asked.attempts,
-        cheating=arms.cheating(task.i, asked.answers()),
+        cheating=arms.cheating(task.i, asked.answers),
         confidence=shown.confidence,
         brier=shown.brier,
         bias=shown.bias,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import aclosing
 from dataclasses import replace
 
 from attestations.digests import sha256
@@ -240,9 +241,10 @@ class Lane:
             return check(received)
         except (ResponseTruncated, SealedOpenFailed):
             again = ReceivedAnswer(pending.response_key)
-            frames = desk.lab.redeliver(agreement=desk.engagement.digest, session=pending.session, seq=pending.seq)
-            async for frame in frames:
-                again.take(frame)
+            redelivered = desk.lab.redeliver(agreement=desk.engagement.digest, session=pending.session, seq=pending.seq)
+            async with aclosing(redelivered) as frames:
+                async for frame in frames:
+                    again.take(frame)
             return check(again)
 
     async def _recorded(self, pending: Pending, promised: CheckedPromise | None, checked: CheckedRecord) -> Ending:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from attestations.documents.exchange import Meter
 from attestations.errors import FileUnusable
-from attestations.merkle import Frontier, leaf_hash
+from attestations.merkle import HASH_BYTES, Frontier, leaf_hash
 
 _RECORD_END = b'"kind":"record"}'
 
@@ -34,7 +34,7 @@ class Mirror:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._frontier = Frontier()
-        self._hashes: list[bytes] = []
+        self._hashes = bytearray()
         self._last_leaf: bytes | None = None
         self._last_record: bytes | None = None
         self._bytes = 0
@@ -56,8 +56,14 @@ class Mirror:
         return self._frontier.root()
 
     def hash_at(self, index: int) -> bytes:
-        """Return the hash of a mirrored leaf."""
-        return self._hashes[index]
+        """Return the hash of a mirrored leaf.
+
+        Raises:
+            IndexError: no such leaf is mirrored.
+        """
+        if not 0 <= index < self.size:
+            raise IndexError(index)
+        return bytes(self._hashes[index * HASH_BYTES : (index + 1) * HASH_BYTES])
 
     @property
     def last_leaf(self) -> bytes | None:
@@ -84,7 +90,7 @@ class Mirror:
         """Drop every leaf from `size` on: they turned out not to be in the signed log."""
         with suppress(OSError):  # what a full disk did not take is dropped with the rest, or fails at the truncation
             self._file.flush()
-        self._frontier, self._hashes, self._bytes = Frontier(), [], 0
+        self._frontier, self._hashes, self._bytes = Frontier(), bytearray(), 0
         self._last_leaf = self._last_record = None
         self._load(limit=size)
         self._file.truncate(self._bytes)
@@ -121,7 +127,7 @@ class Mirror:
 
     def _take(self, leaf: bytes, digest: bytes) -> None:
         self._frontier.append(digest)
-        self._hashes.append(digest)
+        self._hashes += digest
         self._last_leaf = leaf
         if leaf.endswith(_RECORD_END):
             self._last_record = leaf

@@ -6,14 +6,14 @@ Envelopes cross the `Lab` port unopened: whoever asked checks what came back. Ev
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from attestations.envelope import Envelope
-from auditor_client.campaign_state import Ending, Exchange, Held, Item, Pending, Progress, Session
+from auditor_client.campaign_state import Ending, Exchange, Held, Item, Pending, Progress, Session, Step
 
 
 class Clock(Protocol):
@@ -167,7 +167,7 @@ class Lab(Protocol):
         """Show the last cosigned checkpoint ("" if none) and learn where things stand."""
         ...
 
-    def redeliver(self, *, agreement: str, session: str, seq: int) -> AsyncIterator[SealedFrame]:
+    def redeliver(self, *, agreement: str, session: str, seq: int) -> AsyncGenerator[SealedFrame, None]:
         """Get the frames of a finished exchange again."""
         ...
 
@@ -183,8 +183,8 @@ class Lab(Protocol):
         """Return proofs for one leaf, and from `old_size` (0: none), within the tree of `size` leaves."""
         ...
 
-    def leaves(self, *, agreement: str, start: int) -> AsyncIterator[bytes]:
-        """Give the log's leaves from `start`, as the exact bytes that were hashed."""
+    def leaves(self, *, agreement: str, start: int) -> AsyncGenerator[bytes, None]:
+        """Give the log's leaves from `start`, as the exact bytes that were hashed; closing it ends the call."""
         ...
 
     async def cosign(self, *, agreement: str, checkpoint: str) -> None:
@@ -289,6 +289,10 @@ class Journal(Protocol):
 
     def answers(self, item: Item) -> Sequence[bytes]:
         """Return the answers of the item's present attempt, in the order of its steps."""
+        ...
+
+    def steps(self, task: int, arm: str, epoch: int) -> Sequence[Step]:
+        """Return every finished exchange that was promised for an item, by attempt and step."""
         ...
 
     def progress(self) -> Progress:

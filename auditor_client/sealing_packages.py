@@ -29,7 +29,7 @@ from attestations.results import compute_canary, compute_controls, compute_resul
 from auditor_client.campaign_state import Exchange
 from auditor_client.engagement import Engagement, signed
 from auditor_client.frozen_suite import FrozenSuite
-from auditor_client.grading_run import Graded, grade_path
+from auditor_client.grading_run import Graded, grade_fields
 from auditor_client.leaf_checks import sent_name
 from auditor_client.ports import Clock, Journal, Lab
 
@@ -191,13 +191,12 @@ def claim_json(claim: Claim) -> Any:
 
 
 def _tasks(suite: FrozenSuite, graded: Graded, content_class: ContentClass) -> Iterator[bytes]:
-    grades: dict[int, dict[str, Any]] = {}
-    for row in graded.rows if content_class == "C3" else ():
-        grades.setdefault(row.task, {})[grade_path(row.arm, row.epoch)] = row.value.json_value()
-    if not grades and not any(task.of_class(content_class) for task in suite.tasks):
+    shown = content_class == "C3"
+    if not (shown and graded.rows) and not any(task.of_class(content_class) for task in suite.tasks):
         return
-    for number, task in enumerate(suite.tasks):
-        yield canonical_bytes({"fields": task.of_class(content_class) | grades.get(number, {}), "i": number})
+    for task, rows in zip(suite.tasks, graded.by_task(), strict=True):
+        grades = grade_fields(rows) if shown else {}
+        yield canonical_bytes({"fields": task.of_class(content_class) | grades, "i": task.i})
 
 
 async def answered(journal: Journal) -> list[tuple[int, str, int]]:

@@ -14,6 +14,7 @@ from attestations.deviations import headline_of
 from attestations.documents.engagement import (
     Acknowledgement,
     AnalysisPlan,
+    GradeCommitment,
     PackageManifest,
     PreRegistration,
     Stage,
@@ -21,7 +22,9 @@ from attestations.documents.engagement import (
 )
 from attestations.envelope import open_document, parse_envelope
 from attestations.errors import PhaseViolation, SafeconductError
+from attestations.files import open_file, write_file
 from attestations.keys import KeyUse
+from attestations.merkle import leaf_hash, merkle_root
 from attestations.views import MEMBER
 from auditor_client.attesting import Attested, Reported, attest
 from auditor_client.closed_fields import Closing
@@ -29,7 +32,7 @@ from auditor_client.eliciting.arms import PACK
 from auditor_client.eliciting.reporting import elicited
 from auditor_client.evidence import Members, Shown, write_evidence
 from auditor_client.frozen_suite import FrozenSuite
-from auditor_client.grading_run import Graded, grade_all
+from auditor_client.grading_run import GRADES, Graded, grade_all
 from auditor_client.history import History
 from auditor_client.redacting import Closed
 from auditor_client.releasing import KEPT, Releaser, Wanted, file_label, released_keys
@@ -77,8 +80,8 @@ class Staging:
             DisclosureForbidden, HazardFieldExposed, TlpDowngrade, RedactionNotAllowed: it may not be released so.
         """
         releaser, journal = self.releaser, self.releaser.journal
-        graded = await grade_all(self.suite, self.key, journal=journal)
-        closing = Closing(releaser, Source(self.suite, self.key, graded.rows, journal))
+        graded = await grade_all(self.suite, journal=journal)
+        closing = Closing(releaser, Source(self.suite, self.key, graded, journal))
         views = await closing.views(asked.stage, asked.recipient, only=asked.only, redact=asked.redact)
         documents = {name: view.document for name, view in views.items()}
         wanted = Wanted(asked.stage, asked.recipient, asked.only, documents, asked.tlp)
@@ -146,19 +149,28 @@ class Staging:
             "agreement.dsse.json": self.releaser.engagement.envelope.to_bytes(),
             "checkpoint.txt": self.releaser.cosigner.last().encode(),
             "log.jsonl": self.log,
-            "suite-leaves.jsonl": _lines(self.suite.leaves(self.key)),
+            "suite-leaves.jsonl": self._leaves("suite", self.registration.suite.root, self.suite.leaves(self.key)),
         }
         kept = [journal.recall(name) or b"" for name in journal.names(KEPT)]
         if kept:
             sources["checkpoints.jsonl"] = b"".join(canonical_bytes(text.decode()) + b"\n" for text in kept)
         if history.manifest_digest is None:
             return sources
-        sources["grade-leaves.jsonl"] = _lines(graded.leaves)
+        committed = GradeCommitment.parse(parse_envelope(_kept(journal.recall(GRADES))).payload)
+        sources["grade-leaves.jsonl"] = self._leaves("grade", committed.root, graded.leaves(self.key))
         for content_class in _CLASSES:
             path = package_path(self.packages, content_class)
             if path.exists():
                 sources[f"packages/{content_class}.sealed"] = path
         return sources
+
+    def _leaves(self, name: str, root: str, leaves: Iterable[TaskLeaf]) -> Path:
+        """Return the file that holds the leaves under `root`: the stage before wrote it, or it is written now."""
+        path = self.packages / f"{name}-leaves.jsonl"
+        if not path.exists() or root_of_lines(path) != root:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_file(path, (leaf.to_bytes() + b"\n" for leaf in leaves))
+        return path
 
     async def _acknowledgement(self, attested: Attested) -> bytes | None:
         engagement = self.releaser.engagement
@@ -172,8 +184,14 @@ class Staging:
         return None
 
 
-def _lines(leaves: Iterable[TaskLeaf]) -> bytes:
-    return b"".join(leaf.to_bytes() + b"\n" for leaf in leaves)
+def root_of_lines(path: Path) -> str:
+    """Return the Merkle root over a file's lines, as hex.
+
+    Raises:
+        FileUnusable: it cannot be read.
+    """
+    with open_file(path) as lines:
+        return merkle_root(leaf_hash(line.removesuffix(b"\n")) for line in lines).hex()
 
 
 def _kept(value: bytes | None) -> bytes:

@@ -10,11 +10,10 @@ from attestations.commitments import ClassKey, SuiteKey, commit_field
 from attestations.documents.asking import OneRequest, OneResult, request_commitment, result_commitment
 from attestations.documents.base import Part, validated
 from attestations.frames import response_salt
-from attestations.grades import GradeRow
 from attestations.views import TRANSCRIPTS, Hole, Opening
 from auditor_client.campaign_state import Exchange
 from auditor_client.frozen_suite import FrozenSuite
-from auditor_client.grading_run import grade_path
+from auditor_client.grading_run import Graded, grade_fields
 from auditor_client.ports import Journal
 from auditor_client.redacting import Closed, reason_for
 from auditor_client.sealing_packages import answered, finished
@@ -33,7 +32,7 @@ class Source(NamedTuple):
 
     suite: FrozenSuite
     key: SuiteKey
-    rows: Sequence[GradeRow]
+    graded: Graded
     journal: Journal
 
 
@@ -45,12 +44,9 @@ async def view_lines(source: Source, content_class: str, closed: Sequence[Closed
                 yield line
         return
     key = source.key.class_key(content_class)
-    grades: dict[int, dict[str, Any]] = {}
-    if content_class == "C3":
-        for row in source.rows:
-            grades.setdefault(row.task, {})[grade_path(row.arm, row.epoch)] = row.value.json_value()
-    for task in source.suite.tasks:
-        for path, value in sorted((task.of_class(content_class) | grades.get(task.i, {})).items()):
+    for task, rows in zip(source.suite.tasks, source.graded.by_task(), strict=True):
+        grades = grade_fields(rows) if content_class == "C3" else {}
+        for path, value in sorted((task.of_class(content_class) | grades).items()):
             yield _field(key, task.i, path, value, closed)
 
 

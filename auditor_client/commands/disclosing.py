@@ -30,7 +30,7 @@ def seal(home: HomeOption = DEFAULT_HOME) -> None:
     async def go() -> None:
         async with auditor(home) as us:
             engagement, suite, key = us.engagement(), us.suite(), us.suite_key()
-            graded = await grading_run.grade_all(suite, key, journal=us.journal)
+            graded = await grading_run.grade_all(suite, journal=us.journal)
             mirror = us.mirror()
             try:
                 history = read_history(mirror, engagement.agreement, engagement.digest)

@@ -135,7 +135,7 @@ def grade(home: HomeOption = DEFAULT_HOME) -> None:
 
     async def go() -> None:
         async with auditor(home) as us:
-            graded = await grading_run.grade_all(us.suite(), us.suite_key(), journal=us.journal)
+            graded = await grading_run.grade_all(us.suite(), journal=us.journal)
             ran = sum(row.value.role != "none" for row in graded.rows)
             if said := _cheated(graded.rows):
                 typer.echo(said)
@@ -144,7 +144,7 @@ def grade(home: HomeOption = DEFAULT_HOME) -> None:
                 return
             engagement = us.engagement()
             envelope = await grading_run.commit_grades(
-                graded, engagement=engagement, lab=us.lab, journal=us.journal, clock=us.clock
+                graded, us.suite_key(), engagement=engagement, lab=us.lab, journal=us.journal, clock=us.clock
             )
             us.log.info("grades_committed", digest=envelope.digest)
             typer.echo(f"{ran} items graded; their grades are fixed in the log: {envelope.digest}")

@@ -103,8 +103,8 @@ def emergency(
         raise typer.BadParameter(", ".join(get_args(Severity)), param_hint="--severity")
 
     async def told(speaker: Speaker, us: Auditor) -> None:
-        graded = await grade_all(us.suite(), us.suite_key(), journal=us.journal)
-        source = Source(us.suite(), us.suite_key(), graded.rows, us.journal)
+        graded = await grade_all(us.suite(), journal=us.journal)
+        source = Source(us.suite(), us.suite_key(), graded, us.journal)
         until = format_time(us.clock.now() + timedelta(days=days))
         made = await speaker.notify(name, severity, _items(items), to or (), until, source)
         folder = us.home.path / "emergencies"

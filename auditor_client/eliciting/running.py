@@ -64,7 +64,7 @@ class ArmsRun:
             )
             if waiting:
                 return Ran(progress, waiting)
-            graded = await grade_all(self.suite, self.key, journal=self.journal)
+            graded = await grade_all(self.suite, journal=self.journal)
             await self.speaker.begins(started_arms(arms, course, graded.rows, hooks=hooks))
             history = await self.history()
         left_out = left_out_of(self.suite, self.journal)

@@ -16,7 +16,7 @@ from typing import Any, Self
 from attestations.documents.base import format_time, parse_time
 from attestations.errors import FileUnusable, StoreFailed
 from attestations.files import because
-from auditor_client.campaign_state import AUXILIARY, Ending, Exchange, Held, Item, Pending, Progress, Session
+from auditor_client.campaign_state import AUXILIARY, Ending, Exchange, Held, Item, Pending, Progress, Session, Step
 
 SCHEMA_VERSION = 2
 _SCRIPTS = {0: "schema.sql", 1: "steps.sql"}  # from which version, by which file
@@ -193,6 +193,18 @@ class SqliteJournal:
             item.attempt,
         )
         return [bytes(row[0]) for row in rows]
+
+    def steps(self, task: int, arm: str, epoch: int) -> Sequence[Step]:
+        """Return every finished exchange that was promised for an item."""
+        rows = self._read(
+            "SELECT attempt, step, result FROM exchanges WHERE task = ? AND arm = ? AND epoch = ?"
+            " AND (status IS NULL OR status != 'REFUSED')"  # as its index says
+            " AND promise IS NOT NULL AND document IS NOT NULL ORDER BY attempt, step",
+            task,
+            arm,
+            epoch,
+        )
+        return [Step(*row) for row in rows]
 
     def progress(self) -> Progress:
         """Return how far the schedule is."""

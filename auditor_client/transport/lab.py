@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import grpc
@@ -128,11 +128,13 @@ class GrpcLab:
         answer = await self._ask("Resume", self._access.Resume, request)
         return Resumed(answer.checkpoint, tuple(answer.consistency), answer.next_seq)
 
-    async def redeliver(self, *, agreement: str, session: str, seq: int) -> AsyncIterator[SealedFrame]:
+    async def redeliver(self, *, agreement: str, session: str, seq: int) -> AsyncGenerator[SealedFrame, None]:
         """Get the frames of a finished exchange again."""
         request = access.RedeliverRequest(agreement=agreement, session=session, seq=seq)
-        async for answer in answers_of("Redeliver", self._access.Redeliver(request, timeout=STREAM_SECONDS)):
-            yield frame_of(answer.frame)
+        call = self._access.Redeliver(request, timeout=STREAM_SECONDS)
+        async with aclosing(answers_of("Redeliver", call)) as answers:
+            async for answer in answers:
+                yield frame_of(answer.frame)
 
     async def runtime(self, agreement: str) -> Envelope:
         """Return the runtime statement that new Intents must name."""
@@ -151,12 +153,14 @@ class GrpcLab:
         answer = await self._ask("GetProof", self._transcript.GetProof, request)
         return Proof(tuple(answer.inclusion), tuple(answer.consistency))
 
-    async def leaves(self, *, agreement: str, start: int) -> AsyncIterator[bytes]:
+    async def leaves(self, *, agreement: str, start: int) -> AsyncGenerator[bytes, None]:
         """Give the log's leaves from `start`."""
         request = transcript.ListLeavesRequest(agreement=agreement, start=start)
-        async for answer in answers_of("ListLeaves", self._transcript.ListLeaves(request, timeout=STREAM_SECONDS)):
-            for leaf in answer.leaves:
-                yield leaf
+        call = self._transcript.ListLeaves(request, timeout=STREAM_SECONDS)
+        async with aclosing(answers_of("ListLeaves", call)) as answers:
+            async for answer in answers:
+                for leaf in answer.leaves:
+                    yield leaf
 
     async def cosign(self, *, agreement: str, checkpoint: str) -> None:
         """Hand over a cosigned checkpoint."""

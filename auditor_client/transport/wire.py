@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 import grpc
@@ -15,13 +16,18 @@ from auditor_client.transport.errors import error_from_call
 from safeconduct.v1 import envelope_pb2
 
 
-async def answers_of(call: str, answers: Any) -> AsyncIterator[Any]:
-    """Give the answers of a streaming call, and raise what its end says."""
+async def answers_of(call: str, answers: Any) -> AsyncGenerator[Any, None]:
+    """Give the answers of a streaming call, and raise what its end says; closing this ends the call."""
     try:
-        async for answer in answers:
-            yield answer
+        # A call and its iterator refer to each other: left to the garbage collector, which counts objects and not
+        # bytes, every call that is not read to its end would keep its last answer for as long as a campaign runs.
+        async with aclosing(aiter(answers)) as messages:
+            async for answer in messages:
+                yield answer
     except grpc.aio.AioRpcError as error:
         raise error_from_call(error, call=call) from None
+    finally:
+        answers.cancel()
 
 
 def wire(envelope: Envelope) -> envelope_pb2.SignedEnvelope:

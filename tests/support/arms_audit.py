@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from attestations.commitments import commit_task
 from attestations.documents.agreement import PartyRole
 from attestations.documents.base import encode, format_time
 from attestations.documents.dialogue import ChatRequest, Message, Sampling
@@ -32,7 +31,7 @@ from auditor_client.eliciting.reporting import Elicited, elicited
 from auditor_client.eliciting.running import ArmsRun, Ran
 from auditor_client.finetuning import FineTuner
 from auditor_client.frozen_suite import FrozenQuestion, FrozenSuite, FrozenTask
-from auditor_client.grading_run import Graded, commit_grades, grade_all, grade_path
+from auditor_client.grading_run import Graded, commit_grades, grade_all
 from auditor_client.history import History, read_history
 from auditor_client.questioning import Questioner
 from auditor_client.registering import Design
@@ -131,7 +130,7 @@ class ArmsAudit:
 
     audit: Audit
     asks: Callable[[Arms], Any] = lambda arms: arms.question
-    regrade: Callable[[list[GradeRow]], list[GradeRow]] = lambda rows: rows
+    regrade: Callable[[Sequence[GradeRow]], Sequence[GradeRow]] = lambda rows: rows
     claims: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -253,15 +252,9 @@ class ArmsAudit:
 
     async def graded(self) -> Graded:
         """Return every grade."""
-        graded = await grade_all(self.audit.suite, suite_key(), journal=self.audit.journal)
+        graded = await grade_all(self.audit.suite, journal=self.audit.journal)
         rows = self.regrade(graded.rows)
-        return graded if rows is graded.rows else self._committed(rows)
-
-    def _committed(self, rows: list[GradeRow]) -> Graded:
-        fields: dict[int, dict[str, tuple[str, Any]]] = {task.i: {} for task in self.audit.suite.tasks}
-        for row in rows:
-            fields[row.task][grade_path(row.arm, row.epoch)] = ("C3", row.value.json_value())
-        return Graded(rows, [commit_task(suite_key(), i, found) for i, found in fields.items()])
+        return Graded(rows, graded.tasks)
 
     async def elicited(self) -> Elicited:
         """Return what is claimed of elicitation."""
@@ -281,7 +274,9 @@ class ArmsAudit:
             cosigner=audit.cosigner,
         )
         graded, found = await self.graded(), await self.elicited()
-        await commit_grades(graded, engagement=self.engagement, lab=audit.lab, journal=audit.journal, clock=audit.clock)
+        await commit_grades(
+            graded, suite_key(), engagement=self.engagement, lab=audit.lab, journal=audit.journal, clock=audit.clock
+        )
         claim = found.claim
         manifest = await seal(
             audit.suite,

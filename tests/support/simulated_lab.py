@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -157,7 +157,7 @@ class SimulatedLab(SimulatedLog):
     async def exchange(self) -> AsyncIterator[SimulatedStream]:
         yield SimulatedStream(self)
 
-    async def redeliver(self, *, agreement: str, session: str, seq: int) -> AsyncIterator[SealedFrame]:
+    async def redeliver(self, *, agreement: str, session: str, seq: int) -> AsyncGenerator[SealedFrame, None]:
         for frame in self.held[session, seq].frames:
             yield frame
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from datetime import datetime
 from typing import Any
 
@@ -169,7 +169,7 @@ class SimulatedLog:
     async def proof(self, *, agreement: str, leaf: int, size: int, old_size: int) -> Proof:
         return Proof(tuple(self.tree.inclusion(leaf, size)), tuple(self.tree.consistency(old_size, size)))
 
-    async def leaves(self, *, agreement: str, start: int) -> AsyncIterator[bytes]:
+    async def leaves(self, *, agreement: str, start: int) -> AsyncGenerator[bytes, None]:
         for leaf in self.leaves_[start:]:
             yield leaf
 

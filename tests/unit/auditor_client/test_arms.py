@@ -309,7 +309,7 @@ async def test_dev_asked_again_after_test_has_begun_is_found(arms: ArmsAudit) ->
 async def test_a_dev_task_counted_as_a_test_is_found(arms: ArmsAudit, monkeypatch: pytest.MonkeyPatch) -> None:
     """T045: DecoyScored once kinds are open."""
 
-    def promoted(rows: list[GradeRow]) -> list[GradeRow]:
+    def promoted(rows: Sequence[GradeRow]) -> Sequence[GradeRow]:
         # One DEV task changes places with a test.
         swap = {0: "test", 5: "dev"}
         return [

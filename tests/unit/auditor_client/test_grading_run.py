@@ -37,9 +37,11 @@ async def test_a_deviation_is_declared_before_the_grades_or_not_at_all(audit: Au
     receipt = await speaker(audit).deviate("exclusions", "the sixth task was misprinted", plan=plan, arm=None)
     history = read_history(audit.mirror, audit.world.engagement().agreement, audit.world.engagement().digest)
     assert [item.leaf for item in history.deviations] == [int(receipt.log_index)]
-    graded = await grade_all(audit.suite, suite_key(), journal=audit.journal)
+    graded = await grade_all(audit.suite, journal=audit.journal)
     engagement = audit.world.engagement()
-    await commit_grades(graded, engagement=engagement, lab=audit.lab, journal=audit.journal, clock=audit.clock)
+    await commit_grades(
+        graded, suite_key(), engagement=engagement, lab=audit.lab, journal=audit.journal, clock=audit.clock
+    )
     with pytest.raises(PhaseViolation):
         await speaker(audit).deviate("headline", "another arm did better", plan=plan, arm="as_shipped")
 
@@ -55,13 +57,13 @@ async def test_an_answer_is_graded_by_its_judge_or_waits_for_it(audit: Audit) ->
     waiting = await waiting_for_judge(suite, journal=audit.journal)
     assert len(waiting) == 2
     with pytest.raises(PhaseViolation, match="wait for their judge"):
-        await grade_all(suite, suite_key(), journal=audit.journal)
+        await grade_all(suite, journal=audit.journal)
 
     async def ask(_: str) -> str:
         return "GRADE: C"
 
     await judge_all(waiting, DECLARED, PROMPT, ask, audit.journal)
     assert await waiting_for_judge(suite, journal=audit.journal) == []
-    graded = await grade_all(suite, suite_key(), journal=audit.journal)
+    graded = await grade_all(suite, journal=audit.journal)
     judged = [row.value for row in graded.rows if row.value.judged]
     assert [value.outcome for value in judged] == ["correct", "correct"]

@@ -99,8 +99,8 @@ async def closed(audit: Audit) -> None:
 async def delivered(audit: Audit) -> None:
     await closed(audit)
     engagement, journal = audit.world.engagement(), audit.journal
-    graded = await grade_all(audit.suite, suite_key(), journal=journal)
-    await commit_grades(graded, engagement=engagement, lab=audit.lab, journal=journal, clock=audit.clock)
+    graded = await grade_all(audit.suite, journal=journal)
+    await commit_grades(graded, suite_key(), engagement=engagement, lab=audit.lab, journal=journal, clock=audit.clock)
     folder = audit.folder / "packages"
     manifest = await seal(
         audit.suite,
@@ -245,8 +245,8 @@ async def test_an_emergency_reaches_lab_and_regulator_at_once_and_others_with_tw
     """T106: the notice carries the named items' openings and nothing else."""
     await delivered(audit)
     await audit.releaser().release(Wanted("S1", "PUBLIC"))
-    graded = await grade_all(audit.suite, suite_key(), journal=audit.journal)
-    source = Source(audit.suite, suite_key(), graded.rows, audit.journal)
+    graded = await grade_all(audit.suite, journal=audit.journal)
+    source = Source(audit.suite, suite_key(), graded, audit.journal)
     until = "2026-12-24T00:00:00Z"
     made = await speaker(audit).notify("e-1", "other", [("C7", 2), ("C5", 1)], [BIO], until, source)
     assert audit.lab.shown == [made.content]

@@ -38,8 +38,8 @@ async def test_our_own_program_refuses_a_notice_the_policy_does_not_let_us_give(
     audit = await Audit.at(tmp_path, world, clock, SimulatedLab(world, clock), suite())
     try:
         await closed(audit)
-        graded = await grade_all(audit.suite, suite_key(), journal=audit.journal)
-        source = Source(audit.suite, suite_key(), graded.rows, audit.journal)
+        graded = await grade_all(audit.suite, journal=audit.journal)
+        source = Source(audit.suite, suite_key(), graded, audit.journal)
         with pytest.raises(EmergencyScopeExceeded):
             await speaker(audit).notify("e-1", "other", [("C5", 1)], (), "2026-12-24T00:00:00Z", source)
         assert audit.lab.shown == []

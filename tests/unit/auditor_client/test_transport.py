@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import inspect
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 
@@ -96,3 +99,24 @@ def test_a_pin_is_of_the_key_and_not_of_the_certificate() -> None:
 
     with pytest.raises(PeerBindingMismatch):
         check_pin(LAB_CERTIFICATE, spki_digest(OTHER_CERTIFICATE), whose="lab")
+
+
+async def test_an_answer_that_is_not_read_to_its_end_is_let_go_at_once(audit: Audit, address: str) -> None:
+    """A campaign stops reading leaves at every checkpoint: what the rest kept would grow with it."""
+    over, lab = await _over(audit, address)
+    await over.run()
+    gc.collect()
+    gc.disable()  # as good as it is in a campaign, which makes too few cycles to have them collected
+    try:
+        async with aclosing(lab.leaves(agreement=audit.world.engagement().digest, start=0)) as leaves:
+            assert await anext(leaves)
+            assert len(_open_answers()) == 1
+        assert _open_answers() == []
+    finally:
+        gc.enable()
+
+
+def _open_answers() -> list[object]:
+    """Return the answers of streaming calls that still hold what they read last."""
+    found = [item for item in gc.get_objects() if inspect.isasyncgen(item) and item.ag_frame is not None]
+    return [item for item in found if "grpc" in Path(item.ag_code.co_filename).parts]

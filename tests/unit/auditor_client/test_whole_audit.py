@@ -42,8 +42,8 @@ async def _close(audit: Audit) -> None:
 
 async def _seal(audit: Audit) -> None:
     engagement, journal = audit.world.engagement(), audit.journal
-    graded = await grade_all(audit.suite, suite_key(), journal=journal)
-    await commit_grades(graded, engagement=engagement, lab=audit.lab, journal=journal, clock=audit.clock)
+    graded = await grade_all(audit.suite, journal=journal)
+    await commit_grades(graded, suite_key(), engagement=engagement, lab=audit.lab, journal=journal, clock=audit.clock)
     manifest = await seal(
         audit.suite,
         audit.plan.plan,
@@ -95,6 +95,19 @@ async def test_every_stage_verifies(audit: Audit, tmp_path: Path) -> None:
         report = _verified(audit, out)
         failed = [(check.step, check.detail) for check in report.checks if check.status.name == "FAIL"]
         assert (failed, report.exit_code) == ([], ExitCode.OK)
+
+
+async def test_leaves_kept_for_the_next_stage_are_not_trusted(audit: Audit, tmp_path: Path) -> None:
+    await audit.run()
+    await _close(audit)
+    await _seal(audit)
+    await _staging(audit).release("S1", "REGULATOR", tmp_path / "S1.zip")
+    for name in ("suite", "grade"):
+        kept = audit.folder / "packages" / f"{name}-leaves.jsonl"
+        kept.write_bytes(kept.read_bytes().replace(b"a", b"b", 1))
+
+    await _staging(audit).release("S2", "REGULATOR", tmp_path / "S2.zip")
+    assert _verified(audit, tmp_path / "S2.zip").exit_code is ExitCode.OK
 
 
 @pytest.fixture
@@ -149,7 +162,7 @@ async def test_a_share_the_lab_had_not_committed_to_draws_nothing(drawing: Audit
         await drawing.draw()
     assert drawing.journal.items() == []
     with pytest.raises(PhaseViolation):
-        await grade_all(drawing.suite, suite_key(), journal=drawing.journal)
+        await grade_all(drawing.suite, journal=drawing.journal)
 
 
 async def test_closing_again_after_a_crash_changes_nothing(audit: Audit) -> None:
