@@ -58,6 +58,10 @@ class Envelope:
 
     def to_bytes(self) -> bytes:
         """Return the envelope's only form as bytes."""
+        return self._encoded
+
+    @cached_property
+    def _encoded(self) -> bytes:
         return canonical_bytes(self.to_json())
 
 
@@ -84,7 +88,9 @@ def parse_envelope(data: bytes, *, limit: int = 2 * MAX_DOCUMENT_BYTES) -> Envel
     Raises:
         MalformedEnvelope, NonCanonicalDocument, DuplicateKey, SizeLimitExceeded: it is not one.
     """
-    return envelope_from_json(parse_canonical(data, limit=limit))
+    envelope = envelope_from_json(parse_canonical(data, limit=limit))
+    vars(envelope)["_encoded"] = data  # they are its only form: nothing else was let through
+    return envelope
 
 
 def envelope_from_json(value: object) -> Envelope:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hpke
@@ -148,14 +149,19 @@ def seal_to(public: bytes, info: bytes, secret: bytes) -> bytes:
     if len(public) != PUBLIC_BYTES:
         raise KeyUnacceptable("an MLKEM768_X25519 key is 1216 bytes")
     try:
-        key = hpke.MLKEM768X25519PublicKey(
-            mlkem.MLKEM768PublicKey.from_public_bytes(public[:_MLKEM_PUBLIC]),
-            x25519.X25519PublicKey.from_public_bytes(public[_MLKEM_PUBLIC:]),
-        )
-        return _SUITE.encrypt(secret, key, info=info)
+        return _SUITE.encrypt(secret, _public_key(public), info=info)
     except ValueError:
         # Not a lattice point, or an X25519 key of small order that would make the shared secret known.
         raise KeyUnacceptable("not an MLKEM768_X25519 key that can be sealed to") from None
+
+
+@lru_cache(maxsize=16)
+def _public_key(public: bytes) -> hpke.MLKEM768X25519PublicKey:
+    """Load a public key; a campaign seals every request to the same one."""
+    return hpke.MLKEM768X25519PublicKey(
+        mlkem.MLKEM768PublicKey.from_public_bytes(public[:_MLKEM_PUBLIC]),
+        x25519.X25519PublicKey.from_public_bytes(public[_MLKEM_PUBLIC:]),
+    )
 
 
 def open_from(key: WorkerKey, info: bytes, sealed: bytes) -> bytes:

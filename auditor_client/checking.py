@@ -52,7 +52,7 @@ class CheckedRecord:
 
     record: Record
     envelope: Envelope
-    answer: AnyResult | None
+    answer: bytes | None  # in its one form
 
 
 def check_promise(
@@ -137,10 +137,10 @@ def check_record(
     _check_times(record, promised, engagement, now)
     if record.response is None:
         return CheckedRecord(record, envelope, None)
-    answer = _check_answer(record, received, intent, engagement, runtime, response_key)
+    answer, data = _check_answer(record, received, intent, engagement, runtime, response_key)
     if isinstance(answer, FineTuneResult) and answer.statement != record.hook:
         raise ResponseCommitmentMismatch("we were told otherwise of a job than the lab signed", seq=str(record.seq))
-    return CheckedRecord(record, envelope, answer)
+    return CheckedRecord(record, envelope, data)
 
 
 def check_meter(usage: Usage, before: Meter, after: Meter) -> None:
@@ -185,7 +185,7 @@ def _check_answer(
     engagement: Engagement,
     runtime: Runtime,
     response_key: bytes,
-) -> AnyResult:
+) -> tuple[AnyResult, bytes]:
     response = record.response
     if response is None:
         raise ResponseTruncated("no answer was recorded", seq=str(record.seq))
@@ -203,6 +203,7 @@ def _check_answer(
     if not runtime.worker_key.verify(decode(response.worker_signature), statement):
         raise SignatureInvalid("the worker's signature does not hold over the frames", seq=str(record.seq))
     answer = parse_result(content, intent.operation)
-    if result_commitment(answer, response_salt(response_key)) != response.commitment:
+    data = answer.to_bytes()
+    if result_commitment(data, response_salt(response_key)) != response.commitment:
         raise ResponseCommitmentMismatch("the answer is not the recorded one", seq=str(record.seq))
-    return answer
+    return answer, data

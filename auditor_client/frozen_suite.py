@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import weakref
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, overload
 
@@ -79,6 +81,7 @@ class FrozenTasks(Sequence[FrozenTask]):
         """
         self._path = path
         self._starts = array("Q")
+        self._file: BufferedReader | None = None  # once a single task is read
         with open_file(path) as file:
             self.suite_id = _suite_id(file.readline(MAX_LINE_BYTES))
             while line := file.readline(MAX_LINE_BYTES + 1):
@@ -103,8 +106,10 @@ class FrozenTasks(Sequence[FrozenTask]):
             return [self[number] for number in range(*place.indices(len(self)))]
         number = range(len(self))[place]
         end = self._starts[number + 1] if number + 1 < len(self) else self._end
-        with open_file(self._path) as file:
-            return _task(os.pread(file.fileno(), end - self._starts[number], self._starts[number]), number)
+        if self._file is None:
+            self._file = open_file(self._path)
+            weakref.finalize(self, self._file.close)
+        return _task(os.pread(self._file.fileno(), end - self._starts[number], self._starts[number]), number)
 
 
 @dataclass(frozen=True, repr=False)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from attestations.digests import sha256
-from attestations.documents.asking import AnyRequest, SealedRequest, request_commitment
-from attestations.documents.base import encode, format_time
+from attestations.documents.asking import AnyRequest, request_commitment, sealed_bytes
+from attestations.documents.base import format_time
 from attestations.documents.dialogue import ChatRequest, CountRequest, Sampling, ScoreRequest
 from attestations.documents.exchange import Intent, TokenBudget, seed_commitment
 from attestations.documents.finetuning import FineTuneRequest, StartTraining
@@ -78,11 +78,11 @@ def intend(
     if variant is None:
         raise ScopeExceeded("the agreement does not name this variant", rule="variant", variant=question.variant)
     response_key, salt, seed_share = randomness(32), randomness(32), randomness(32)
-    plain = SealedRequest(request=question.request, response_key=encode(response_key), salt=encode(salt))
+    plain = question.request.to_bytes()
     info = request_info(
         agreement=engagement.digest, session=session, seq=seq, variant=variant.id, evidence=runtime.digest
     )
-    sealed = seal_request(runtime.hpke_public, info, plain.to_bytes())
+    sealed = seal_request(runtime.hpke_public, info, sealed_bytes(plain, response_key=response_key, salt=salt))
     request = question.request
     intent = Intent(
         agreement=engagement.digest,
@@ -91,7 +91,7 @@ def intend(
         prev=prev,
         sealed_digest=sha256(sealed),
         sealed_bytes=len(sealed),
-        plaintext_commit=request_commitment(request, salt),
+        plaintext_commit=request_commitment(plain, salt),
         handle=item.handle(link_key),
         variant=variant.id,
         template=variant.template,
@@ -111,7 +111,7 @@ def intend(
         item=item,
         intended_at=now,
         intent=envelope.to_bytes(),
-        request=request.to_bytes(),
+        request=plain,
         sealed=sealed,
         seed_share=seed_share,
         response_key=response_key,

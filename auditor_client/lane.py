@@ -253,10 +253,10 @@ class Lane:
         record = checked.record
         document = checked.envelope.to_bytes()
         await self._desk.cosigner.expect_record(document, record)
-        intent, promise = parse_envelope(pending.intent), promised.promise
-        await take_training(self._desk.engagement, self._desk.journal, intent, promise, checked.envelope)
+        desk, promise = self._desk, promised.promise
+        await take_training(desk.engagement, desk.journal, pending.intent, promise, record, checked.envelope)
         if checked.answer is not None:
-            item = self._after(pending.item, checked.answer.to_bytes())
+            item = self._after(pending.item, checked.answer)
         else:
             # The worker may have been started anew; the next Intent must name what runs now.
             await self._keeper.refresh_runtime()
@@ -269,7 +269,7 @@ class Lane:
             document=document,
             status=record.status,
             code=record.code,
-            result=None if checked.answer is None else checked.answer.to_bytes(),
+            result=checked.answer,
             item=item,
         )
 
@@ -277,7 +277,8 @@ class Lane:
         """Return an item after its answer: done, or about to ask more, which this lane then does next."""
         if item.auxiliary:
             return replace(item, state="DONE")  # whichever desk carried it: it never takes more than one exchange
-        question = self._desk.question(item, [*self._desk.journal.answers(item), answer])
+        before = self._desk.journal.answers(item) if item.step else ()
+        question = self._desk.question(item, [*before, answer])
         if question is None:
             return replace(item, state="DONE")
         following = replace(item, step=item.step + 1)

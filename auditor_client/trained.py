@@ -5,7 +5,7 @@ from __future__ import annotations
 from attestations.canonical import canonical_bytes, parse_canonical
 from attestations.documents.exchange import Intent, Promise, Record
 from attestations.documents.finetuning import TrainingStatement
-from attestations.envelope import Envelope, envelope_from_json
+from attestations.envelope import Envelope, envelope_from_json, parse_envelope
 from auditor_client.engagement import Engagement
 from auditor_client.ports import Journal
 
@@ -13,20 +13,28 @@ _PREFIX = "training/"
 
 
 async def take_training(
-    engagement: Engagement, journal: Journal, intent: Envelope, promise: Promise, record: Envelope
+    engagement: Engagement, journal: Journal, intent: bytes, promise: Promise, record: Record, recorded: Envelope
 ) -> None:
     """Take a Record into the engagement's account of training, once it is kept; the same again changes nothing.
+
+    Args:
+        engagement: whose account it is.
+        journal: where it is kept.
+        intent: the envelope of the Intent, in its one form.
+        promise: the Promise of it.
+        record: the Record.
+        recorded: the envelope that was checked and holds it.
 
     Raises:
         VariantMismatch, UsageMeterMismatch: its statement cannot stand there.
     """
-    parsed = Record.parse(record.payload)
-    if not isinstance(parsed.hook, TrainingStatement):
+    if not isinstance(record.hook, TrainingStatement):
         return
     promised = int(promise.log_index)
-    kept = canonical_bytes({"intent": intent.to_json(), "promised": promised, "record": record.to_json()})
-    await journal.remember(f"{_PREFIX}{int(parsed.log_index):015}", kept)
-    engagement.training.take(engagement.agreement, Intent.parse(intent.payload), parsed, promised=promised)
+    asked = parse_envelope(intent)
+    kept = canonical_bytes({"intent": asked.to_json(), "promised": promised, "record": recorded.to_json()})
+    await journal.remember(f"{_PREFIX}{int(record.log_index):015}", kept)
+    engagement.training.take(engagement.agreement, Intent.parse(asked.payload), record, promised=promised)
 
 
 def load_training(engagement: Engagement, journal: Journal) -> None:

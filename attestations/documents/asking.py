@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from typing import Annotated, ClassVar, TypeAlias
 
@@ -10,7 +11,7 @@ from pydantic import Field
 from attestations.canonical import MAX_DOCUMENT_BYTES, parse_canonical
 from attestations.digests import sha256
 from attestations.documents.agreement import HOOKS
-from attestations.documents.base import Base64, Document, Hidden
+from attestations.documents.base import VERSION, Base64, Document, Hidden
 from attestations.documents.dialogue import (
     ChatRequest,
     ChatResult,
@@ -50,6 +51,16 @@ class SealedRequest(Hidden, Document):
     salt: Base64
 
 
+def sealed_bytes(request: bytes, *, response_key: bytes, salt: bytes) -> bytes:
+    """Return what `SealedRequest.to_bytes` would, from a request that is already in its one form."""
+    named = (
+        (b"responseKey", base64.b64encode(response_key)),
+        (b"salt", base64.b64encode(salt)),
+        (b"v", VERSION.encode()),
+    )
+    return b'{"request":' + request + b"".join(b',"%s":"%s"' % pair for pair in named) + b"}"
+
+
 def parse_sealed(data: bytes, operation: str) -> SealedRequest:
     """Read what was sealed for a request of `operation`.
 
@@ -78,7 +89,11 @@ def read_result(data: bytes) -> AnyResult:
         SizeLimitExceeded, NonCanonicalDocument, UnsupportedVersion, UnknownCriticalField, MalformedEnvelope.
     """
     value = parse_canonical(data, limit=MAX_HOOK_DOCUMENT_BYTES)
-    return parse_result(data, str(value.get("operation")) if isinstance(value, dict) else "")
+    operation = str(value.get("operation")) if isinstance(value, dict) else ""
+    kind = _RESULTS.get(operation)
+    if kind is None or len(data) > document_limit(operation):
+        return parse_result(data, operation)  # which says what is wrong
+    return kind.read(data, value)
 
 
 def document_limit(operation: str) -> int:
@@ -86,25 +101,26 @@ def document_limit(operation: str) -> int:
     return MAX_HOOK_DOCUMENT_BYTES if operation in HOOKS else MAX_DOCUMENT_BYTES
 
 
-def request_commitment(request: AnyRequest, salt: bytes) -> str:
-    """Return the commitment to a request that its Intent carries.
+def request_commitment(request: AnyRequest | bytes, salt: bytes) -> str:
+    """Return the commitment to a request (or to its bytes in their one form) that its Intent carries.
 
     Raises:
         WeakSalt: the salt is not 32 bytes.
     """
-    return _commitment(b"safeconduct/v1 request\0", salt, request.to_bytes())
+    return _commitment(b"safeconduct/v1 request\0", salt, request)
 
 
-def result_commitment(result: AnyResult, salt: bytes) -> str:
-    """Return the commitment to an answer that its Record carries.
+def result_commitment(result: AnyResult | bytes, salt: bytes) -> str:
+    """Return the commitment to an answer (or to its bytes in their one form) that its Record carries.
 
     Raises:
         WeakSalt: the salt is not 32 bytes.
     """
-    return _commitment(b"safeconduct/v1 response\0", salt, result.to_bytes())
+    return _commitment(b"safeconduct/v1 response\0", salt, result)
 
 
-def _commitment(label: bytes, salt: bytes, content: bytes) -> str:
+def _commitment(label: bytes, salt: bytes, content: AnyRequest | AnyResult | bytes) -> str:
     if len(salt) != SALT_BYTES:
         raise WeakSalt("a salt that is not 32 bytes")
-    return sha256(label + salt + hashlib.sha256(content).digest())
+    data = content if isinstance(content, bytes) else content.to_bytes()
+    return sha256(label + salt + hashlib.sha256(data).digest())

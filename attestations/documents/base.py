@@ -124,7 +124,16 @@ class Document(Part):
             UnknownCriticalField: a field this version does not know.
             MalformedEnvelope: a field is missing or not what its type requires.
         """
-        _check_version(cls, parse_canonical(data, limit=limit))
+        return cls.read(data, parse_canonical(data, limit=limit))
+
+    @classmethod
+    def read(cls, data: bytes, value: object) -> Self:
+        """Read bytes of which `parse_canonical` gave `value`.
+
+        Raises:
+            UnsupportedVersion, UnknownCriticalField, MalformedEnvelope: as `parse` says.
+        """
+        _check_version(cls, value)
         # The bytes are canonical JSON by now: the model's own reader takes lists for tuples and is the faster one.
         return validated_json(cls, data)
 

@@ -174,3 +174,10 @@ def test_our_canonical_bytes_are_those_of_an_independent_rfc_8785(value: object)
 
     assert expected == canonical_bytes(value)
     assert value == parse_canonical(expected)
+
+
+def test_bytes_that_were_read_are_not_those_of_a_changed_envelope() -> None:
+    read = parse_envelope(sign("t", b"{}", LAB).to_bytes())
+    changed = dataclasses.replace(read, payload=b"[]")
+
+    assert parse_envelope(changed.to_bytes()).payload == b"[]"
