@@ -10,6 +10,7 @@ import io
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -22,12 +23,15 @@ from tests.bench import (
     policies,
     sandboxes,
     scaffolds,
+    scale,
     suites,
     training,
     verification,
 )
+from tests.bench.commands import Figures
 
 LANES = 8
+FLAT = 2  # KiB of memory an item: places and digests, and none of its texts
 STALL = 0.02  # a model call of 20 ms, to see what is added to it
 
 
@@ -60,6 +64,7 @@ def main() -> None:
     for name, seconds in policies.run():
         row(name, f"{seconds * 1000:.2f} ms", "")
     importing(quick=quick)
+    scaling(quick=quick, full=full)
     if training.able():
         say("fine-tuning the packaged model ...")
         rates = training.run()
@@ -143,11 +148,26 @@ def importing(*, quick: bool) -> None:
     say(f"suites of {small} and {large} items ...")
     with tempfile.TemporaryDirectory() as folder:
         few, many = (suites.run(Path(folder, str(items)), items) for items in (small, large))
+    growing(few, many, small, large, tell=not quick)
+
+
+def scaling(*, quick: bool, full: bool) -> None:
+    """Print what every command of an audit takes, and how its memory grows."""
+    small, large = (500, 2000) if quick else (10_000, 50_000) if full else (2000, 10_000)
+    say(f"audits of {small} and {large} items, command by command ...")
+    with tempfile.TemporaryDirectory() as folder:
+        few, many = (scale.run(Path(folder, str(items)), items) for items in (small, large))
+    growing(few.commands, many.commands, small, large, tell=not quick)
+    row("gateway, worker", f"{many.gateway_mib:.0f} and {many.worker_mib:.0f} MiB", f"after {large} items")
+
+
+def growing(few: Sequence[Figures], many: Sequence[Figures], small: int, large: int, *, tell: bool) -> None:
+    """Print what commands took for `large` items, and how their memory grew from `small`."""
     for less, more in zip(few, many, strict=True):
         row(f"{more.command} {large}", f"{more.wall:.1f} s, CPU {more.cpu:.1f} s, peak {more.peak_mib:.0f} MiB", "")
         grown = (more.peak_mib - less.peak_mib) * 1024 / (large - small)
         # A few thousand items fit the buffers: their memory says nothing about more of them.
-        note = "too few to tell" if quick else verdict(grown <= 2, "<= 2 KiB: no texts are kept")
+        note = verdict(grown <= FLAT, f"<= {FLAT} KiB: no texts are kept") if tell else "too few to tell"
         row("  memory an item", f"{grown:.1f} KiB", note)
 
 
