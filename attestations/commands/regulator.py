@@ -137,15 +137,12 @@ def receipt(
 ) -> None:
     """Verify an evidence file and say of each release it shows whether it holds."""
     from attestations.trust import parse_trust  # noqa: PLC0415 - other commands need no verifier
-    from attestations.verify import parties, transcript  # noqa: PLC0415
-    from attestations.verify.engine import Request, verify_evidence  # noqa: PLC0415
+    from attestations.verify.engine import Request, examine  # noqa: PLC0415
 
     trusted, signer = parse_trust(read_file(trust)), _signer(home)
     with open_file(file) as stream:
-        container = Container(stream)
-        report = verify_evidence(container, trusted, Request())
-        agreed = parties.open_agreement(container, trusted)
-        log = transcript.read_log(container.lines("log.jsonl"), agreed)
+        found = examine(Container(stream), trusted, Request())
+        report, (agreed, log) = found.report, found.ground()
     into.mkdir(parents=True, exist_ok=True)
     for digest, made in log.ledger.releases.items():
         if made.document.recipient != report.recipient:

@@ -23,7 +23,7 @@ from attestations.rendering.pages import page
 from attestations.rendering.release_view import release_view
 from attestations.trust import Trust, parse_trust
 from attestations.verify import disclosure, parties, transcript
-from attestations.verify.engine import Request, verify_evidence
+from attestations.verify.engine import Request, examine
 from attestations.verify.report import Report
 from attestations.verify.sightings import MEMBER, Sightings
 
@@ -119,9 +119,8 @@ class _Read(NamedTuple):
 
 def _read(container: Container, wanted: Wanted, trust: Trust) -> _Read:
     opened = tuple(parse_escrow_release(read(path)) for path in wanted.escrow)
-    report = verify_evidence(container, trust, Request(at=wanted.at, escrow=opened))
-    agreed = parties.open_agreement(container, trust)
-    return _Read(container, report, agreed, transcript.read_log(container.lines("log.jsonl"), agreed))
+    found = examine(container, trust, Request(at=wanted.at, escrow=opened))
+    return _Read(container, found.report, *found.ground())
 
 
 def _sightings(container: Container, agreed: parties.Parties, log: transcript.Transcript) -> Sightings:

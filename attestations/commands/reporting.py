@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
 from attestations.container import Container
 from attestations.documents.agreement import Agreement
-from attestations.errors import SafeconductError
 from attestations.files import open_file, write_file
 from attestations.rendering.pages import page
 from attestations.rendering.report_view import ReportView, report_view, view_json
 from attestations.trust import Trust
-from attestations.verify import parties, transcript
+from attestations.verify import transcript
 from attestations.verify.deviating import deviations_in
-from attestations.verify.engine import Request, verify_evidence
-from attestations.verify.opened import Content, open_content
+from attestations.verify.engine import Request, examine
+from attestations.verify.opened import Content
 from attestations.verify.report import Report
 from attestations.verify.schedule import RUN_KINDS
 
@@ -40,13 +38,9 @@ def write_report(
     """
     with open_file(file) as stream:
         container = Container(stream)
-        report = verify_evidence(container, trust, Request(at=at))
-        agreed = parties.open_agreement(container, trust)
-        log = transcript.read_log(container.lines("log.jsonl"), agreed)
-        content: Content | None = None
-        if report.holds:
-            with suppress(SafeconductError):
-                content = open_content(container, log)
+        found = examine(container, trust, Request(at=at))
+        report, content = found.report, found.content if found.report.holds else None
+        agreed, log = found.ground()
         view = report_view(
             report,
             _in_force(log, agreed.agreement),

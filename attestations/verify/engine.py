@@ -62,13 +62,34 @@ class Request:
         return (Step.PUBLICATION,) if self.publication is None else ()
 
 
+@dataclass
+class Examined:
+    """The report on an evidence file, and what was read for it: readers of more of the file need not begin again."""
+
+    container: Container
+    trust: Trust
+    report: Report
+    agreed: parties.Parties | None = None
+    log: transcript.Transcript | None = None
+    content: Content | None = None
+
+    def ground(self) -> tuple[parties.Parties, transcript.Transcript]:
+        """Return the agreement and the log.
+
+        Raises:
+            SafeconductError: what kept them from being read.
+        """
+        agreed = self.agreed or parties.open_agreement(self.container, self.trust)
+        return agreed, self.log or transcript.read_log(self.container.lines("log.jsonl"), agreed)
+
+
 def verify_path(stream: BinaryIO, trust: Trust, request: Request) -> Report:
     """Run every check on an open evidence file; a file of the wrong form gives a report as well."""
     attempts = Attempts(Report())
     attempts.passed(Step.TRUST, f"{len(trust.parties)} trusted parties")
     container = attempts.attempt(Step.WHOLE, lambda: Container(stream))
     if container is not None:
-        _verify(container, trust, request, attempts)
+        _verify(Examined(container, trust, attempts.report), request, attempts)
     detail = "not checked: an earlier check failed" if container else "not checked: not an evidence file"
     attempts.unreached(detail, unasked=request.unasked)
     return attempts.report
@@ -76,16 +97,22 @@ def verify_path(stream: BinaryIO, trust: Trust, request: Request) -> Report:
 
 def verify_evidence(container: Container, trust: Trust, request: Request) -> Report:
     """Run every check on an evidence file and return the report; never raises for what the file holds."""
+    return examine(container, trust, request).report
+
+
+def examine(container: Container, trust: Trust, request: Request) -> Examined:
+    """Do the same, and return what was read along with the report."""
     attempts = Attempts(Report())
     attempts.passed(Step.TRUST, f"{len(trust.parties)} trusted parties")
-    _verify(container, trust, request, attempts)
+    found = Examined(container, trust, attempts.report)
+    _verify(found, request, attempts)
     attempts.unreached("not checked: an earlier check failed", unasked=request.unasked)
-    return attempts.report
+    return found
 
 
-def _verify(container: Container, trust: Trust, request: Request, attempts: Attempts) -> None:
-    report = attempts.report
-    agreed = attempts.attempt(Step.AGREEMENT, lambda: parties.open_agreement(container, trust))
+def _verify(found: Examined, request: Request, attempts: Attempts) -> None:
+    report, container, trust = found.report, found.container, found.trust
+    found.agreed = agreed = attempts.attempt(Step.AGREEMENT, lambda: parties.open_agreement(container, trust))
     if agreed is None:
         return
     agreement = agreed.agreement
@@ -112,7 +139,9 @@ def _verify(container: Container, trust: Trust, request: Request, attempts: Atte
     if predicate is not None:
         report.attestation = index.document.attestation
         _publication_step(index, request, attempts)
-    log = attempts.attempt(Step.EXCHANGES, lambda: transcript.read_log(container.lines("log.jsonl"), agreed))
+    found.log = log = attempts.attempt(
+        Step.EXCHANGES, lambda: transcript.read_log(container.lines("log.jsonl"), agreed)
+    )
     if log is None:
         return
     report.counted = {name: str(count) for name, count in log.exchanges.tally.counts.items()}
@@ -140,7 +169,7 @@ def _verify(container: Container, trust: Trust, request: Request, attempts: Atte
     escrowed = escrow.Escrowed()
     if not log.broken:
         escrowed = escrow.escrow_step(request.escrow, agreed, log, trust, request.at, attempts)
-    content = content_steps(container, log, predicate, attempts, escrowed.keys)
+    found.content = content = content_steps(container, log, predicate, attempts, escrowed.keys)
     _disclosure_step(container, agreed, log, index, content, request, escrowed, attempts)
     if request.stage is not None and request.stage > index.document.stage:
         error = EvidenceMissing(f"{request.stage} was asked for, this file is of {index.document.stage}")
@@ -314,4 +343,4 @@ def _read(container: Container, name: str) -> bytes:
     return container.read(name, limit=parties.MAX_DOCUMENT_MEMBER_BYTES)
 
 
-__all__ = ["STEP_NAMES", "Request", "SafeconductError", "verify_evidence", "verify_path"]
+__all__ = ["STEP_NAMES", "Examined", "Request", "SafeconductError", "examine", "verify_evidence", "verify_path"]

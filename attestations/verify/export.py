@@ -12,8 +12,8 @@ from attestations.documents.agreement import Agreement
 from attestations.errors import CommitmentMismatch, ExitCode
 from attestations.escrow.released import EscrowRelease
 from attestations.trust import Trust
-from attestations.verify import escrow, opened, parties, transcript
-from attestations.verify.engine import Request, verify_evidence
+from attestations.verify import escrow, opened
+from attestations.verify.engine import Request, examine
 from attestations.verify.report import Report
 from attestations.verify.tally import Tally
 from attestations.verify.transcript import Transcript
@@ -39,13 +39,13 @@ def open_verified(stream: BinaryIO, trust: Trust, released: Sequence[EscrowRelea
         CommitmentMismatch: the file does not verify; nothing of it is shown as fact.
     """
     container = Container(stream)
-    report = verify_evidence(container, trust, Request(escrow=tuple(released)))
+    found = examine(container, trust, Request(escrow=tuple(released)))
+    report = found.report
     if report.exit_code is not ExitCode.OK:
         raise CommitmentMismatch(
             f"the evidence file does not verify (exit code {int(report.exit_code)}); run `safeconduct verify` on it"
         )
-    agreed = parties.open_agreement(container, trust)
-    log = transcript.read_log(container.lines("log.jsonl"), agreed)
+    agreed, log = found.ground()
     keys = {file.content_class: escrow.check_file(file, log, trust).combined.key for file in released}
     return Verified(container, report, agreed.agreement, agreed.digest, log, opened.open_content(container, log, keys))
 

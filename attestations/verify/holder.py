@@ -28,11 +28,11 @@ from attestations.keys import KeyUse, Signer
 from attestations.recipients import recipients_of
 from attestations.sealing import WorkerKey
 from attestations.trust import Trust
-from attestations.verify.engine import Request, verify_evidence
+from attestations.verify.engine import Request, examine
 from attestations.verify.escrow import check_file
 from attestations.verify.packages import PackageReader
-from attestations.verify.parties import Parties, open_agreement
-from attestations.verify.transcript import Transcript, read_log
+from attestations.verify.parties import Parties
+from attestations.verify.transcript import Transcript
 
 
 @dataclass(frozen=True)
@@ -179,14 +179,13 @@ _BESIDE = (ExitCode.OK, ExitCode.DISCLOSURE_OVERDUE, ExitCode.DISCLOSURE_BREACH,
 
 
 def _holds(container: Container, trust: Trust, at: datetime | None) -> tuple[Parties, Transcript]:
-    report = verify_evidence(container, trust, Request(at=at))
+    found = examine(container, trust, Request(at=at))
     # What the auditor has done besides (released early, claimed too much) must not be what saves it from holders.
-    if any(check.exit_code not in _BESIDE for check in report.checks):
+    if any(check.exit_code not in _BESIDE for check in found.report.checks):
         raise CommitmentMismatch(
-            f"the evidence does not verify (exit code {int(report.exit_code)}); run `safeconduct verify` on it"
+            f"the evidence does not verify (exit code {int(found.report.exit_code)}); run `safeconduct verify` on it"
         )
-    agreed = open_agreement(container, trust)
-    return agreed, read_log(container.lines("log.jsonl"), agreed)
+    return found.ground()
 
 
 def _manifest(log: Transcript, content_class: str) -> LoggedManifest:

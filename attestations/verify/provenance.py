@@ -17,8 +17,8 @@ from attestations.container import Container
 from attestations.documents.base import encode
 from attestations.errors import CommitmentMismatch, EvidenceMissing, ExitCode, SafeconductError
 from attestations.trust import Trust
-from attestations.verify import opened, parties, transcript
-from attestations.verify.engine import Request, verify_evidence
+from attestations.verify import opened, transcript
+from attestations.verify.engine import Request, examine
 from attestations.verify.tasks import GRADES, SUITE
 from attestations.verify.views import opened_commitment
 from attestations.views import MEMBER, TRANSCRIPTS, Opening, parse_line
@@ -48,25 +48,24 @@ def find(stream: BinaryIO, trust: Trust, leak: bytes) -> list[Found]:
         EvidenceMissing: nothing the file opens is this text.
     """
     container = Container(stream)
-    report = verify_evidence(container, trust, Request())
-    if report.exit_code is not ExitCode.OK:
-        raise CommitmentMismatch(f"the evidence file does not verify (exit code {int(report.exit_code)})")
-    agreed = parties.open_agreement(container, trust)
-    log = transcript.read_log(container.lines("log.jsonl"), agreed)
+    found = examine(container, trust, Request())
+    if found.report.exit_code is not ExitCode.OK:
+        raise CommitmentMismatch(f"the evidence file does not verify (exit code {int(found.report.exit_code)})")
+    _, log = found.ground()
     registered = "" if log.registration is None else log.registration.registered_at
     given = _openings(leak)
     if given:
         return [_proved(item, container, log, registered) for item in given]
     content = opened.open_content(container, log)
     wanted = _Text(leak)
-    found = [
+    places = [
         Found(opening, whole, opened_commitment(opening, log), registered)
         for opening in _opened(container, content)
         if (whole := wanted.matches(opening.value)) is not None
     ]
-    if not found:
+    if not places:
         raise EvidenceMissing("nothing that this file opens is, or holds, this text")
-    return [item for item in found if item.whole] or found  # a whole field says more than words it shares with others
+    return [item for item in places if item.whole] or places  # a whole field says more than words it shares with others
 
 
 class _Text:
