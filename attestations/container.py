@@ -46,6 +46,10 @@ _VERSION = 20
 _DOS_DATE = 0x0021  # 1980-01-01, the zip epoch: an evidence file says its times in signed documents only
 
 
+Watch = Callable[[str, int, int], None]
+"""Hears what is being worked on, how much of it is done and how much there is, in units of its own."""
+
+
 class Member(NamedTuple):
     """One file inside an evidence file: where its bytes lie and what the archive says about them."""
 
@@ -93,14 +97,15 @@ def write_container(out: BinaryIO, sources: Sequence[Source]) -> None:
 class Container:
     """An evidence file whose layout has been checked; its contents have not."""
 
-    def __init__(self, stream: BinaryIO) -> None:
-        """Check the layout of a seekable stream.
+    def __init__(self, stream: BinaryIO, watch: Watch | None = None) -> None:
+        """Check the layout of a seekable stream; `watch` hears of every part that is read.
 
         Raises:
             MalformedEnvelope: it is not an archive of the one form.
             SizeLimitExceeded: it is larger than the form allows.
         """
         self._stream = stream
+        self._watch = watch
         self._members = {member.name: member for member in _read_layout(stream)}
 
     @property
@@ -128,6 +133,8 @@ class Container:
                 raise MalformedEnvelope("the evidence file ends early", member=name)
             position += len(block)
             crc = zlib.crc32(block, crc)
+            if self._watch is not None:
+                self._watch(name, position, member.size)
             yield block
         if crc != member.crc:
             raise MalformedEnvelope(f"{name} is damaged: its checksum does not match", member=name)
@@ -135,6 +142,8 @@ class Container:
     def part(self, name: str, start: int, size: int) -> bytes:
         """Return a part of a member, whose checksum `blocks` checks and this does not."""
         member = self._member(name)
+        if self._watch is not None:
+            self._watch(name, start, member.size)
         self._stream.seek(member.offset + start)
         return self._stream.read(min(size, member.size - start))
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from attestations import judged
 from attestations.commitments import SuiteKey, TaskLeaf, commit_task, suite_root
+from attestations.container import Watch
 from attestations.documents.base import format_time
 from attestations.documents.dialogue import ChatResult
 from attestations.documents.engagement import GradeCommitment, LogReceipt
@@ -92,7 +93,7 @@ async def waiting_for_judge(suite: FrozenSuite, *, journal: Journal) -> list[jud
     return [question for question in found if kept_verdict(journal, question) is None]
 
 
-async def grade_all(suite: FrozenSuite, *, journal: Journal) -> Graded:
+async def grade_all(suite: FrozenSuite, *, journal: Journal, watch: Watch | None = None) -> Graded:
     """Return the grade of every task in every arm and epoch; tasks never sent, or not drawn, are `not_run`.
 
     Raises:
@@ -108,6 +109,8 @@ async def grade_all(suite: FrozenSuite, *, journal: Journal) -> Graded:
     same: dict[GradeValue, GradeValue] = {}  # most grades of a large suite are equal: each is kept once
     for task in suite.tasks:
         await _let_others_run(task.i)
+        if watch is not None:
+            watch("grading", task.i, len(suite.tasks))
         category, grouped = intern(str(task.value("category"))), grouping(task.value("metadata"))
         for arm in registration.arms:
             for epoch in range(registration.epochs_of(arm)):

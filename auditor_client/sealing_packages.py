@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from attestations.canonical import canonical_bytes, parse_canonical
 from attestations.claim import Claim
 from attestations.commitments import ContentClass, SuiteKey
+from attestations.container import Watch
 from attestations.documents.base import encode, format_time
 from attestations.documents.engagement import AnalysisPlan, DeliveryReceipt, Package, PackageManifest
 from attestations.documents.exchange import Record
@@ -89,6 +90,7 @@ async def seal(
     folder: Path,
     elicitation: ElicitationClaim | None = None,
     sandbagging: Sandbagging = "notAssessed",
+    watch: Watch | None = None,
 ) -> Envelope:
     """Write every sealed package into `folder` and return the signed manifest (the same one, after a crash).
 
@@ -108,9 +110,11 @@ async def seal(
             whole = (_aggregate(plan, computed, elicitation),)
             chunks: Callable[[], Iterable[bytes]] = partial(iter, whole)
         elif content_class == "C7":
-            chunks = partial(_transcripts, journal, await answered(journal))
+            places = await answered(journal)
+            chunks = partial(_watched, partial(_transcripts, journal, places), content_class, len(places), watch)
         else:
-            chunks = partial(_tasks, suite, graded, content_class)
+            whole_class = partial(_tasks, suite, graded, content_class)
+            chunks = partial(_watched, whole_class, content_class, len(suite.tasks), watch)
         packages.append(seal_one(content_class, chunks, key, folder))
     manifest = PackageManifest(
         agreement=engagement.digest,
@@ -216,6 +220,15 @@ def finished(journal: Journal, places: Sequence[tuple[int, str, int]]) -> Iterat
         if exchange is None:
             raise FileUnusable("the journal has lost an exchange while it was read", session=session, seq=str(seq))
         yield exchange
+
+
+def _watched(
+    chunks: Callable[[], Iterable[bytes]], content_class: ContentClass, many: int, watch: Watch | None
+) -> Iterator[bytes]:
+    for number, chunk in enumerate(chunks()):
+        if watch is not None:
+            watch(f"sealing {content_class}", number, many)
+        yield chunk
 
 
 def _transcripts(journal: Journal, places: Sequence[tuple[int, str, int]]) -> Iterator[bytes]:

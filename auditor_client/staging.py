@@ -10,6 +10,7 @@ from pathlib import Path
 
 from attestations.canonical import canonical_bytes
 from attestations.commitments import SuiteKey, TaskLeaf
+from attestations.container import Watch
 from attestations.deviations import headline_of
 from attestations.documents.engagement import (
     Acknowledgement,
@@ -64,6 +65,7 @@ class Staging:
     key: SuiteKey
     log: Path
     packages: Path
+    watch: Watch | None = None
 
     async def release(self, stage: Stage, recipient: str, out: Path) -> Attested:
         """Release the whole of `stage` to `recipient` and write its evidence file to `out`; safe to repeat.
@@ -80,7 +82,7 @@ class Staging:
             DisclosureForbidden, HazardFieldExposed, TlpDowngrade, RedactionNotAllowed: it may not be released so.
         """
         releaser, journal = self.releaser, self.releaser.journal
-        graded = await grade_all(self.suite, journal=journal)
+        graded = await grade_all(self.suite, journal=journal, watch=self.watch)
         closing = Closing(releaser, Source(self.suite, self.key, graded, journal))
         views = await closing.views(asked.stage, asked.recipient, only=asked.only, redact=asked.redact)
         documents = {name: view.document for name, view in views.items()}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from attestations.commands.options import moment, stage_name
+from attestations.commands.watching import watched
 from attestations.errors import FileUnusable
 from attestations.files import open_file, read_file, shown, write_file
 
@@ -63,8 +64,8 @@ def verify(
         escrow=tuple(parse_escrow_release(read_file(path)) for path in escrow or ()),
     )
     trusted = parse_trust(read_file(trust, MAX_TRUST_BYTES))
-    with open_file(file) as stream:
-        report = verify_path(stream, trusted, request)
+    with open_file(file) as stream, watched(file) as watch:
+        report = verify_path(stream, trusted, request, watch=watch)
     with suppress(BrokenPipeError):  # who stops reading still gets the exit code
         if as_json:
             typer.echo(json.dumps(report.to_json(), indent=2))
@@ -85,7 +86,8 @@ def report(
     from attestations.trust import MAX_TRUST_BYTES, parse_trust
 
     trusted = parse_trust(read_file(trust, MAX_TRUST_BYTES))
-    written = write_report(file, trusted, into, data=json_, at=moment(at))
+    with watched(file) as watch:
+        written = write_report(file, trusted, into, data=json_, at=moment(at), watch=watch)
     said = "the evidence holds" if written.view.good else "THE EVIDENCE DOES NOT HOLD; the page says so"
     typer.echo(f"{shown(into)}: {said}")
     raise typer.Exit(int(written.report.exit_code))

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from attestations.container import Container
+from attestations.container import Container, Watch
 from attestations.documents.agreement import Agreement
 from attestations.files import open_file, write_file
 from attestations.rendering.pages import page
@@ -29,7 +29,13 @@ class Written(NamedTuple):
 
 
 def write_report(
-    file: Path, trust: Trust, out: Path, *, data: Path | None = None, at: datetime | None = None
+    file: Path,
+    trust: Trust,
+    out: Path,
+    *,
+    data: Path | None = None,
+    at: datetime | None = None,
+    watch: Watch | None = None,
 ) -> Written:
     """Verify an evidence file and write its page, and the same as JSON where `data` says.
 
@@ -37,7 +43,7 @@ def write_report(
         FileUnusable, MalformedEnvelope: the file cannot be read, or names no agreement the page could be about.
     """
     with open_file(file) as stream:
-        container = Container(stream)
+        container = Container(stream, watch)
         found = examine(container, trust, Request(at=at))
         report, content = found.report, found.content if found.report.holds else None
         agreed, log = found.ground()

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import BinaryIO
 
 from attestations.assurance import Facts, derive
-from attestations.container import Container
+from attestations.container import Container, Watch
 from attestations.documents.agreement import PartyRole
 from attestations.errors import EvidenceMissing, ExitCode, SafeconductError
 from attestations.escrow.released import EscrowRelease
@@ -83,11 +83,11 @@ class Examined:
         return agreed, self.log or transcript.read_log(self.container.lines("log.jsonl"), agreed)
 
 
-def verify_path(stream: BinaryIO, trust: Trust, request: Request) -> Report:
+def verify_path(stream: BinaryIO, trust: Trust, request: Request, *, watch: Watch | None = None) -> Report:
     """Run every check on an open evidence file; a file of the wrong form gives a report as well."""
     attempts = Attempts(Report())
     attempts.passed(Step.TRUST, f"{len(trust.parties)} trusted parties")
-    container = attempts.attempt(Step.WHOLE, lambda: Container(stream))
+    container = attempts.attempt(Step.WHOLE, lambda: Container(stream, watch))
     if container is not None:
         _verify(Examined(container, trust, attempts.report), request, attempts)
     detail = "not checked: an earlier check failed" if container else "not checked: not an evidence file"

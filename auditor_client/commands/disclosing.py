@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from attestations.commands.watching import watched
+from attestations.container import Watch
 from attestations.labels import LABELS
 from attestations.plain import plain
 from auditor_client import closing, escrowing, grading_run, sealing_packages
@@ -30,27 +32,30 @@ def seal(home: HomeOption = DEFAULT_HOME) -> None:
     async def go() -> None:
         async with auditor(home) as us:
             engagement, suite, key = us.engagement(), us.suite(), us.suite_key()
-            graded = await grading_run.grade_all(suite, journal=us.journal)
+            with watched() as watch:
+                graded = await grading_run.grade_all(suite, journal=us.journal, watch=watch)
             mirror = us.mirror()
             try:
                 history = read_history(mirror, engagement.agreement, engagement.digest)
             finally:
                 mirror.close()
             found = await elicited(suite, history, engagement.agreement, graded.rows, us.journal)
-            manifest = await sealing_packages.seal(
-                suite,
-                us.design().plan,
-                graded,
-                arms=found.running,
-                deviations=[deviation.digest for deviation in history.deviations],
-                key=key,
-                engagement=engagement,
-                journal=us.journal,
-                clock=us.clock,
-                folder=us.home.packages,
-                elicitation=found.claim,
-                sandbagging=found.sandbagging,
-            )
+            with watched() as watch:
+                manifest = await sealing_packages.seal(
+                    suite,
+                    us.design().plan,
+                    graded,
+                    arms=found.running,
+                    deviations=[deviation.digest for deviation in history.deviations],
+                    key=key,
+                    engagement=engagement,
+                    journal=us.journal,
+                    clock=us.clock,
+                    folder=us.home.packages,
+                    elicitation=found.claim,
+                    sandbagging=found.sandbagging,
+                    watch=watch,
+                )
             classes = await escrowing.put(
                 key, engagement=engagement, lab=us.lab, journal=us.journal, clock=us.clock, randomness=os.urandom
             )
@@ -99,7 +104,8 @@ def release(
             try:
                 # An amendment in the log may have changed what the policy permits.
                 await us.cosigner(us.engagement(), mirror).cosign()
-                attested = await _staging(us, mirror).release_asked(asked, path)
+                with watched() as watch:
+                    attested = await _staging(us, mirror, watch).release_asked(asked, path)
             finally:
                 mirror.close()
             us.log.info("stage_released", stage=stage, recipient=to, digest=attested.digest)
@@ -108,7 +114,7 @@ def release(
     asyncio.run(go())
 
 
-def _staging(us: Auditor, mirror: Mirror) -> Staging:
+def _staging(us: Auditor, mirror: Mirror, watch: Watch | None) -> Staging:
     engagement = us.engagement()
     return Staging(
         releaser=Releaser(
@@ -125,6 +131,7 @@ def _staging(us: Auditor, mirror: Mirror) -> Staging:
         key=us.suite_key(),
         log=us.home.mirror,
         packages=us.home.packages,
+        watch=watch,
     )
 
 

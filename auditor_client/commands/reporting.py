@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from attestations.commands.reporting import write_report
+from attestations.commands.watching import watched
 from attestations.errors import FileUnusable
 from attestations.files import read_file, shown
 from attestations.identity import parse_identity
@@ -28,7 +29,8 @@ def report(
     folder = Home(home)
     chosen = file or _latest(folder)
     trusted = _own_trust(folder) if trust is None else parse_trust(read_file(trust))
-    written = write_report(chosen, trusted, into, data=json_)
+    with watched(chosen) as watch:
+        written = write_report(chosen, trusted, into, data=json_, watch=watch)
     said = "the evidence holds" if written.view.good else "THE EVIDENCE DOES NOT HOLD; the page says so"
     typer.echo(f"{shown(into)}: {shown(chosen.name)}, stage {written.view.stage}: {said}")
     raise typer.Exit(int(written.report.exit_code))

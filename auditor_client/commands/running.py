@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from attestations.commands.watching import watched
 from attestations.grades import GradeRow
 from auditor_client import closing, grading_run
 from auditor_client.app import Auditor, auditor
@@ -135,7 +136,8 @@ def grade(home: HomeOption = DEFAULT_HOME) -> None:
 
     async def go() -> None:
         async with auditor(home) as us:
-            graded = await grading_run.grade_all(us.suite(), journal=us.journal)
+            with watched() as watch:
+                graded = await grading_run.grade_all(us.suite(), journal=us.journal, watch=watch)
             ran = sum(row.value.role != "none" for row in graded.rows)
             if said := _cheated(graded.rows):
                 typer.echo(said)

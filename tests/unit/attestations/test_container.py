@@ -110,3 +110,11 @@ def test_a_line_without_end_is_malformed() -> None:
 def test_a_line_too_long_is_refused_before_it_is_kept() -> None:
     with pytest.raises(SizeLimitExceeded):
         list(Container(BytesIO(_written({"log.jsonl": b"x" * (MAX_LINE_BYTES + 1)}))).lines("log.jsonl"))
+
+
+def test_who_watches_hears_how_far_each_member_is_read() -> None:
+    heard: list[tuple[str, int, int]] = []
+    container = Container(BytesIO(_written(CONTENT)), lambda *said: heard.append(said))
+    assert list(container.lines("log.jsonl")) == [b'{"a":1}', b'{"b":2}']
+    container.part("packages/C2.sealed", 1000, 500)
+    assert heard == [("log.jsonl", 16, 16), ("packages/C2.sealed", 1000, 3000)]
