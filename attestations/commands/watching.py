@@ -20,7 +20,8 @@ def watched(path: Path | None = None) -> Iterator[Watch | None]:
 
     The bar stands for one thing at a time (a member of a file, a class that is sealed) and goes when all is done.
     """
-    if not sys.stderr.isatty() or (path is not None and path.is_file() and path.stat().st_size < _SLOW_BYTES):
+    terminal = sys.stderr is not None and sys.stderr.isatty()  # it is None where the caller has closed it
+    if not terminal or (path is not None and path.is_file() and path.stat().st_size < _SLOW_BYTES):
         yield None
         return
     from rich.console import Console  # noqa: PLC0415 - most commands never show a bar
