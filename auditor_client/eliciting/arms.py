@@ -25,6 +25,7 @@ from auditor_client.ports import Journal
 REGISTRATION, PLAN, PACK = "registration", "plan", "pack"
 BINDING = "binding/"  # and an arm's name: the variant that was fine-tuned for it
 DEV = "dev"
+_AS_SHIPPED = Method()
 _AT_HAND = 64  # tasks kept as they are asked: more than any agreement has sessions at work
 
 
@@ -88,7 +89,7 @@ class Arms:
     def method(self, arm: str) -> Method | None:
         """Return what an arm does, or None while the lab's pack is not here."""
         if not self.conduct:
-            return Method()
+            return _AS_SHIPPED
         found = self.definitions[arm]
         if found.source == "lab_pack":
             return None if self.pack is None else self.pack.method
