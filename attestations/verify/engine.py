@@ -13,15 +13,14 @@ from typing import BinaryIO
 
 from attestations.assurance import Facts, derive
 from attestations.container import Container, Watch
-from attestations.documents.agreement import PartyRole
-from attestations.errors import EvidenceMissing, ExitCode, SafeconductError
+from attestations.errors import EvidenceMissing, SafeconductError
 from attestations.escrow.released import EscrowRelease
-from attestations.keys import KeyUse
 from attestations.predicate import AuditPredicate
 from attestations.trust import Trust
 from attestations.verify import assured, checkpoints, claims, disclosure, elicitation, escrow, parties, transcript
 from attestations.verify.content import content_steps
 from attestations.verify.limitations import limitations
+from attestations.verify.log_steps import last_uses, log_steps
 from attestations.verify.opened import Content
 from attestations.verify.report import Report, Status
 from attestations.verify.sightings import MEMBER, Sightings
@@ -145,10 +144,10 @@ def _verify(found: Examined, request: Request, attempts: Attempts) -> None:
     if log is None:
         return
     report.counted = {name: str(count) for name, count in log.exchanges.tally.counts.items()}
-    attempts.attempt(Step.AGREEMENT, lambda: parties.check_used(agreed, trust, _last_uses(log, agreed)))
+    attempts.attempt(Step.AGREEMENT, lambda: parties.check_used(agreed, trust, last_uses(log, agreed)))
     for party in log.parties.values():
         attempts.attempt(Step.AGREEMENT, lambda party=party: trust.confirm(party))  # type: ignore[misc]
-    _log_steps(agreed, log, attempts)
+    log_steps(agreed, log, attempts)
     attempts.attempt(
         Step.CHECKPOINT,
         lambda: checkpoints.check_checkpoint(_read(container, "checkpoint.txt"), agreed, log, trust),
@@ -196,58 +195,6 @@ def _publication_step(index: parties.Index, request: Request, attempts: Attempts
             lambda: claims.check_publication(publication.payload(), index),
             f"{publication.identity} ({publication.issuer}) signed this attestation; that raises no level",
         )
-
-
-def _log_steps(agreed: parties.Parties, log: transcript.Transcript, attempts: Attempts) -> None:
-    errors, promised = log.errors, attempts.report.counted["promised"]
-    if Step.AGREEMENT in errors:
-        attempts.failed(Step.AGREEMENT, errors[Step.AGREEMENT])
-    drawn = "; what is asked of it was drawn by both sides' shares" if log.drawing.seed is not None else ""
-    found = {
-        Step.REGISTRATION: (
-            log.registration is not None,
-            "the suite stands in the log before the first Promise" + drawn,
-        ),
-        Step.CLOSE: (log.close is not None, "both sides signed the same counts, meter and root"),
-        Step.EXCHANGES: (not log.broken, f"{promised} Promises, each with one Record; sequences dense; meter unbroken"),
-        Step.RUNTIME: (
-            bool(log.runtimes) or promised == "0",
-            f"{len(log.runtimes)} statement{'' if len(log.runtimes) == 1 else 's'} at {agreed.agreement.runtime.level}",
-        ),
-    }
-    for step, (there, detail) in found.items():
-        if step in errors:
-            attempts.failed(step, errors[step])
-        elif there:
-            attempts.passed(step, detail)
-        elif log.broken:
-            attempts.missing("the log could not be followed that far", step)
-        else:
-            attempts.failed(step, EvidenceMissing("not in the log", step=str(int(step))))
-    exchanges = errors.get(Step.EXCHANGES)
-    if Step.IDENTITY in errors:
-        attempts.failed(Step.IDENTITY, errors[Step.IDENTITY])
-    elif exchanges is not None and exchanges.exit_code is ExitCode.MODEL_IDENTITY_INCONSISTENT:
-        attempts.failed(Step.IDENTITY, exchanges)
-    elif log.broken:
-        attempts.missing("the log could not be followed to its end", Step.IDENTITY)
-    else:
-        attempts.passed(Step.IDENTITY, "every Promise and Record names the agreed weights: the lab's word at RA0")
-
-
-def _last_uses(log: transcript.Transcript, agreed: parties.Parties) -> dict[tuple[PartyRole, KeyUse], str | None]:
-    # Whoever signed the checkpoint, the index and the attestation did so after the log's last leaf.
-    created, last = agreed.agreement.created_at, log.last_time
-    close = None if log.close is None else log.close.closed_at
-    return {
-        ("lab", KeyUse.AGREEMENT): log.stated.get("lab", created),
-        ("lab", KeyUse.RECORD): last,
-        ("lab", KeyUse.LOG): last,
-        ("auditor", KeyUse.AGREEMENT): log.stated.get("auditor", created),
-        ("auditor", KeyUse.EXCHANGE): close or log.exchanges.last_intent,
-        ("auditor", KeyUse.COSIGN): last,
-        ("auditor", KeyUse.PUBLICATION): last,
-    }
 
 
 def _disclosure_step(

@@ -1,14 +1,11 @@
-"""The journal in one SQLite file: a single committing thread, so that all lanes share each flush to disk."""
+"""The journal in one SQLite file: what is kept, how it is read, and what each change writes."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import queue
 import sqlite3
-import threading
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Self
@@ -17,6 +14,7 @@ from attestations.documents.base import format_time, parse_time
 from attestations.errors import FileUnusable, StoreFailed
 from attestations.files import because
 from auditor_client.campaign_state import AUXILIARY, Ending, Exchange, Held, Item, Pending, Progress, Session, Step
+from auditor_client.journal.writing import Writer
 
 SCHEMA_VERSION = 2
 _SCRIPTS = {0: "schema.sql", 1: "steps.sql"}  # from which version, by which file
@@ -26,8 +24,6 @@ _FINISHED = (
     " WHERE document IS NOT NULL"
 )
 _PAGE = 500  # finished exchanges read at a time: a prompt is at most 256 KiB
-Change = Callable[[sqlite3.Connection], None]
-_Waiting = tuple[Change, "asyncio.Future[None]"]
 
 
 class SqliteJournal:
@@ -35,28 +31,26 @@ class SqliteJournal:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._changes: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._commit_all, name="journal", daemon=True)
         self._reader = _connect(path)
-        self._writer = _connect(path)
+        self._db = _connect(path)
+        self._writer = Writer(self._db, name=path.name)
 
     async def __aenter__(self) -> Self:
-        self._thread.start()
+        self._writer.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._changes.put(None)
-        await asyncio.to_thread(self._thread.join)
+        await self._writer.stop()
         self.discard()
 
     def discard(self) -> None:
         """Close a journal that was only read."""
         self._reader.close()
-        self._writer.close()
+        self._db.close()
 
     async def remember(self, name: str, value: bytes) -> None:
         """Keep a value under a name."""
-        await self._commit(
+        await self._writer.commit(
             lambda db: _run(
                 db, "INSERT INTO facts VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", name, value
             )
@@ -74,7 +68,7 @@ class SqliteJournal:
             if not taken[-1]:
                 db.executemany("INSERT INTO facts VALUES (?, ?)", list(values.items()))
 
-        await self._commit(change)
+        await self._writer.commit(change)
         return not taken[-1]
 
     def recall(self, name: str) -> bytes | None:
@@ -97,7 +91,7 @@ class SqliteJournal:
                 [(item.task, item.arm, item.epoch, item.attempt, item.state, item.step) for item in items],
             )
 
-        await self._commit(change)
+        await self._writer.commit(change)
 
     def items(self) -> Sequence[Item]:
         """Return every item in the order of the schedule."""
@@ -115,7 +109,7 @@ class SqliteJournal:
 
     async def begin_session(self, session: Session) -> None:
         """Keep a session."""
-        await self._commit(
+        await self._writer.commit(
             lambda db: _run(
                 db,
                 "INSERT INTO sessions (session, opening, prev, next_seq) VALUES (?, ?, ?, ?)"
@@ -141,7 +135,7 @@ class SqliteJournal:
             if intended is not None:
                 _begin(db, intended)
 
-        await self._commit(change)
+        await self._writer.commit(change)
 
     def pending(self, session: str) -> Pending | None:
         """Return the session's open exchange."""
@@ -217,53 +211,9 @@ class SqliteJournal:
         except sqlite3.Error as error:
             raise StoreFailed(f"the journal cannot be read: {because(error)}", file=self._path.name) from None
 
-    async def _commit(self, change: Change) -> None:
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._changes.put((change, done))
-        await done
-
-    def _commit_all(self) -> None:
-        while (first := self._changes.get()) is not None:
-            batch = [first]
-            stop = False
-            while not self._changes.empty():
-                more = self._changes.get()
-                if more is None:
-                    stop = True
-                    break
-                batch.append(more)
-            failure = self._commit_batch([change for change, _ in batch])
-            loop = batch[0][1].get_loop()
-            loop.call_soon_threadsafe(_settle, [done for _, done in batch], failure)
-            if stop:
-                return
-
-    def _commit_batch(self, changes: Sequence[Change]) -> StoreFailed | None:
-        try:
-            self._writer.execute("BEGIN IMMEDIATE")
-            for change in changes:
-                change(self._writer)
-            self._writer.execute("COMMIT")
-        except Exception as error:  # noqa: BLE001 - whatever one change does, the thread lives and its caller hears of it
-            with suppress(sqlite3.Error):
-                self._writer.execute("ROLLBACK")
-            why = because(error) if isinstance(error, sqlite3.Error | OSError) else type(error).__name__
-            return StoreFailed(f"the journal cannot be written: {why}", file=self._path.name)
-        return None
-
 
 def _exchange(row: Sequence[Any]) -> Exchange:
     return Exchange(row[0], row[1], Item(*row[2:8]), *row[8:])
-
-
-def _settle(waiting: Sequence[asyncio.Future[None]], failure: StoreFailed | None) -> None:
-    for done in waiting:
-        if done.done():
-            continue
-        if failure is None:
-            done.set_result(None)
-        else:
-            done.set_exception(StoreFailed(failure.message, **failure.facts))
 
 
 def _end(db: sqlite3.Connection, ended: Ending) -> None:

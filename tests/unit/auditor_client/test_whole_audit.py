@@ -148,8 +148,8 @@ async def test_a_draw_survives_crashes_at_every_step(drawing: Audit) -> None:
     again = await drawing.crashed()
     await again.draw()
     assert (items, size) == (again.journal.items(), again.lab.tree.size)
-    again.journal._writer.execute("DELETE FROM facts WHERE name = 'drawn'")  # the answer was lost
-    again.journal._writer.execute("DELETE FROM items")
+    again.journal._db.execute("DELETE FROM facts WHERE name = 'drawn'")  # the answer was lost
+    again.journal._db.execute("DELETE FROM items")
     await again.draw()
     assert (items, size) == (again.journal.items(), again.lab.tree.size)
     await again.close()
