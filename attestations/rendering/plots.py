@@ -200,9 +200,15 @@ def strip(swing: Swing) -> Strip:
     return Strip(1000, 92, ticks, tuple(dots), _place(measure.parts.get("mean", "0")))
 
 
+_ENDS = (Decimal(0), Decimal(100))
+
+
 def percent(value: str | Decimal) -> str:
-    """Return a share in per cent, with one place."""
-    return f"{Decimal(value) * 100:.1f}\u00a0%"
+    """Return a share in per cent: with one place, or as many as tell it from none and from all."""
+    exact = Decimal(value) * 100
+    texts = (f"{exact:.{places}f}" for places in range(1, 13))
+    shown = next((text for text in texts if exact in _ENDS or Decimal(text) not in _ENDS), f"{exact}")
+    return f"{shown}\u00a0%"
 
 
 def points(value: str | Decimal) -> str:
