@@ -28,7 +28,7 @@ from attestations.answers import NORMALISATIONS, Normalisation
 from attestations.documents.dialogue import ChatRequest
 from attestations.errors import FileUnusable, SafeconductError, SuiteInvalid
 from attestations.files import unwritable
-from auditor_client.integrations.inspect.asking import DEFAULT_MAX_TOKENS, chat_request, check_supported, decimal
+from auditor_client.integrations.inspect.asking import DEFAULT_MAX_TOKENS, chat_request, check_supported, drawing
 from auditor_client.integrations.inspect.counterparts import pattern_of
 from auditor_client.suites.manifest import PromptFormat
 from auditor_client.suites.requests import build_request
@@ -216,8 +216,7 @@ def _form(request: ChatRequest, config: GenerateConfig, template: str | None) ->
         name="inspect",
         system=request.messages[0].content if roles[0] == "system" else None,
         max_output_tokens=config.max_tokens or DEFAULT_MAX_TOKENS,
-        temperature=decimal(1.0 if config.temperature is None else config.temperature),
-        top_p=decimal(1.0 if config.top_p is None else config.top_p),
+        **drawing(config),
         **values,
     )
 
