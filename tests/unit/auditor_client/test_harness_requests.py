@@ -49,7 +49,31 @@ def test_a_conversation_is_scored_and_continued_by_its_turns() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "rule"), [({"top_k": 5}, "top_k"), ({"until": [str(i) for i in range(9)]}, "request")]
+    ("options", "temperature"),
+    [
+        ({}, "0"),
+        ({"temperature": 0.7}, "0.7"),  # the harness's other models draw here as well
+        ({"temperature": 0.0}, "0"),
+        ({"temperature": 0.7, "do_sample": False}, "0"),
+        ({"do_sample": True}, "1"),
+        ({"temperature": 0.0, "do_sample": True}, "0"),
+    ],
+)
+def test_a_temperature_draws_as_the_harness_has_it(options: dict[str, Any], temperature: str) -> None:
+    assert temperature == chat_request(TURNS, options)[1].temperature
+
+
+@pytest.mark.parametrize(
+    ("options", "rule"),
+    [
+        ({"top_k": 5}, "top_k"),
+        ({"until": [str(i) for i in range(9)]}, "request"),
+        ({"max_gen_toks": 0}, "max_output_tokens"),
+        ({"max_gen_toks": "many"}, "gen_kwargs"),
+        ({"temperature": -1.0}, "gen_kwargs"),
+        ({"temperature": float("nan")}, "temperature"),
+        ({"top_p": 7.0}, "gen_kwargs"),
+    ],
 )
 def test_what_cannot_be_carried_is_refused_by_name(options: dict[str, Any], rule: str) -> None:
     with pytest.raises(ScopeExceeded) as refused:
