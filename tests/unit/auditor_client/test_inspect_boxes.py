@@ -158,10 +158,10 @@ async def test_a_name_no_file_can_have_is_an_error_of_files_before_anything_is_a
             await asked
 
 
-@pytest.mark.parametrize(("cmd", "timeout"), [([], None), (["true"], 0), (["true"], -1)])
-async def test_no_command_and_no_time_are_refused_before_anything_is_asked(cmd: list[str], timeout: int | None) -> None:
+@pytest.mark.parametrize(("cmd", "seconds"), [([], None), (["true"], 0), (["true"], -1)])
+async def test_no_command_and_no_time_are_refused_before_anything_is_asked(cmd: list[str], seconds: int | None) -> None:
     with pytest.raises(ValueError, match="at least one"):
-        await (await sandbox_at(Lab())).exec(cmd, timeout=timeout)
+        await (await sandbox_at(Lab())).exec(cmd, timeout=seconds)
 
 
 async def test_another_user_is_refused_before_anything_is_asked() -> None:
