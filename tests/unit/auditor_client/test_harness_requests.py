@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from attestations.documents.dialogue import ScoreRequest
-from attestations.errors import ScopeExceeded
+from attestations.errors import FileUnusable, ScopeExceeded
+from auditor_client.commands.harness import lm_eval
 from auditor_client.integrations.lm_eval.requests import as_turns, chat_request, score_requests
 
 TURNS = as_turns([{"role": "system", "content": "be short"}, {"role": "user", "content": "q"}])
@@ -97,6 +99,12 @@ def test_whole_texts_and_begun_turns_are_refused() -> None:
         model.loglikelihood_rolling([])
     with pytest.raises(ScopeExceeded):
         model.apply_chat_template([{"role": "user", "content": "q"}], add_generation_prompt=False)
+
+
+@pytest.mark.parametrize("out", [".", "missing/harness.json"])
+def test_a_file_that_cannot_be_written_is_told_before_anything_is_asked(tmp_path: Path, out: str) -> None:
+    with pytest.raises(FileUnusable):
+        lm_eval(tasks="sums", home=tmp_path, out=tmp_path / out)
 
 
 def test_scores_without_a_word_on_greedy_decoding_are_counted() -> None:
