@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from attestations.commands.files import write_file
+from attestations.errors import FileUnusable
 from auditor_client.commands.options import DEFAULT_HOME, HomeOption
 from auditor_client.integrations.lm_eval.running import Wanted, run_tasks
 
@@ -31,6 +32,8 @@ def lm_eval(
     out: Annotated[Path | None, typer.Option(help="A new file for figures and receipts, as JSON.")] = None,
 ) -> None:
     """Run tasks of lm-evaluation-harness; every request is a signed exchange outside the committed suite."""
+    if out is not None and (out.is_dir() or not out.parent.is_dir()):  # told before anything is asked
+        raise FileUnusable(f"{out} cannot be written: it is a folder, or its folder is missing", path=str(out))
     wanted = Wanted(
         tasks=tuple(name for name in tasks.split(",") if name),
         variant=variant,

@@ -20,4 +20,6 @@ def import_inspect(task: str, into: Path, *, nearest: bool) -> None:
     for why, count in Counter(item.why for item in imported.refused).items():
         numbers = ", ".join(str(item.number) for item in imported.refused if item.why == why)
         typer.echo(f"left out, {count} samples ({numbers[:200]}): {why}")
+    for what in imported.notes:
+        typer.echo(f"not carried over: {what}")
     typer.echo(f"{into}: {len(imported.tasks)} samples of {imported.name} kept; add controls, then `suite check`")

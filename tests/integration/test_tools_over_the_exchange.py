@@ -7,6 +7,7 @@ evidence, which then opens in Inspect stage by stage.
 from __future__ import annotations
 
 import json
+import re
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -36,6 +37,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning"),
 ]
 HARNESS_TASKS = Path(lm_eval.__file__).parent / "tasks"
+NOISE = 1.0  # nats of a whole continuation; the engine by itself moves it by up to 0.45, another text by several
+_SCORE = re.compile(r"(\S+) over \d+ tokens: (.*)")
 HIDDEN = ("canary-prompt-", '"answers"')
 
 
@@ -48,6 +51,8 @@ class Ran:
     direct: list[EvalLog]
     harness: dict[str, Any]
     directly: dict[str, Any]
+    asked: dict[tuple[str, str], float]  # of the harness without the exchange: what is scored, and its score
+    turns: set[str]  # and what is continued
     printed: str
 
 
@@ -150,12 +155,13 @@ def ran(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Iterator[Ran]
         harness = {"scored": json.loads(out.read_text()), "generated": json.loads(Path(f"{out}.gen").read_text())}
         with Engine() as engine:
             direct = inspect_logs(folder, tasks, "direct/main", engine=engine)
-            scored = harness_results(DirectLM(engine), include, "truthfulqa_local")
+            plain = DirectLM(engine)
+            scored = harness_results(plain, include, "truthfulqa_local")
             chat: dict[str, Any] = {"apply_chat_template": True, "gen_kwargs": "max_gen_toks=12"}
-            generated_directly = harness_results(DirectLM(engine), include, "gsm8k_local", **chat)
+            generated_directly = harness_results(plain, include, "gsm8k_local", **chat)
         directly = {"truthfulqa_local": scored, "gsm8k_local": generated_directly}
         it.end()
-        yield Ran(it, through, direct, harness, directly, printed)
+        yield Ran(it, through, direct, harness, directly, plain.scored, plain.turns, printed)
 
 
 def test_two_tasks_of_inspect_score_as_on_the_model_itself(ran: Ran) -> None:
@@ -163,9 +169,9 @@ def test_two_tasks_of_inspect_score_as_on_the_model_itself(ran: Ran) -> None:
     for through, direct in zip(ran.through, ran.direct, strict=True):
         assert through.samples
         assert direct.samples
-        assert [item.output.completion for item in through.samples] == [
-            item.output.completion for item in direct.samples
-        ]
+        said = [item.output.completion for item in through.samples]
+        assert all(said)
+        assert said == [item.output.completion for item in direct.samples]
         assert [item.scores for item in through.samples] == [item.scores for item in direct.samples]
         assert through.results is not None
         assert direct.results is not None
@@ -190,19 +196,32 @@ def test_every_call_is_in_the_verified_evidence(ran: Ran) -> None:
     assert int(report["counts"]["COMPLETED"]) == calls + harness + 7
 
 
+def test_each_prompt_and_score_of_the_harness_is_that_of_the_model_itself(ran: Ran, tmp_path: Path) -> None:
+    """Figures of two documents may agree by chance: here is what they are made of, as the evidence holds it."""
+    _, beside = exported(ran, "S5", tmp_path)
+    found = {}
+    for sample in beside.samples or ():
+        for line in sample.output.completion.splitlines():
+            if told := _SCORE.fullmatch(line):
+                found[sample.messages[0].text, told[2]] = float(told[1])
+
+    assert len(ran.asked) > 6
+    assert ran.asked.keys() == found.keys()
+    # The engine's sums move with what it has in its cache of prompts, whoever asks.
+    assert all(abs(score - found[asked]) < NOISE for asked, score in ran.asked.items())
+    assert len(ran.turns) == 2
+    assert ran.turns <= {sample.messages[0].text for sample in beside.samples or ()}
+
+
+def exported(ran: Ran, stage: str, into: Path) -> list[EvalLog]:
+    evidence, trust = str(ran.it.evidence(stage)), str(ran.it.trust)
+    said = ran.it.command("auditor", "export", "inspect", evidence, "--trust", trust, "--into", str(into))
+    return [read_eval_log(line) for line in said.splitlines()]
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_opens_in_inspect_with_what_it_releases_and_no_more(ran: Ran, tmp_path: Path, stage: str) -> None:
-    said = ran.it.command(
-        "auditor",
-        "export",
-        "inspect",
-        str(ran.it.evidence(stage)),
-        "--trust",
-        str(ran.it.trust),
-        "--into",
-        str(tmp_path),
-    )
-    logs = [read_eval_log(line) for line in said.splitlines()]
+    logs = exported(ran, stage, tmp_path)
     suite = logs[0]
     text = "".join(
         archive.read(name).decode("utf-8", errors="replace")

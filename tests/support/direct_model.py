@@ -85,6 +85,8 @@ class DirectLM(LM):  # type: ignore[misc] # the harness has no types
     def __init__(self, engine: Engine) -> None:
         super().__init__()
         self._engine = engine
+        self.scored: dict[tuple[str, str], float] = {}  # by context and continuation
+        self.turns: set[str] = set()  # that were continued
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
         found = []
@@ -92,11 +94,13 @@ class DirectLM(LM):  # type: ignore[misc] # the harness has no types
             request = ScoreRequest(prefix=context, continuations=(text,))
             [score] = self._engine.result(request, Sampling(max_output_tokens=1)).scores
             found.append((float(score.logprob), bool(score.greedy)))
+            self.scored[context, text] = float(score.logprob)
         return found
 
     def generate_until(self, requests: list[Instance]) -> list[str]:
         found = []
         for context, options in (request.args for request in requests):
+            self.turns.add(context)
             request = ChatRequest(messages=(Message(role="user", content=context),), stop=tuple(options["until"]))
             sampling = Sampling(max_output_tokens=int(options["max_gen_toks"]))
             found.append(self._engine.result(request, sampling).content)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from inspect_ai.model import (
     ChatMessage,
@@ -20,21 +20,33 @@ from attestations.documents.dialogue import MAX_TOP_LOGPROBS, ChatRequest, Messa
 from attestations.errors import ScopeExceeded
 
 DEFAULT_MAX_TOKENS = 1024
-# What would change which answer is drawn, and has no place in the protocol. The seed follows from the Promise.
-UNSUPPORTED = (
-    "best_of",
-    "extra_body",
-    "frequency_penalty",
-    "logit_bias",
-    "modalities",
-    "num_choices",
-    "presence_penalty",
-    "prompt_logprobs",
-    "response_schema",
-    "seed",
-    "top_k",
+CARRIED = frozenset({"logprobs", "max_tokens", "stop_seqs", "system_message", "temperature", "top_logprobs", "top_p"})
+# What Inspect acts on itself, or what no answer depends on; `cache` and `attempt_timeout` the provider refuses.
+BESIDE = frozenset(
+    {
+        "adaptive_connections",
+        "attempt_timeout",
+        "cache",
+        "cache_prompt",
+        "fail_on_refusal",
+        "internal_tools",
+        "max_connections",
+        "max_retries",
+        "max_tool_output",
+        "stream_idle_timeout",
+        "timeout",
+    }
 )
+# The rest has no place in the protocol, options of a later Inspect included. The seed follows from the Promise.
+UNSUPPORTED = frozenset(GenerateConfig.model_fields) - CARRIED - BESIDE
+_AS_BY_DEFAULT: Mapping[str, tuple[object, ...]] = {
+    "num_choices": (1,),
+    "parallel_tool_calls": (True,),
+    "reasoning_history": ("auto", "none"),  # the exchange carries text, so reasoning of earlier turns is left out
+}
+MAX_TEMPERATURE = 2
 _PLACES = 6
+_LEAST = 10**-_PLACES
 
 
 def chat_request(input: Sequence[ChatMessage], tools: Sequence[ToolInfo], config: GenerateConfig) -> ChatRequest:  # noqa: A002 - Inspect's name
@@ -61,41 +73,53 @@ def sampling(config: GenerateConfig, scope: Scope) -> Sampling:
         ScopeExceeded: more is asked than the agreement grants.
     """
     longest = scope.max_output_tokens
-    wanted = config.max_tokens or min(longest, DEFAULT_MAX_TOKENS)
-    if wanted > longest:
+    wanted = min(longest, DEFAULT_MAX_TOKENS) if config.max_tokens is None else config.max_tokens
+    if not 1 <= wanted <= longest:
         raise ScopeExceeded(
-            f"an answer of {wanted} tokens is asked for and {longest} are agreed: set --max-tokens",
+            f"an answer of {wanted} tokens is asked for and 1 to {longest} are agreed: set --max-tokens",
             rule="output_tokens",
         )
-    top = max(1, config.top_logprobs or 0) if config.logprobs else 0
+    top = config.top_logprobs or 0
+    if top and not config.logprobs:
+        raise ScopeExceeded("alternatives of tokens come with log-probabilities: say --logprobs", rule="top_logprobs")
+    top = max(1, top) if config.logprobs else 0
     if top > min(scope.max_top_logprobs, MAX_TOP_LOGPROBS):
         raise ScopeExceeded("more log-probabilities are asked for than agreed", rule="top_logprobs")
-    return Sampling(
-        max_output_tokens=wanted,
-        temperature=decimal(1.0 if config.temperature is None else config.temperature),
-        top_p=decimal(1.0 if config.top_p is None else config.top_p),
-        top_logprobs=top,
-    )
+    return Sampling(max_output_tokens=wanted, top_logprobs=top, **drawing(config))
 
 
-def check_supported(config: GenerateConfig, tool_choice: ToolChoice, ignored: Container[str]) -> None:
-    """Refuse options the protocol does not carry, unless they are named as to be ignored.
+def drawing(config: GenerateConfig) -> dict[str, str]:
+    """Return temperature and top_p as documents write them.
+
+    Raises:
+        ScopeExceeded: one of them is none that a model can be asked at.
+    """
+    temperature = 1.0 if config.temperature is None else config.temperature
+    top_p = 1.0 if config.top_p is None else config.top_p
+    if temperature and not _LEAST <= temperature <= MAX_TEMPERATURE:  # rounded to 0 it would draw nothing
+        raise ScopeExceeded(f"a temperature is 0, or from {_LEAST} to {MAX_TEMPERATURE}", rule="temperature")
+    if not _LEAST <= top_p <= 1:
+        raise ScopeExceeded(f"top_p lies from {_LEAST} to 1", rule="top_p")
+    return {"temperature": _decimal(temperature), "top_p": _decimal(top_p)}
+
+
+def check_supported(config: GenerateConfig, tool_choice: ToolChoice, ignored: Container[str]) -> list[str]:
+    """Refuse options the protocol does not carry; return those that are left out as they are named to be ignored.
 
     Raises:
         ScopeExceeded: with the option's name.
     """
-    asked = [name for name in UNSUPPORTED if getattr(config, name) is not None]
-    if config.num_choices == 1:
-        asked.remove("num_choices")
+    given = ((name, getattr(config, name)) for name in sorted(UNSUPPORTED))
+    asked = [name for name, value in given if value is not None and value not in _AS_BY_DEFAULT.get(name, ())]
     if tool_choice not in ("auto", "none"):
         asked.append("tool_choice")
     for name in asked:
         if name not in ignored:
             raise ScopeExceeded(f"the exchange does not carry {name}: leave it out, or say -M ignore={name}", rule=name)
+    return asked
 
 
-def decimal(number: float) -> str:
-    """Return a number as documents write it."""
+def _decimal(number: float) -> str:
     text = f"{number:.{_PLACES}f}".rstrip("0").rstrip(".")
     return "0" if text in ("", "-0") else text
 

@@ -97,7 +97,7 @@ def start(
     said = json.dumps({"argv": list(cmd), "cwd": cwd, "env": dict(env)})
     if len(said) > _PLAIN_CHARACTERS or len(stdin) > part:
         return Start((*_PYTHON, _RUN, "staged", staging), b"", said.encode() + b"\n" + stdin)
-    if cwd is not None or env or not all(_is_sayable(word) for word in cmd):
+    if cwd is not None or env or not all(is_sayable(word) for word in cmd):
         return Start((*_PYTHON, _RUN, "here", said), stdin)
     return Start(tuple(cmd), stdin)
 
@@ -112,6 +112,6 @@ def read(path: str, offset: int, size: int) -> tuple[str, ...]:
     return (*_PYTHON, _READ, path, str(offset), str(size))
 
 
-def _is_sayable(word: str) -> bool:
-    # A model may write what is no Unicode, or a NUL: no document holds it, and no program can be started with it.
+def is_sayable(word: str) -> bool:
+    """Return whether a document holds a word and a program can be started with it: a model may write other things."""
     return "\0" not in word and not any("\ud800" <= sign <= "\udfff" for sign in word)

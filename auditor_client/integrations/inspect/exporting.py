@@ -6,12 +6,10 @@ texts, S4 texts and targets, S5 what was asked and answered. What is closed stan
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from inspect_ai.event import ModelEvent
 from inspect_ai.log import (
     EvalConfig,
     EvalDataset,
@@ -23,26 +21,18 @@ from inspect_ai.log import (
     EvalSpec,
     write_eval_log,
 )
-from inspect_ai.model import (
-    ChatMessage,
-    ChatMessageAssistant,
-    ChatMessageSystem,
-    ChatMessageTool,
-    ChatMessageUser,
-    GenerateConfig,
-    ModelOutput,
-)
+from inspect_ai.model import ChatMessage
 from inspect_ai.scorer import Score
 
 from attestations.documents.asking import OneRequest
-from attestations.documents.base import Document, Part, validated
-from attestations.documents.dialogue import ChatRequest, ChatResult, CountRequest, Message, ScoreRequest
+from attestations.documents.base import Part, validated
 from attestations.grades import GradeRow
 from attestations.predicate import Result
 from attestations.verify.export import Verified
 from attestations.verify.replaying import Answered
 from attestations.verify.schedule import Schedule, check_schedule
 from attestations.verify.transcripts import read_transcripts
+from auditor_client.integrations.inspect.dialogues import dialogue, turns
 
 CLOSED = "[closed at this stage]"
 BESIDE = "exchanges"  # laid to no scheduled task: auxiliary, or the tasks are not open
@@ -84,7 +74,11 @@ def _suite_log(verified: Verified, answers: Mapping[Place, Answered]) -> EvalLog
 def _beside_log(verified: Verified, answers: Mapping[str, Answered]) -> EvalLog:
     samples = [
         EvalSample(
-            id=name, epoch=1, target="", metadata={"exchange": _exchange(answered)}, **_dialogue(answered, verified)
+            id=name,
+            epoch=1,
+            target="",
+            metadata={"exchange": _exchange(answered)},
+            **dialogue(answered, _model(verified)),
         )
         for name, answered in answers.items()
     ]
@@ -160,10 +154,10 @@ def _sample(verified: Verified, row: GradeRow, answers: Mapping[Place, Answered]
     judged = content.tasks.fields("C6", row.task) if "C6" in content.keys else {}
     answered = answers.get((row.task, row.arm, row.epoch))
     metadata: dict[str, Any] = {"task": row.task, "arm": row.arm, "category": row.category}
-    dialogue: dict[str, Any] = {"input": _asked(asked.get("prompt"))}
+    said: dict[str, Any] = {"input": _asked(asked.get("prompt"))}
     if answered is not None:
         metadata["exchange"] = _exchange(answered)
-        dialogue = _dialogue(answered, verified)
+        said = dialogue(answered, _model(verified))
     return EvalSample(
         id=f"{row.arm}/{row.task}",
         epoch=row.epoch + 1,
@@ -171,7 +165,7 @@ def _sample(verified: Verified, row: GradeRow, answers: Mapping[Place, Answered]
         choices=_options(asked.get("prompt")),
         scores={"grade": score},
         metadata=metadata,
-        **dialogue,
+        **said,
     )
 
 
@@ -207,58 +201,11 @@ def _exchange(answered: Answered) -> dict[str, Any]:
     }
 
 
-def _dialogue(answered: Answered, verified: Verified) -> dict[str, Any]:
-    request, result, sampling = answered.request, answered.result, answered.signed.sampling
-    model = _model(verified)
-    asked = _turns(request)
-    text = result.content if isinstance(result, ChatResult) else _scores(request, result)
-    output = ModelOutput.from_content(model, text)
-    config = GenerateConfig(
-        max_tokens=sampling.max_output_tokens, temperature=float(sampling.temperature), top_p=float(sampling.top_p)
-    )
-    event = ModelEvent(model=model, input=asked, tools=[], tool_choice="auto", config=config, output=output)
-    return {"input": asked, "messages": [*asked, output.message], "output": output, "events": [event]}
-
-
-def _turns(request: Any) -> list[ChatMessage]:
-    if isinstance(request, CountRequest):
-        return [ChatMessageUser(content=request.text)]
-    if isinstance(request, ScoreRequest) and request.prefix is not None:
-        return [ChatMessageUser(content=request.prefix)]
-    if isinstance(request, ChatRequest | ScoreRequest):
-        return [_message(message) for message in request.messages]
-    return [ChatMessageUser(content=_json(request))]  # of a hook: no turn of a conversation
-
-
-def _json(document: Document) -> str:
-    return json.dumps(document.json_value(), indent=2, ensure_ascii=False)
-
-
-def _scores(request: Any, result: Any) -> str:
-    if isinstance(request, CountRequest):
-        return f"{result.tokens} tokens"
-    if not isinstance(request, ScoreRequest):
-        return _json(result)
-    rows = zip(request.continuations, result.scores, strict=True)
-    return "\n".join(f"{score.logprob} over {score.tokens} tokens: {text}" for text, score in rows)
-
-
-def _message(message: Message) -> ChatMessage:
-    kinds: dict[str, Any] = {
-        "system": ChatMessageSystem,
-        "user": ChatMessageUser,
-        "assistant": ChatMessageAssistant,
-        "tool": ChatMessageTool,
-    }
-    found: ChatMessage = kinds[message.role](content=message.content)
-    return found
-
-
 def _asked(prompt: Any) -> str | list[ChatMessage]:
     request = prompt.get("request") if isinstance(prompt, dict) else None
     if not isinstance(request, dict):
         return CLOSED
-    return _turns(validated(_Committed, {"request": request}).request)
+    return turns(validated(_Committed, {"request": request}).request)
 
 
 def _target(target: Any) -> str | list[str]:

@@ -1,61 +1,40 @@
 """An Inspect task as a hidden suite: each sample's one request, as the task itself makes it, and how it is scored.
 
-The task runs against a model that says nothing, so solvers need not be understood: what they would send is what is
-imported. Inspect's log of that run holds every text and is removed with its folder.
+Solvers need not be understood: what they send when the task is rehearsed is what is imported.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
-from inspect_ai import Task as InspectTask, eval as evaluate
-from inspect_ai._eval.loader import load_tasks  # no public way from a name to a task
+from inspect_ai import Task as InspectTask
+from inspect_ai._util.registry import registry_info  # logs leave out whose a scorer is
 from inspect_ai.event import ModelEvent
-from inspect_ai.log import EvalSample, EvalSpec, read_eval_log
-from inspect_ai.model import ChatMessage, GenerateConfig, ModelAPI, ModelOutput, modelapi
+from inspect_ai.log import EvalSample, EvalSpec
+from inspect_ai.model import GenerateConfig
 from inspect_ai.solver import MultipleChoiceTemplate
-from inspect_ai.tool import ToolChoice, ToolInfo
 from pydantic import ValidationError
 
 from attestations.answers import NORMALISATIONS, Normalisation
 from attestations.documents.dialogue import ChatRequest
 from attestations.errors import FileUnusable, SafeconductError, SuiteInvalid
 from attestations.files import unwritable
-from auditor_client.integrations.inspect.asking import DEFAULT_MAX_TOKENS, chat_request, check_supported, decimal
+from auditor_client.integrations.inspect.asking import DEFAULT_MAX_TOKENS, chat_request, check_supported, drawing
 from auditor_client.integrations.inspect.counterparts import pattern_of
+from auditor_client.integrations.inspect.rehearsing import load_task, rehearse
 from auditor_client.suites.manifest import PromptFormat
 from auditor_client.suites.requests import build_request
 from auditor_client.suites.tasks import ChoiceTask, ExactTask, PatternTask, Task
 
-_TURNS = 8  # a task that asks more often than once is refused; this ends one that would never stop
+_OURS = "inspect_ai/"  # a scorer of this name in another package is another scorer
+_MOST_EPOCHS = 100
 _LETTERS = "ABCDEFGHIJ"
-
-
-class SilentAPI(ModelAPI):
-    """A model that says nothing, and counts nothing, as counting would load a tokenizer from the network."""
-
-    async def generate(
-        self,
-        input: list[ChatMessage],  # noqa: A002, ARG002 - the library's signature
-        tools: list[ToolInfo],  # noqa: ARG002
-        tool_choice: ToolChoice,  # noqa: ARG002
-        config: GenerateConfig,  # noqa: ARG002
-    ) -> ModelOutput:
-        """Return an empty answer."""
-        return ModelOutput.from_content(self.model_name, "")
-
-
-@modelapi(name="safeconduct-silent")
-def silent() -> type[ModelAPI]:
-    """Return the model that tasks are rehearsed against."""
-    return SilentAPI
 
 
 @dataclass(frozen=True)
@@ -73,7 +52,9 @@ class Imported:
     name: str
     tasks: list[Task] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # what of the task a suite does not hold; no content
     form: PromptFormat | None = None
+    epochs: int = 1
 
 
 def import_task(spec: str, into: Path, *, nearest: bool = False) -> Imported:
@@ -90,10 +71,7 @@ def import_task(spec: str, into: Path, *, nearest: bool = False) -> Imported:
     """
     if into.exists() and any(into.iterdir()):
         raise FileUnusable(f"{into} is not empty; give another folder", path=str(into))
-    found = load_tasks([spec])
-    if len(found) != 1:
-        raise SuiteInvalid(f"{len(found)} tasks are found: name one as FILE.py@NAME", rule="task")
-    imported = read_task(found[0], nearest=nearest)
+    imported = read_task(load_task(spec), nearest=nearest)
     if not imported.tasks:
         why = imported.refused[0].why if imported.refused else "it has no samples"
         raise SuiteInvalid(f"no sample can be imported: {why}", rule="empty")
@@ -105,53 +83,71 @@ def read_task(task: InspectTask, *, nearest: bool = False) -> Imported:
     """Return the suite's tasks, and why samples are left out.
 
     Raises:
-        SuiteInvalid: the task needs a sandbox.
+        SuiteInvalid: the task needs a sandbox, or cannot be run.
     """
     if task.sandbox is not None or any(sample.sandbox or sample.setup or sample.files for sample in task.dataset):
         raise SuiteInvalid("the task needs a sandbox: a suite of single requests cannot hold it", rule="sandbox")
-    spec, samples = _rehearsed(task)
-    imported = Imported(spec.task)
-    for number, sample in enumerate(samples):
+    notes = _not_held(task)
+    spec, runs = rehearse(task)
+    names = [registry_info(scorer).name for scorer in task.scorer or ()]
+    imported = Imported(spec.task, notes=notes, epochs=_epochs(task))
+    for number, run in enumerate(runs):
         try:
-            _take(imported, number, sample, spec, nearest=nearest)
+            if run.sample is None or run.call is None:
+                raise run.why or SuiteInvalid("the sample asks nothing", rule="turns")
+            _take(imported, number, run.sample, run.call, _scorer(names, spec), nearest=nearest)
         except SafeconductError as error:
             imported.refused.append(Refused(number, error.message))
+        except ValidationError as error:
+            place = ".".join(str(step) for step in error.errors(include_input=False)[0]["loc"])
+            imported.refused.append(Refused(number, f"a suite does not take its {place}"))
     return imported
 
 
-def _rehearsed(task: InspectTask) -> tuple[EvalSpec, Sequence[EvalSample]]:
-    with tempfile.TemporaryDirectory(prefix="sc-import-") as folder:  # mode 0700
-        [log] = evaluate(
-            task,
-            model="safeconduct-silent/model",
-            epochs=1,
-            score=False,
-            turn_limit=_TURNS,
-            fail_on_error=False,
-            log_dir=folder,
-            log_samples=True,
-            display="none",
-        )
-        whole = read_eval_log(log.location, resolve_attachments=True)
-    order = {str(sample.id): number for number, sample in enumerate(task.dataset)}
-    samples = sorted(whole.samples or [], key=lambda sample: order.get(str(sample.id), 0))
-    return whole.eval, samples
+def _not_held(task: InspectTask) -> list[str]:
+    with_metadata = sum(bool(sample.metadata) for sample in task.dataset)
+    held = (task.epochs or 1) in (1, _epochs(task))
+    left = {
+        f"the metadata of {with_metadata} samples": with_metadata > 0,
+        f"{task.epochs} epochs with a reducer of their own": not held,
+        "metrics of the task: a suite's figure is the share of right answers": task.metrics is not None,
+        "the model the task names: the agreement names the variant": task.model is not None,
+        "early stopping": task.early_stopping is not None,
+    }
+    return [what for what, is_there in left.items() if is_there]
 
 
-def _take(imported: Imported, number: int, sample: EvalSample, spec: EvalSpec, *, nearest: bool) -> None:
-    calls = [event for event in sample.events if isinstance(event, ModelEvent)]
-    if sample.error is not None or len(calls) != 1:
-        raise SuiteInvalid(f"the sample asks {len(calls)} times: a suite's task asks once", rule="turns")
-    [call] = calls
+def _epochs(task: InspectTask) -> int:
+    """Return the plan's epochs: those of a task whose samples count by their mean, as ours do."""
+    reducers = [registry_info(reducer).name.rpartition("/")[2] for reducer in task.epochs_reducer or ()]
+    return task.epochs or 1 if reducers in ([], ["mean"]) and (task.epochs or 1) <= _MOST_EPOCHS else 1
+
+
+def _scorer(names: Sequence[str], spec: EvalSpec) -> tuple[str, Mapping[str, Any]]:
+    """Return the name of the task's only scorer, of Inspect's own, and its options."""
+    if len(names) != 1 or len(spec.scorers or []) != 1:
+        raise SuiteInvalid(f"{len(names)} scorers: a task has one grader", rule="scorer")
+    if not names[0].startswith(_OURS):
+        raise SuiteInvalid("no grader says exactly the same: the scorer is the task's own", rule="scorer")
+    return names[0].removeprefix(_OURS), (spec.scorers or [])[0].options or {}
+
+
+def _take(
+    imported: Imported,
+    number: int,
+    sample: EvalSample,
+    call: ModelEvent,
+    scorer: tuple[str, Mapping[str, Any]],
+    *,
+    nearest: bool,
+) -> None:
     check_supported(call.config, call.tool_choice, ())
     if call.tools:
         raise SuiteInvalid("the sample offers tools", rule="tools")
     request = chat_request(call.input, (), call.config)
-    body, template = _body(sample, request, spec, nearest=nearest)
+    body, template = _body(sample, request, scorer, nearest=nearest)
     form = _form(request, call.config, template)
-    if imported.form is None:
-        imported.form = form
-    if form != imported.form:
+    if form != (imported.form or form):
         raise SuiteInvalid("the sample is asked in another form than the one before it", rule="form")
     name = re.sub(r"[^a-z0-9]+", "-", imported.name.rpartition("/")[2].casefold()).strip("-") or "task"
     made = Task(
@@ -163,18 +159,15 @@ def _take(imported: Imported, number: int, sample: EvalSample, spec: EvalSpec, *
     )
     if build_request(made, form).request != request:
         raise SuiteInvalid("the suite's form does not give the sample's request", rule="form")
+    imported.form = form
     imported.tasks.append(made)
 
 
 def _body(
-    sample: EvalSample, request: ChatRequest, spec: EvalSpec, *, nearest: bool
+    sample: EvalSample, request: ChatRequest, scorer: tuple[str, Mapping[str, Any]], *, nearest: bool
 ) -> tuple[ChoiceTask | ExactTask | PatternTask, str | None]:
     """Return the task's body, and the template of a choice."""
-    scorers = spec.scorers or []
-    if len(scorers) != 1:
-        raise SuiteInvalid(f"{len(scorers)} scorers: a task has one grader", rule="scorer")
-    [scorer] = scorers
-    name = scorer.name.rpartition("/")[2]
+    name, options = scorer
     targets = [sample.target] if isinstance(sample.target, str) else list(sample.target)
     question = request.messages[-1].content
     try:
@@ -183,7 +176,7 @@ def _body(
         if nearest and name == "exact":
             rules: tuple[Normalisation, ...] = (*NORMALISATIONS, "strip_article")
             return ExactTask(type="exact", question=question, answers=tuple(targets), normalise=rules), None
-        pattern = pattern_of(name, scorer.options or {}, targets)
+        pattern = pattern_of(name, options, targets)
         return PatternTask(type="pattern", question=question, pattern=pattern), None
     except ValidationError as error:
         raise SuiteInvalid(f"the format does not take it: {error.errors(include_input=False)[0]['msg']}") from None
@@ -211,13 +204,14 @@ def _form(request: ChatRequest, config: GenerateConfig, template: str | None) ->
         raise SuiteInvalid("the sample is a conversation of several turns", rule="turns")
     if request.stop:
         raise SuiteInvalid("the sample names stop sequences, which a suite does not hold", rule="stop")
+    if config.logprobs:
+        raise SuiteInvalid("the sample asks for log-probabilities, which a suite's chat does not", rule="logprobs")
     values: dict[str, Any] = {} if template is None else {"letter": template}
     return PromptFormat(
         name="inspect",
         system=request.messages[0].content if roles[0] == "system" else None,
-        max_output_tokens=config.max_tokens or DEFAULT_MAX_TOKENS,
-        temperature=decimal(1.0 if config.temperature is None else config.temperature),
-        top_p=decimal(1.0 if config.top_p is None else config.top_p),
+        max_output_tokens=DEFAULT_MAX_TOKENS if config.max_tokens is None else config.max_tokens,
+        **drawing(config),
         **values,
     )
 
@@ -231,7 +225,7 @@ def _write(imported: Imported, into: Path) -> None:
         "title": f"Inspect task {name}",
         "version": "1",
         "description": "Imported; say here what it is a proxy for, and add controls.",
-        "plan": {"metrics": [{"id": "overall"}]},
+        "plan": {"metrics": [{"id": "overall"}], **({"epochs": imported.epochs} if imported.epochs > 1 else {})},
         "prompt": {key: value for key, value in form.model_dump().items() if value is not None},
     }
     try:

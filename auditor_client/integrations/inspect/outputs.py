@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,9 +19,9 @@ from inspect_ai.model import (
     TopLogprob,
 )
 from inspect_ai.model._call_tools import parse_tool_call  # what every provider of Inspect's own uses
-from inspect_ai.tool import ToolInfo
+from inspect_ai.tool import ToolCall as InspectCall, ToolInfo
 
-from attestations.documents.dialogue import ChatResult, GeneratedToken
+from attestations.documents.dialogue import ChatResult, GeneratedToken, ToolCall
 from attestations.documents.exchange import Record, Usage
 from attestations.errors import BackendFailed, ScopeExceeded
 from auditor_client.asked import Answered
@@ -69,17 +70,30 @@ def model_output(
 def _choice(
     answer: ChatResult, record: Record, tools: Sequence[ToolInfo], model: str, *, alternatives: bool
 ) -> ChatCompletionChoice:
-    calls = [parse_tool_call(call.id, call.name, call.arguments, list(tools)) for call in answer.tool_calls]
+    calls = [tool_call(call, tools) for call in answer.tool_calls]
     blocked = record.safety_layer.output == "blocked" or record.safety_layer.input == "blocked"
     reason: StopReason = "content_filter" if blocked else _REASONS.get(record.finish_reason, "unknown")
     return ChatCompletionChoice(
         message=ChatMessageAssistant(content=answer.content, tool_calls=calls or None, model=model, source="generate"),
         stop_reason=reason,
         stop_details=_filtered() if reason == "content_filter" else None,
-        logprobs=Logprobs(content=[_logprob(token, alternatives=alternatives) for token in answer.logprobs])
-        if answer.logprobs
-        else None,
+        logprobs=logprobs(answer.logprobs, alternatives=alternatives),
     )
+
+
+def tool_call(call: ToolCall, tools: Sequence[ToolInfo]) -> InspectCall:
+    """Return a model's call of a tool as Inspect reads it; one it cannot read holds why, which the model is told."""
+    read = parse_tool_call(call.id, call.name, call.arguments, list(tools))
+    try:
+        json.dumps(read.arguments, ensure_ascii=False).encode()
+    except UnicodeEncodeError:  # half a character, which JSON can say and no log can be written with: the run would end
+        return InspectCall(id=call.id, function=call.name, arguments={}, parse_error="The arguments are no Unicode.")
+    return read
+
+
+def logprobs(tokens: Sequence[GeneratedToken], *, alternatives: bool) -> Logprobs | None:
+    """Return the log-probabilities of an answer's tokens, with their likeliest alternatives if those were asked for."""
+    return Logprobs(content=[_logprob(token, alternatives=alternatives) for token in tokens]) if tokens else None
 
 
 def _unanswered(record: Record, model: str) -> ChatCompletionChoice:

@@ -13,7 +13,7 @@ from inspect_ai.tool import ToolChoice, ToolInfo
 from attestations.errors import ConfigurationInvalid, ScopeExceeded
 from attestations.keys import KeyUse
 from auditor_client.home import Home
-from auditor_client.integrations.inspect.asking import chat_request, check_supported, sampling
+from auditor_client.integrations.inspect.asking import UNSUPPORTED, chat_request, check_supported, sampling
 from auditor_client.integrations.inspect.folders import CACHING, FOLDERS, folder_of
 from auditor_client.integrations.inspect.outputs import model_output
 from auditor_client.integrations.receipts import receipt
@@ -46,7 +46,7 @@ class SafeconductAPI(ModelAPI):
         if model_args:
             raise ConfigurationInvalid("model arguments are home and ignore; never a credential", field="model_args")
         self._path = folder_of(home)
-        self._ignored = frozenset(ignored.split(",") if isinstance(ignored, str) else map(str, ignored)) - {""}
+        self._ignored = _ignorable(ignored)
         self._lanes = load_settings(Home(self._path).settings).run.lanes
 
     @property
@@ -72,7 +72,12 @@ class SafeconductAPI(ModelAPI):
             raise ConfigurationInvalid("gRPC needs asyncio: unset INSPECT_ASYNC_BACKEND", field="INSPECT_ASYNC_BACKEND")
         if config.cache or CACHING.get():
             raise ScopeExceeded("a cached answer is no exchange: leave out --cache", rule="cache")
-        check_supported(config, tool_choice, self._ignored)
+        if config.attempt_timeout is not None:
+            raise ScopeExceeded(
+                "the lab is bound to an exchange that begins, and Inspect would ask again: leave out --attempt-timeout",
+                rule="attempt_timeout",
+            )
+        left_out = check_supported(config, tool_choice, self._ignored)
         folder = await FOLDERS.open(self._path)
         scope = folder.agreement.scope
         if self.model_name not in scope.variants:
@@ -86,11 +91,9 @@ class SafeconductAPI(ModelAPI):
             tools,
             model=self.model_name,
             alternatives=bool(config.top_logprobs),
-            metadata=receipt(answered, lab_key=folder.agreement.lab_key(KeyUse.RECORD)) | self._left_out(),
+            metadata=receipt(answered, lab_key=folder.agreement.lab_key(KeyUse.RECORD))
+            | ({"ignored": left_out} if left_out else {}),
         )
-
-    def _left_out(self) -> dict[str, Any]:
-        return {"ignored": sorted(self._ignored)} if self._ignored else {}
 
     def should_retry(self, ex: Exception) -> RetryDecision:  # noqa: ARG002 - the library's signature
         """Never: lanes mend connections, attempts are counted, and a refusal is final."""
@@ -115,3 +118,13 @@ class SafeconductAPI(ModelAPI):
     async def aclose(self) -> None:
         """Close the folder, for those who use a model outside a run."""
         await FOLDERS.close()
+
+
+def _ignorable(given: object) -> frozenset[str]:
+    names = given.split(",") if isinstance(given, str) else given
+    if not isinstance(names, list | tuple):
+        raise ConfigurationInvalid("ignore holds names of options, with commas between them", field="ignore")
+    found = frozenset(str(name).strip() for name in names) - {""}
+    for name in sorted(found - UNSUPPORTED - {"tool_choice"}):
+        raise ConfigurationInvalid(f"{name} is no option that can be left out", field="ignore")
+    return found

@@ -118,11 +118,12 @@ class SafeconductSandbox(SandboxEnvironment):
             SandboxUnavailableError: the box is gone.
             TimeoutError: the program was ended after `timeout` seconds, or as long as an exchange may last.
             PermissionError: the file is no program.
+            ValueError: the command is empty, or has less than a second.
             OutputLimitExceededError: it printed more than one exchange carries.
             RefusedError: the agreement or its budget does not cover it any more.
         """
-        if not cmd:
-            raise ValueError("a command has at least one word")
+        if not cmd or (timeout is not None and timeout < 1):
+            raise ValueError("a command has at least one word, and at least one second")
         if user is not None and user not in USERS:
             raise SandboxUserUnsupportedError(f"a box has one user, {USERS[0]}: nothing runs as {user!r} in it")
         given = input.encode(errors="surrogatepass") if isinstance(input, str) else input or b""
@@ -211,7 +212,7 @@ def _said(ended: Executed, file: str) -> int:
 
 
 def _checked(file: str) -> str:
-    if not file or "\0" in file or len(file) > box_programs.MAX_PATH:
+    if not file or len(file) > box_programs.MAX_PATH or not box_programs.is_sayable(file):
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), file[:100])
     return file
 

@@ -71,11 +71,24 @@ def chat_request(context: str, options: Mapping[str, Any]) -> tuple[ChatRequest,
         request = ChatRequest(messages=_turns(context), stop=stops)
     except ValidationError as error:
         raise _too_large(error) from None
-    drawn = bool(options.get("do_sample", False))
-    return request, Sampling(
+    try:
+        return request, _sampling(options)
+    except (TypeError, ValueError) as error:
+        name = error.errors(include_input=False)[0]["loc"][0] if isinstance(error, ValidationError) else "gen_kwargs"
+        raise ScopeExceeded("the exchange does not draw answers like that", rule=str(name)) from None
+
+
+def _sampling(options: Mapping[str, Any]) -> Sampling:
+    """Return how an answer is drawn, by the harness's rule: a temperature above 0 draws unless do_sample says no."""
+    sampled, temperature = options.get("do_sample"), options.get("temperature")
+    drawn = bool(float(temperature or 0)) if sampled is None else bool(sampled)
+    top_p = float(options.get("top_p", 1.0))
+    if not 0 < top_p <= 1 or float(temperature or 0) < 0:
+        raise ValueError("a temperature is not negative, and top_p lies above 0 and at most at 1")
+    return Sampling(
         max_output_tokens=int(options.get("max_gen_toks", options.get("max_tokens", DEFAULT_MAX_TOKENS))),
-        temperature=_decimal(options.get("temperature", 1.0)) if drawn else "0",
-        top_p=_decimal(options.get("top_p", 1.0)),
+        temperature=_decimal(1.0 if temperature is None else temperature) if drawn else "0",
+        top_p=_decimal(top_p),
     )
 
 

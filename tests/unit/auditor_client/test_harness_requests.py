@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from attestations.documents.dialogue import ScoreRequest
-from attestations.errors import ScopeExceeded
+from attestations.errors import FileUnusable, ScopeExceeded
+from auditor_client.commands.harness import lm_eval
 from auditor_client.integrations.lm_eval.requests import as_turns, chat_request, score_requests
 
 TURNS = as_turns([{"role": "system", "content": "be short"}, {"role": "user", "content": "q"}])
@@ -49,7 +51,31 @@ def test_a_conversation_is_scored_and_continued_by_its_turns() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "rule"), [({"top_k": 5}, "top_k"), ({"until": [str(i) for i in range(9)]}, "request")]
+    ("options", "temperature"),
+    [
+        ({}, "0"),
+        ({"temperature": 0.7}, "0.7"),  # the harness's other models draw here as well
+        ({"temperature": 0.0}, "0"),
+        ({"temperature": 0.7, "do_sample": False}, "0"),
+        ({"do_sample": True}, "1"),
+        ({"temperature": 0.0, "do_sample": True}, "0"),
+    ],
+)
+def test_a_temperature_draws_as_the_harness_has_it(options: dict[str, Any], temperature: str) -> None:
+    assert temperature == chat_request(TURNS, options)[1].temperature
+
+
+@pytest.mark.parametrize(
+    ("options", "rule"),
+    [
+        ({"top_k": 5}, "top_k"),
+        ({"until": [str(i) for i in range(9)]}, "request"),
+        ({"max_gen_toks": 0}, "max_output_tokens"),
+        ({"max_gen_toks": "many"}, "gen_kwargs"),
+        ({"temperature": -1.0}, "gen_kwargs"),
+        ({"temperature": float("nan")}, "temperature"),
+        ({"top_p": 7.0}, "gen_kwargs"),
+    ],
 )
 def test_what_cannot_be_carried_is_refused_by_name(options: dict[str, Any], rule: str) -> None:
     with pytest.raises(ScopeExceeded) as refused:
@@ -73,6 +99,12 @@ def test_whole_texts_and_begun_turns_are_refused() -> None:
         model.loglikelihood_rolling([])
     with pytest.raises(ScopeExceeded):
         model.apply_chat_template([{"role": "user", "content": "q"}], add_generation_prompt=False)
+
+
+@pytest.mark.parametrize("out", [".", "missing/harness.json"])
+def test_a_file_that_cannot_be_written_is_told_before_anything_is_asked(tmp_path: Path, out: str) -> None:
+    with pytest.raises(FileUnusable):
+        lm_eval(tasks="sums", home=tmp_path, out=tmp_path / out)
 
 
 def test_scores_without_a_word_on_greedy_decoding_are_counted() -> None:

@@ -150,6 +150,20 @@ async def test_a_file_error_is_that_of_the_boxs_own_system() -> None:
             await env.write_file("a name", "text")
 
 
+@pytest.mark.parametrize("name", ["", "a\0b", "a\ud800b", "x" * 5000])
+async def test_a_name_no_file_can_have_is_an_error_of_files_before_anything_is_asked(name: str) -> None:
+    env = await sandbox_at(Lab())
+    for asked in (env.read_file(name), env.write_file(name, "text")):
+        with pytest.raises(OSError, match="Invalid argument"):
+            await asked
+
+
+@pytest.mark.parametrize(("cmd", "seconds"), [([], None), (["true"], 0), (["true"], -1)])
+async def test_no_command_and_no_time_are_refused_before_anything_is_asked(cmd: list[str], seconds: int | None) -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        await (await sandbox_at(Lab())).exec(cmd, timeout=seconds)
+
+
 async def test_another_user_is_refused_before_anything_is_asked() -> None:
     lab = Lab(ends=[ended()])
     env = await sandbox_at(lab)

@@ -226,36 +226,6 @@ async def test_an_unanswered_exchange_is_tried_as_often_as_registered(audit: Aud
     assert len(audit.lab.held) == 2 + 3
 
 
-@pytest.mark.parametrize(
-    ("config", "rule"),
-    [
-        (GenerateConfig(seed=7), "seed"),
-        (GenerateConfig(top_k=5), "top_k"),
-        (GenerateConfig(num_choices=2), "num_choices"),
-        (GenerateConfig(max_tokens=65), "output_tokens"),
-        (GenerateConfig(logprobs=True, top_logprobs=6), "top_logprobs"),
-        (GenerateConfig(cache=True), "cache"),
-        (GenerateConfig(stop_seqs=["x"] * 9), "request"),
-    ],
-)
-async def test_what_the_exchange_does_not_carry_is_refused_by_name(
-    audit: Audit, folder: OneFolder, config: GenerateConfig, rule: str
-) -> None:
-    with pytest.raises(ScopeExceeded) as refused:
-        await model().generate("canary-text", config=config)
-
-    assert rule == refused.value.facts["rule"]
-    assert "canary-text" not in str(refused.value)
-    assert not audit.lab.held
-
-
-async def test_what_is_named_as_to_be_ignored_is_left_out_and_said_so(audit: Audit, folder: OneFolder) -> None:
-    output = await model(ignore="seed,top_k").generate("q", config=GenerateConfig(seed=7, top_k=5))
-
-    assert output.metadata is not None
-    assert output.metadata["safeconduct"]["ignored"] == ["seed", "top_k"]
-
-
 async def test_an_answer_is_never_put_into_a_cache(audit: Audit, folder: OneFolder) -> None:
     with pytest.raises(ScopeExceeded, match="cached"):
         await model().generate("q", cache=True)
