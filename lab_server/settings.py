@@ -45,6 +45,7 @@ class BackendSettings(Snake):
     threads: int = Field(default=1, ge=1, le=256)
     slots: int = Field(default=4, ge=1, le=256)
     context_tokens: int = Field(default=2048, ge=256, le=1_048_576)
+    cache_prompts: bool = False
     base_url: str | None = None
     api_key_file: str | None = None
     tools: bool = True
@@ -212,6 +213,7 @@ kind = "llama"
 # threads = 1
 # slots = 4                       # answers at once
 # context_tokens = 2048
+# cache_prompts = true            # faster where prompts begin alike; answers then hang on what was asked before
 #
 # Any OpenAI-compatible server instead (vLLM, SGLang, llama.cpp server, Ollama):
 # [backend.remote]

@@ -22,14 +22,17 @@ _FORCE = 100.0  # added to one token's logit it makes that token certain; the re
 _RANDOM_SEED = 2**32 - 1  # llama.cpp takes this one seed as "any"
 
 
-def llama_chat_body(request: ChatRequest, sampling: Sampling, *, seed: int, model: str) -> dict[str, Any]:
+def llama_chat_body(
+    request: ChatRequest, sampling: Sampling, *, seed: int, model: str, cache: bool = True
+) -> dict[str, Any]:
     """Return the body of a chat request with llama.cpp's own samplers switched off.
 
     Its defaults (top-k 40, min-p 0.05) would cut the distribution that was agreed on; `reasoning_format`
-    keeps a model's thinking in the content instead of dropping it.
+    keeps a model's thinking in the content instead of dropping it. With `cache`, the beginning that a prompt
+    shares with the one before it is not read again, which moves the last digits of what follows.
     """
     body = chat_body(request, sampling, seed=seed % _RANDOM_SEED, model=model)
-    return body | {"top_k": 0, "min_p": 0.0, "cache_prompt": True, "reasoning_format": "none"}
+    return body | {"top_k": 0, "min_p": 0.0, "cache_prompt": cache, "reasoning_format": "none"}
 
 
 async def properties(http: httpx.AsyncClient) -> dict[str, Any]:
@@ -45,10 +48,14 @@ async def count_tokens(http: httpx.AsyncClient, text: str) -> int:
 class LlamaScorer:
     """Scores by forcing each token of a continuation and reading its log-probability (a `TokenScorer`)."""
 
-    def __init__(self, http: httpx.AsyncClient, *, slot: int | None = None) -> None:
-        """Use `slot` of the engine for all calls (None: as the server likes), so that its cache is met again."""
+    def __init__(self, http: httpx.AsyncClient, *, slot: int | None = None, cache: bool = True) -> None:
+        """Use `slot` of the engine for all calls (None: as the server likes), so that its cache is met again.
+
+        Without `cache` nothing that was asked before is used: the engine reads every prefix anew, in one go.
+        """
         self._http = http
         self._slot = slot
+        self._cache = cache
 
     async def tokens_of_text(self, text: str) -> list[int]:
         """See `TokenScorer`."""
@@ -61,6 +68,17 @@ class LlamaScorer:
         if not isinstance(prompt, str):
             raise backend_failed("malformed", "the model's server applied its chat template to nothing")
         return await _tokenize(self._http, prompt + continuation, special=True, start=True)
+
+    async def begin(self, ids: list[int]) -> int | None:
+        """See `TokenScorer`.
+
+        Every continuation then begins in the same way, with the last token of the prefix read by itself: what the
+        engine gives for it does not hang on how many stand in one request, or on their order.
+        """
+        if self._slot is None:
+            return None  # a server that chooses its slots may score elsewhere
+        body = {"prompt": ids, "n_predict": 0, "cache_prompt": self._cache, "id_slot": self._slot}
+        return _cached(await post_json(self._http, "/completion", body))
 
     async def logprobs_from(self, ids: list[int], start: int) -> TokenScores:
         """See `TokenScorer`."""
@@ -82,9 +100,13 @@ class LlamaScorer:
             logprobs.append(logprob)
             greedy = greedy and likeliest
             if position == start:
-                timings = reply.get("timings")
-                cached = count_of(timings.get("cache_n")) if isinstance(timings, dict) else 0
+                cached = _cached(reply)
         return TokenScores(logprobs, cached, greedy)
+
+
+def _cached(reply: dict[str, Any]) -> int:
+    timings = reply.get("timings")
+    return count_of(timings.get("cache_n")) if isinstance(timings, dict) else 0
 
 
 def _forced(reply: dict[str, Any], token: int) -> tuple[float, bool]:

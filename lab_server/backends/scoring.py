@@ -46,6 +46,15 @@ class TokenScorer(Protocol):
         """Return the tokens of a templated conversation and the start of the assistant's turn."""
         ...
 
+    async def begin(self, ids: list[int]) -> int | None:
+        """Read what all continuations follow, before the first of them is scored.
+
+        Returns:
+            How many of its tokens came from a cache that earlier requests filled; None where the engine reads
+            every continuation by itself.
+        """
+        ...
+
     async def logprobs_from(self, ids: list[int], start: int) -> TokenScores:
         """Return log p(ids[i] | ids[:i]) for each i from `start` (at least 1)."""
         ...
@@ -71,12 +80,13 @@ async def score(request: ScoreRequest, scorer: TokenScorer, *, max_context_token
     if max_context_tokens and max(map(len, wholes)) > max_context_tokens:
         raise backend_failed("context_exceeded", "the request is longer than the model's context")
     scores: list[ScoredContinuation] = []
+    before = await scorer.begin(prefix[:start])
     cached = 0
-    for whole in wholes:  # one after the other: each reuses what the engine has cached of the prefix
+    for number, whole in enumerate(wholes):  # one after the other: each reuses what the engine has read of the prefix
         scored = await scorer.logprobs_from(whole, start) if len(whole) > start else TokenScores([], 0)
         total = decimal(sum(scored.logprobs))
         scores.append(ScoredContinuation(logprob=total, tokens=len(whole) - start, greedy=scored.greedy))
-        cached += min(scored.cached_tokens, len(whole))
+        cached += min(scored.cached_tokens if number or before is None else before, len(whole))
     return Finished(
         result=ScoreResult(scores=tuple(scores)),
         usage=Usage(input_tokens=sum(map(len, wholes)), cached_tokens=cached, output_tokens=0, reasoning_tokens=0),

@@ -122,6 +122,9 @@ class TorchBackend(Answering):
         ids: list[int] = self._loaded.text.encode(self._loaded.text.prompt(messages) + continuation)
         return ids
 
+    async def begin(self, ids: list[int]) -> None:
+        """See `TokenScorer`; nothing is kept from one call to the next."""
+
     async def logprobs_from(self, ids: list[int], start: int) -> TokenScores:
         """See `TokenScorer`."""
         return TokenScores(await self._do(_logprobs, self._loaded.model, ids, start), 0)

@@ -62,6 +62,9 @@ class VllmScorer:
             },
         )
 
+    async def begin(self, ids: list[int]) -> None:
+        """See `TokenScorer`; nothing is kept from one call to the next."""
+
     async def logprobs_from(self, ids: list[int], start: int) -> TokenScores:
         """See `TokenScorer`."""
         body = {"model": self._model, "prompt": ids, "max_tokens": 1, "temperature": 0, "echo": True, "logprobs": 1}

@@ -41,7 +41,10 @@ async def open_backend(home: Home, settings: BackendSettings, adapter: Path | No
             model,
             expected_sha256=settings.sha256,
             settings=LlamaSettings(
-                threads=settings.threads, slots=settings.slots, context_tokens=settings.context_tokens
+                threads=settings.threads,
+                slots=settings.slots,
+                context_tokens=settings.context_tokens,
+                cache_prompts=settings.cache_prompts,
             ),
             adapter=adapter,
         )

