@@ -26,7 +26,7 @@ Scoring = Literal["sum", "normalised", "letter"]
 Encoding = Literal["utf-8", "utf-16", "cp1252", "latin-1", "mac-roman"]
 
 
-_OF_INSPECT = frozenset({"format_", "source", "into", "nearest"})
+_OF_INSPECT = frozenset({"format_", "source", "into", "nearest", "task_arguments"})
 
 
 def import_(
@@ -57,16 +57,20 @@ def import_(
     nearest: Annotated[
         bool, typer.Option("--nearest", help="inspect: take choice() and exact() under the graders nearest to them.")
     ] = False,
+    task_arguments: Annotated[
+        list[str] | None, typer.Option("-T", metavar="NAME=VALUE", help="inspect: an argument of the task; repeatable.")
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Write nothing if anything is wrong.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Make a suite of a public one: its items, split for development and test, with canaries and a report."""
     if format_ == "inspect":
         _require_only(ctx, _OF_INSPECT)
-        import_inspect(str(source), into, nearest=nearest)
+        import_inspect(str(source), into, arguments=task_arguments or (), nearest=nearest)
         return
-    if nearest:
-        raise typer.BadParameter("no other format takes it than inspect", param_hint="--nearest")
+    if nearest or task_arguments:
+        hint = "--nearest" if nearest else "-T"
+        raise typer.BadParameter("no other format takes it than inspect", param_hint=hint)
     # NumPy is loaded here, which other commands do without.
     from auditor_client.suites.importers.catalogue import FORMATS  # noqa: PLC0415
     from auditor_client.suites.importers.importing import REPORT, Order, import_suite  # noqa: PLC0415
@@ -110,7 +114,7 @@ def _require_only(ctx: typer.Context, names: frozenset[str]) -> None:
     for parameter in ctx.command.params:
         given = ctx.get_parameter_source(parameter.name or "")
         if parameter.name not in names and given is not None and given.name == "COMMANDLINE":
-            raise typer.BadParameter("inspect takes --into and --nearest", param_hint=max(parameter.opts, key=len))
+            raise typer.BadParameter("inspect takes --into, --nearest and -T", param_hint=max(parameter.opts, key=len))
 
 
 def _mapping(given: str | None, file: Path | None) -> Mapping | None:

@@ -57,12 +57,13 @@ class Imported:
     epochs: int = 1
 
 
-def import_task(spec: str, into: Path, *, nearest: bool = False) -> Imported:
+def import_task(spec: str, into: Path, *, arguments: Sequence[str] = (), nearest: bool = False) -> Imported:
     """Write the suite of an Inspect task into a new folder.
 
     Args:
         spec: `FILE.py`, `FILE.py@NAME` or a registered name.
         into: the suite's folder.
+        arguments: the task's own, NAME=VALUE.
         nearest: whether scorers without an exact counterpart are imported under the grader nearest to them.
 
     Raises:
@@ -71,7 +72,7 @@ def import_task(spec: str, into: Path, *, nearest: bool = False) -> Imported:
     """
     if into.exists() and any(into.iterdir()):
         raise FileUnusable(f"{into} is not empty; give another folder", path=str(into))
-    imported = read_task(load_task(spec), nearest=nearest)
+    imported = read_task(load_task(spec, arguments), nearest=nearest)
     if not imported.tasks:
         why = imported.refused[0].why if imported.refused else "it has no samples"
         raise SuiteInvalid(f"no sample can be imported: {why}", rule="empty")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +16,15 @@ from typing import Any
 
 from inspect_ai import Task, eval as evaluate, task_with
 from inspect_ai._eval.loader import load_tasks  # no public way from a name to a task
+from inspect_ai._util.config import parse_cli_args
+from inspect_ai._util.registry import registry_params
 from inspect_ai.event import ModelEvent
 from inspect_ai.log import EvalLog, EvalSample, EvalSpec, read_eval_log
 from inspect_ai.model import ChatMessage, GenerateConfig, Model, ModelAPI, ModelOutput, get_model, modelapi
 from inspect_ai.tool import ToolChoice, ToolInfo
 
 from attestations.errors import FileUnusable, SafeconductError, SuiteInvalid
+from attestations.files import shown
 
 ANSWERS = ("", "ANSWER: B")  # nothing, and what solvers that look for an answer would find one in
 _MODEL = "safeconduct-silent/model"
@@ -66,24 +69,35 @@ class Rehearsed:
     why: SuiteInvalid | None = None
 
 
-def load_task(spec: str) -> Task:
+def load_task(spec: str, arguments: Sequence[str] = ()) -> Task:
     """Return the one task of a name.
+
+    Args:
+        spec: `FILE.py`, `FILE.py@NAME` or a registered name.
+        arguments: the task's own, as `inspect eval -T` takes them: NAME=VALUE.
 
     Raises:
         FileUnusable: there is no such file.
-        SuiteInvalid: there is not exactly one task, or its own code fails, as without the network its data comes from.
+        SuiteInvalid: there is not exactly one task, it takes no such argument, or its own code fails, as without the
+            network its data comes from.
     """
+    given = parse_cli_args(tuple(arguments))
+    if len(given) != len(arguments):
+        raise SuiteInvalid("an argument of a task is written NAME=VALUE, each name once", rule="task")
     file = spec.partition("@")[0]
     if file.endswith(".py") and not Path(file).is_file():
         raise FileUnusable(f"there is no file {file}", path=file)
     try:
-        found = load_tasks([spec])
+        found = load_tasks([spec], given)
     except SafeconductError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever a stranger's code raises; its words could hold content
         raise SuiteInvalid(f"the task cannot be loaded ({type(error).__name__}): {_SHOWS}", rule="task") from None
     if len(found) != 1:
         raise SuiteInvalid(f"{len(found)} tasks are found: name one as FILE.py@NAME", rule="task")
+    unknown = sorted(given.keys() - registry_params(found[0]).keys())
+    if unknown:
+        raise SuiteInvalid(f"the task takes no argument {shown(unknown[0])}", rule="task")
     return found[0]
 
 

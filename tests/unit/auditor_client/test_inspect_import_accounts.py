@@ -128,8 +128,8 @@ from inspect_ai.dataset import Sample
 from inspect_ai.scorer import match
 
 @task
-def short():
-    return Task(dataset=[Sample(input="q", target="yes")], scorer=match(), epochs=3)
+def short(questions: int = 1):
+    return Task(dataset=[Sample(input=f"q{i}", target="yes") for i in range(questions)], scorer=match(), epochs=3)
 
 @task
 def unreachable():
@@ -143,12 +143,16 @@ def twice():
 
 def test_a_task_that_cannot_be_loaded_or_run_is_refused_and_a_plan_holds_the_epochs(tmp_path: Path) -> None:
     Path("t.py").write_text(FILE)
-    import_task("t.py@short", tmp_path / "suite")
+    imported = import_task("t.py@short", tmp_path / "suite", arguments=("questions=2",))
 
+    assert len(imported.tasks) == 2
     assert load_suite(tmp_path / "suite").manifest.plan.epochs == 3
     for name, reason in (("unreachable", r"\(ConnectionError\)"), ("none", "loaded"), ("twice", "cannot be run")):
         with pytest.raises(SuiteInvalid, match=reason) as refused:
             import_task(f"t.py@{name}", tmp_path / name)
         assert "canary" not in str(refused.value)
+    for given, reason in (("answers=2", "no argument answers"), ("2", "NAME=VALUE")):
+        with pytest.raises(SuiteInvalid, match=reason):
+            import_task("t.py@short", tmp_path / "other", arguments=(given,))
     with pytest.raises(FileUnusable, match="no file"):
         import_task("other.py", tmp_path / "other")
