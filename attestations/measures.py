@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from attestations.clusters import Spread, design_effect, spread
 from attestations.documents.analysis import FORMATS, Described, PlannedMeasure
-from attestations.documents.engagement import AnalysisPlan
+from attestations.documents.planning import AnalysisPlan
 from attestations.exposure import exposure_p
 from attestations.grades import ANSWERED, GradeRow, scored_rows
 from attestations.intervals import (

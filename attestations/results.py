@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Literal
 
 from attestations.documents.analysis import FORMATS
-from attestations.documents.engagement import AnalysisPlan, PlannedMetric
+from attestations.documents.planning import AnalysisPlan, PlannedMetric
 from attestations.grades import ANSWERED, SCORED_OUTCOMES, GradeRow, scored_rows
 from attestations.intervals import half_tail, ratio, rounded, score_interval, score_tail
 from attestations.multiplicity import HeldAgainst, holm

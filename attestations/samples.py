@@ -10,7 +10,7 @@ from math import comb
 from typing import NamedTuple
 
 from attestations.clusters import design_effect, spread
-from attestations.documents.engagement import AnalysisPlan, PlannedMetric
+from attestations.documents.planning import AnalysisPlan, PlannedMetric
 from attestations.errors import MalformedEnvelope, ScoreMismatch
 from attestations.grades import ANSWERED, GradeRow
 from attestations.predicate import Result

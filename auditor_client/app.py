@@ -13,7 +13,8 @@ import structlog
 
 from attestations.commitments import SuiteKey
 from attestations.documents.agreement import Variant
-from attestations.documents.engagement import AnalysisPlan, PreRegistration
+from attestations.documents.engagement import PreRegistration
+from attestations.documents.planning import AnalysisPlan
 from attestations.envelope import parse_envelope
 from attestations.errors import ConfigurationInvalid, PhaseViolation, ScopeExceeded
 from attestations.identity import Identity, parse_identity

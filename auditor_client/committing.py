@@ -14,7 +14,7 @@ from pydantic import Field
 from attestations.canonical import canonical_bytes, parse_canonical
 from attestations.commitments import SuiteKey, commit_encoded, padded_size
 from attestations.documents.base import Part, is_none, validated
-from attestations.documents.engagement import AnalysisPlan
+from attestations.documents.planning import AnalysisPlan
 from attestations.errors import FileUnusable, SuiteInvalid
 from attestations.files import because
 from attestations.merkle import Frontier, leaf_hash

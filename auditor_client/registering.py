@@ -13,7 +13,6 @@ from attestations.documents.agreement import Agreement
 from attestations.documents.base import format_time
 from attestations.documents.drawing import DrawRule
 from attestations.documents.engagement import (
-    AnalysisPlan,
     ClassKeyCommitment,
     LogReceipt,
     PreRegistration,
@@ -21,6 +20,7 @@ from attestations.documents.engagement import (
     RegisteredGrader,
     RegisteredSuite,
 )
+from attestations.documents.planning import AnalysisPlan
 from attestations.draw import SHARE_BYTES, share_commitment
 from attestations.envelope import Envelope, parse_envelope
 from attestations.errors import PreRegistrationAltered, ScopeExceeded

@@ -14,8 +14,9 @@ from attestations.claim import Claim
 from attestations.commitments import ContentClass, SuiteKey
 from attestations.container import Watch
 from attestations.documents.base import encode, format_time
-from attestations.documents.engagement import AnalysisPlan, DeliveryReceipt, Package, PackageManifest
+from attestations.documents.engagement import DeliveryReceipt, Package, PackageManifest
 from attestations.documents.exchange import Record
+from attestations.documents.planning import AnalysisPlan
 from attestations.elicitation.claims import ElicitationClaim
 from attestations.elicitation.levels import Sandbagging
 from attestations.envelope import Envelope, parse_envelope

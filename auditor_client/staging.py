@@ -14,13 +14,13 @@ from attestations.container import Watch
 from attestations.deviations import headline_of
 from attestations.documents.engagement import (
     Acknowledgement,
-    AnalysisPlan,
     GradeCommitment,
     PackageManifest,
     PreRegistration,
     Stage,
     Tlp,
 )
+from attestations.documents.planning import AnalysisPlan
 from attestations.envelope import open_document, parse_envelope
 from attestations.errors import PhaseViolation, SafeconductError
 from attestations.files import open_file, write_file

@@ -7,12 +7,11 @@ from typing import ClassVar, Literal
 from pydantic import Field, model_validator
 
 from attestations.digests import Sha256
-from attestations.documents.analysis import PlannedJudge, PlannedMeasure, Share
-from attestations.documents.base import Base64, Count, Decimal, Document, Name, Part, Time, is_empty, is_none
+from attestations.documents.base import Base64, Count, Document, Name, Part, Time, is_none
 from attestations.documents.drawing import DrawRule
 from attestations.documents.exchange import Meter
 from attestations.policy.model import Recipient
-from attestations.scaffolds.method import MAX_ARMS, Arm
+from attestations.scaffolds.method import MAX_ARMS
 
 ContentClass = Literal["C0", "C1", "C2", "C3", "C4", "C5", "C6", "C7", "C8", "C9", "C10"]
 Stage = Literal["S0", "S1", "S2", "S3", "S4", "S5"]
@@ -146,57 +145,6 @@ class PreRegistration(Document):
     def epochs_of(self, arm: str) -> int:
         """Return how often an arm asks each task."""
         return next((item.epochs for item in self.conduct or () if item.id == arm), self.epochs)
-
-
-class PlannedMetric(Part):
-    """One figure that will be reported, and the thresholds it will be held against."""
-
-    id: Name
-    category: Name | None
-    direction: Literal["risk_increasing", "risk_decreasing"]
-    rule_out: Decimal | None
-    rule_in: Decimal | None
-    measure: Share | None = Field(default=None, exclude_if=is_none)
-    group: Name | None = Field(default=None, exclude_if=is_none)
-    k: int | None = Field(default=None, ge=1, le=1000, exclude_if=is_none)
-
-    @property
-    def content_class(self) -> Literal["C2", "C3"]:
-        """The class the figure is of: what is told by category or group waits for the grades."""
-        return "C2" if self.category is None and self.group is None else "C3"
-
-
-class AnalysisPlan(Document):
-    """How results will be computed; its digest stands in the registration, its text is of class C2.
-
-    `nonce` is 32 random bytes, so that the digest tells nothing about a plan one could guess. `formats` are arms
-    that ask the same tasks in other words and signs; `headline` is the arm whose figures are the result.
-    """
-
-    payload_type: ClassVar[str] = "application/vnd.safeconduct.analysis-plan.v1+json"
-
-    nonce: Base64
-    metrics: tuple[PlannedMetric, ...] = Field(min_length=1, max_length=256)
-    scored_tasks: int = Field(ge=1)
-    interval: Literal["wilson"] = "wilson"
-    level: Literal["0.8", "0.9", "0.95", "0.99"] = "0.95"
-    answered_floor: Decimal
-    positive_control_bound: Decimal
-    exclusion_codes: tuple[Name, ...] = ()
-    unanswered: Literal["counts_as_not_correct"] = "counts_as_not_correct"
-    multiplicity: Literal["holm"] | None = Field(default=None, exclude_if=is_none)
-    stopping: Literal["all_scheduled"] | None = Field(default=None, exclude_if=is_none)
-    headline: Name | None = Field(default=None, exclude_if=is_none)
-    formats: tuple[Name, ...] = Field(default=(), max_length=64, exclude_if=is_empty)
-    measures: tuple[PlannedMeasure, ...] = Field(default=(), max_length=256, exclude_if=is_empty)
-    judges: tuple[PlannedJudge, ...] = Field(default=(), max_length=8, exclude_if=is_empty)
-    arms: tuple[Arm, ...] | None = Field(default=None, min_length=1, max_length=MAX_ARMS, exclude_if=is_none)
-
-    @model_validator(mode="after")
-    def _arms_differ(self) -> AnalysisPlan:
-        if len({arm.id for arm in self.arms or ()}) != len(self.arms or ()):
-            raise ValueError("two arms of one name")
-        return self
 
 
 class GradeCommitment(Document):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from attestations.documents.engagement import AnalysisPlan, PlannedMetric, PreRegistration
+from attestations.documents.engagement import PreRegistration
+from attestations.documents.planning import AnalysisPlan, PlannedMetric
 from attestations.elicitation.claims import (
     ArmClaim,
     DevFigure,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from attestations.deviations import declared, headline_of
-from attestations.documents.engagement import AnalysisPlan
+from attestations.documents.planning import AnalysisPlan
 from attestations.errors import AnalysisDeviationUndeclared
 from attestations.ledger import Deviation
 from attestations.predicate import AuditPredicate

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
-from attestations.documents.engagement import AnalysisPlan, PreRegistration
+from attestations.documents.engagement import PreRegistration
+from attestations.documents.planning import AnalysisPlan
 from attestations.elicitation.claims import ElicitationClaim, Spent
 from attestations.elicitation.course import Course
 from attestations.elicitation.figures import best_on_dev, dev_figures, gap, gaps, outline, planned_gaps

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from attestations.documents.analysis import FORMATS
-from attestations.documents.engagement import AnalysisPlan, PreRegistration
+from attestations.documents.engagement import PreRegistration
+from attestations.documents.planning import AnalysisPlan
 from attestations.errors import (
     ClaimUninterpretable,
     ControlsFailed,

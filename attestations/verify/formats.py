@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from attestations.documents.engagement import AnalysisPlan, PreRegistration
+from attestations.documents.engagement import PreRegistration
+from attestations.documents.planning import AnalysisPlan
 from attestations.errors import ArmNotFollowed, PreRegistrationAltered
 from attestations.scaffolds.formatted import AskedArm, format_faults
 from attestations.scaffolds.method import AS_SHIPPED, Arm

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from itertools import chain
 from types import MappingProxyType
 
-from attestations.canonical import parse_canonical
+from attestations.canonical import canonical_bytes, parse_canonical
 from attestations.commitments import ClassKey, check_salts, parse_task_leaf
 from attestations.container import Container
 from attestations.digests import sha256
 from attestations.documents.base import decode, validated
 from attestations.documents.elicitation import ElicitationPack
-from attestations.documents.engagement import AnalysisPlan, PackageManifest, PreRegistration
+from attestations.documents.engagement import PackageManifest, PreRegistration
+from attestations.documents.planning import AnalysisPlan
 from attestations.elicitation.claims import ElicitationClaim
 from attestations.elicitation.course import Course
 from attestations.errors import (
@@ -164,9 +165,9 @@ def _aggregate(reader: PackageReader, registration: PreRegistration) -> Aggregat
     expected = {"plan", "results", "validity", *(("elicitation",) if registration.conduct is not None else ())}
     if not isinstance(value, dict) or value.keys() - {"measures"} != expected:
         raise MalformedEnvelope(f"the C2 package holds exactly {', '.join(sorted(expected))}, and measures")
-    plan = AnalysisPlan.from_json(value["plan"])
-    if sha256(plan.to_bytes()) != registration.plan:
+    if sha256(canonical_bytes(value["plan"])) != registration.plan:
         raise PreRegistrationAltered("the analysis plan is not the registered one")
+    plan = AnalysisPlan.from_json(value["plan"])
     check_salts([decode(plan.nonce)])
     if not isinstance(value["results"], list) or not isinstance(value.get("measures", []), list):
         raise MalformedEnvelope("the C2 package holds lists of results and measures")

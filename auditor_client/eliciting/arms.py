@@ -7,7 +7,8 @@ from functools import cached_property
 
 from attestations.documents.asking import read_result
 from attestations.documents.elicitation import ElicitationPack
-from attestations.documents.engagement import AnalysisPlan, PreRegistration, RegisteredArm
+from attestations.documents.engagement import PreRegistration, RegisteredArm
+from attestations.documents.planning import AnalysisPlan
 from attestations.envelope import parse_envelope
 from attestations.errors import EvidenceMissing, PhaseViolation, PreRegistrationAltered
 from attestations.formats import Format

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from pydantic import ValidationError
+
 from attestations.documents.analysis import PlannedJudge, PlannedMeasure
 from attestations.documents.base import encode
-from attestations.documents.engagement import AnalysisPlan, PlannedMetric
+from attestations.documents.planning import AnalysisPlan, PlannedMetric
 from attestations.errors import SuiteInvalid
 from attestations.grading import (
     ExactTarget,
@@ -22,6 +24,7 @@ from auditor_client.committing import Draft
 from auditor_client.frozen_suite import ROLES, FrozenQuestion
 from auditor_client.suites.arms import asked_arms, committed_arms, planned_formats
 from auditor_client.suites.load import Suite
+from auditor_client.suites.manifest import Metric
 from auditor_client.suites.requests import build_request
 from auditor_client.suites.tasks import ANSWER_METADATA, AgentTask, ChoiceTask, ExactTask, JudgedTask, PatternTask, Task
 
@@ -90,7 +93,7 @@ def analysis_plan(
         judges: the models that grade, as they were calibrated.
 
     Raises:
-        SuiteInvalid: a task names a judge that is none of them.
+        SuiteInvalid: a task names a judge that is none of them, or a metric could be ruled in and out at once.
     """
     plan = suite.manifest.plan
     named = {task.task.judge for task in suite.tasks if isinstance(task.task, JudgedTask)}
@@ -101,7 +104,7 @@ def analysis_plan(
         )
     return AnalysisPlan(
         nonce=encode(nonce),
-        metrics=tuple(PlannedMetric.model_validate(metric.model_dump()) for metric in plan.metrics),
+        metrics=tuple(map(_planned, plan.metrics)),
         scored_tasks=drawn or sum(ROLES.get(task.kind) == "test" for task in suite.tasks),
         level=plan.level,
         answered_floor=plan.answered_floor,
@@ -115,6 +118,13 @@ def analysis_plan(
         measures=tuple(PlannedMeasure.model_validate(measure.model_dump()) for measure in plan.measures),
         arms=committed_arms(suite),
     )
+
+
+def _planned(metric: Metric) -> PlannedMetric:
+    try:
+        return PlannedMetric.model_validate(metric.model_dump())
+    except ValidationError:
+        raise SuiteInvalid(f"{metric.id} could be ruled in and out at once", rule="metric") from None
 
 
 def target_of(task: Task) -> Target:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from attestations.documents.base import encode, validated
-from attestations.documents.engagement import AnalysisPlan
+from attestations.documents.planning import AnalysisPlan
 from attestations.grades import GradeRow, GradeValue
 from attestations.marks import bias_mark
 from attestations.measures import compute_measures

@@ -13,8 +13,9 @@ from attestations.documents.agreement import PartyRole
 from attestations.documents.base import encode, format_time
 from attestations.documents.dialogue import ChatRequest, Message, Sampling
 from attestations.documents.elicitation import ElicitationPack, PackAnswer
-from attestations.documents.engagement import AnalysisPlan, PlannedMetric, PreRegistration, Stage
+from attestations.documents.engagement import PreRegistration, Stage
 from attestations.documents.finetuning import Demonstration, FineTuneResult, Recipe
+from attestations.documents.planning import AnalysisPlan, PlannedMetric
 from attestations.elicitation.course import Course
 from attestations.envelope import Envelope, parse_envelope, sign_document
 from attestations.grades import GradeRow

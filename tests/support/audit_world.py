@@ -24,7 +24,7 @@ from attestations.documents.agreement import (
 )
 from attestations.documents.base import encode, format_time
 from attestations.documents.dialogue import ChatRequest, Message, Sampling
-from attestations.documents.engagement import AnalysisPlan, PlannedMetric
+from attestations.documents.planning import AnalysisPlan, PlannedMetric
 from attestations.envelope import sign
 from attestations.keys import Ed25519Signer, KeyUse, P256Signer, Signer
 from attestations.policy.model import Policy, Rule

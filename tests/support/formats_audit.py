@@ -10,7 +10,7 @@ from typing import Any
 from attestations.documents.analysis import PlannedMeasure
 from attestations.documents.base import encode
 from attestations.documents.dialogue import ChatRequest, Message, Sampling
-from attestations.documents.engagement import AnalysisPlan, PlannedMetric
+from attestations.documents.planning import AnalysisPlan, PlannedMetric
 from attestations.scaffolds.method import Arm, Method, Thinking
 from auditor_client.frozen_suite import FrozenQuestion, FrozenSuite, FrozenTask
 from auditor_client.registering import Design

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from attestations.documents.engagement import AnalysisPlan
+from attestations.documents.planning import AnalysisPlan
 from auditor_client.committing import Draft, Rounds, freeze, write_commitment
 from auditor_client.home import Home, create_home
 from tests.support.forking import Running, start

@@ -23,7 +23,6 @@ from attestations.documents.base import encode, format_time
 from attestations.documents.drawing import Draw, DrawRule
 from attestations.documents.engagement import (
     Acknowledgement,
-    AnalysisPlan,
     ClassKeyCommitment,
     EvidenceIndex,
     EvidenceMember,
@@ -31,6 +30,7 @@ from attestations.documents.engagement import (
     RegisteredGrader,
     RegisteredSuite,
 )
+from attestations.documents.planning import AnalysisPlan
 from attestations.draw import beacon, draw, draw_seed, share_commitment
 from attestations.envelope import sign
 from attestations.escrow.holding import LoggedManifest

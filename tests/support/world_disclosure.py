@@ -16,7 +16,6 @@ from attestations.deviations import declared, headline_of
 from attestations.digests import sha256
 from attestations.documents.base import Document, encode, format_time, parse_time
 from attestations.documents.engagement import (
-    AnalysisPlan,
     DeliveryReceipt,
     GradeCommitment,
     Package,
@@ -24,6 +23,7 @@ from attestations.documents.engagement import (
     PolicyEvent,
     Release,
 )
+from attestations.documents.planning import AnalysisPlan
 from attestations.envelope import Envelope, sign
 from attestations.errors import SafeconductError
 from attestations.grades import GradeRow, GradeValue, grouping

@@ -11,7 +11,7 @@ from attestations.canonical import canonical_bytes
 from attestations.commitments import SuiteKey, TaskLeaf, commit_task
 from attestations.documents.base import encode, validated
 from attestations.documents.dialogue import ChatResult, ScoredContinuation, ScoreResult
-from attestations.documents.engagement import AnalysisPlan
+from attestations.documents.planning import AnalysisPlan
 from tests.support.fixed_keys import secret
 
 SUITE = "suite-7d1f"

@@ -10,6 +10,7 @@ import pytest
 from attestations.canonical import canonical_bytes
 from attestations.commitments import SuiteKey
 from attestations.documents.dialogue import ChatRequest, ChatResult, ScoredContinuation, ScoreRequest, ScoreResult
+from attestations.errors import SuiteInvalid
 from attestations.grading import grade
 from auditor_client.committing import Draft, freeze
 from auditor_client.frozen_suite import parse_frozen_suite
@@ -18,7 +19,7 @@ from auditor_client.suites.load import load_suite, parse_tasks
 from auditor_client.suites.manifest import PromptFormat
 from auditor_client.suites.requests import build_request
 from auditor_client.suites.tasks import Task
-from tests.support.suite_files import BODIES, task, tasks, write
+from tests.support.suite_files import BODIES, MANIFEST, task, tasks, write
 
 CLASSES = {
     "kind": "C5",
@@ -122,3 +123,10 @@ def test_the_plan_counts_the_tasks_that_count(tmp_path: Path) -> None:
     plan = analysis_plan(load_suite(write(tmp_path)), nonce=bytes(32))
     assert plan.scored_tasks == len(BODIES)
     assert [metric.id for metric in plan.metrics] == ["overall"]
+
+
+def test_a_metric_that_could_be_ruled_in_and_out_at_once_is_not_committed(tmp_path: Path) -> None:
+    both = {"id": "overall", "rule_out": "0.7", "rule_in": "0.5"}
+    suite = load_suite(write(tmp_path, manifest=MANIFEST | {"plan": {"metrics": [both]}}))
+    with pytest.raises(SuiteInvalid, match="in and out at once"):
+        analysis_plan(suite, nonce=bytes(32))
