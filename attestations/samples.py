@@ -108,6 +108,31 @@ def sample_of(metric: PlannedMetric, result: Result) -> Sample:
     return known
 
 
+def check_observations(metric: PlannedMetric, result: Result, known: Sample, *, tasks: int) -> None:
+    """Check that a figure over all items counts no answer to a task as a task of its own, however often it was asked.
+
+    Args:
+        metric: what was planned.
+        result: the published figure.
+        known: what it says it rests on (`sample_of`).
+        tasks: how many scored tasks were planned.
+
+    Raises:
+        ScoreMismatch: it rests on more observations than there are tasks, or on other tasks.
+    """
+    items = int(result.n) // max(1, len(known.by_format or ()))
+    if metric.measure == "answered_accuracy":
+        items = int(result.outcomes.correct) + int(result.outcomes.incorrect)
+    elif known.by_task is not None:
+        items = sum(known.by_task)
+        if items != tasks:
+            raise ScoreMismatch(f"{result.id} is over {items} tasks, {tasks} were planned", metric=result.id)
+    if (items if known.units is None else known.units) > tasks:
+        raise ScoreMismatch(
+            f"{result.id} counts answers to one task as independent", metric=result.id, field="designEffect"
+        )
+
+
 def _together(rows: Sequence[GradeRow]) -> Sample:
     found = spread((row.unit, _right(row)) for row in rows)
     effect = design_effect(found)

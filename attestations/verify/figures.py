@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-from attestations.documents.analysis import FORMATS
+from attestations.documents.analysis import FORMATS, PlannedMeasure
 from attestations.documents.engagement import PreRegistration
 from attestations.documents.planning import AnalysisPlan
 from attestations.errors import (
@@ -28,7 +28,7 @@ from attestations.results import (
     judged_together,
     planned_figures,
 )
-from attestations.samples import sample_of
+from attestations.samples import check_observations, sample_of
 from attestations.verify.disclosure import classes_up_to
 from attestations.verify.opened import Aggregate
 
@@ -66,9 +66,11 @@ def check_arithmetic(
     planned = [(metric, arm) for metric, arm in planned_figures(plan, running) if metric.content_class in shown]
     if [(result.id, result.arm) for result in predicate.results] != [(metric.id, arm) for metric, arm in planned]:
         raise ScoreMismatch("the attestation does not report exactly the planned figures")
-    described = [(item.id, arm) for item, arm in planned_measures(plan, running) if content_class(item) in shown]
-    if [(item.id, item.arm) for item in predicate.measures] != described:
+    described = [(item, arm) for item, arm in planned_measures(plan, running) if content_class(item) in shown]
+    if [(item.id, item.arm) for item in predicate.measures] != [(item.id, arm) for item, arm in described]:
         raise ScoreMismatch("the attestation does not report exactly the planned measures", field="measures")
+    for said, (meant, _) in zip(predicate.measures, described, strict=True):
+        _as_planned(said, meant, plan)
     passed = _controls_passed(predicate, plan)
     alone = []
     for result, (metric, arm) in zip(predicate.results, planned, strict=True):
@@ -79,6 +81,8 @@ def check_arithmetic(
         attempts = sum(registration.epochs_of(name) for name in asked)
         if metric.content_class == "C2" and result.n != str(plan.scored_tasks * attempts):
             raise ScoreMismatch(f"{result.id} is of {result.n} items, another number than was planned", field="n")
+        if metric.content_class == "C2":
+            check_observations(metric, result, known, tasks=plan.scored_tasks)
     for result, expected in zip(predicate.results, judged_together(plan, alone, running), strict=True):
         _same(result, expected, "does not follow from its own counts")
 
@@ -132,6 +136,14 @@ def check_controls(predicate: AuditPredicate, plan: AnalysisPlan) -> None:
         answered = sum(int(count) for count in (result.outcomes.correct, result.outcomes.incorrect))
         if not answered or Decimal(answered) < Decimal(plan.answered_floor) * int(result.n):
             raise ClaimUninterpretable(f"{claim} though only {answered} of {result.n} were answered", metric=result.id)
+
+
+def _as_planned(said: Measure, meant: PlannedMeasure, plan: AnalysisPlan) -> None:
+    planned = {"level": plan.level, "content_class": content_class(meant)}
+    planned |= {name: getattr(meant, name) for name in ("measure", "category", "versus")}
+    for name, value in planned.items():
+        if getattr(said, name) != value:
+            raise PreRegistrationAltered(f"{said.id}: {name} is not the one registered", measure=said.id, field=name)
 
 
 def _where(said: Measure, found: Measure) -> dict[str, str]:
