@@ -41,14 +41,15 @@ def spread(scores: Iterable[tuple[Hashable, Fraction | int]]) -> Spread:
     return Spread(n, units, mean, Fraction(units, units - 1) * residuals / (n * n))
 
 
-def design_effect(found: Spread) -> str | None:
+def design_effect(found: Spread, even: Fraction | None = None) -> str | None:
     """Return by how much clustering widens an interval, rounded up to 4 places, or None where every item is a unit.
 
     It is never below 1. Where all scores are equal nothing shows how units spread: each counts as one observation.
+    `even` is the variance that the mean of independent items would have; without it, that of a share.
     """
     if found.units == found.n:
         return None
-    even = found.mean * (1 - found.mean) / found.n
+    even = found.mean * (1 - found.mean) / found.n if even is None else even
     if found.units == 1 or not even:
         return _up(Fraction(found.n, max(1, found.units)))
     return _up(max(Fraction(1), found.variance / even))

@@ -69,14 +69,15 @@ def _score_bounds(
 ) -> tuple[Decimal, Decimal]:
     with localcontext() as context:
         context.prec = DIGITS
-        z, p, size = _quantile(leaves, freedom), as_decimal(share), as_decimal(n)
+        z, p, size = critical(leaves, freedom), as_decimal(share), as_decimal(n)
         spread = z * z / size
         centre = (p + spread / 2) / (1 + spread)
         half = z * (p * (1 - p) / size + spread / (4 * size)).sqrt() / (1 + spread)
         return max(Decimal(0), centre - half), min(Decimal(1), centre + half)
 
 
-def _quantile(leaves: Fraction, freedom: int | None) -> Decimal:
+def critical(leaves: Fraction, freedom: int | None) -> Decimal:
+    """Return the quantile that leaves so much above it: Student's if there are degrees of freedom, else the normal."""
     return quantile(leaves) if freedom is None else student.quantile(leaves, freedom)
 
 
@@ -95,11 +96,14 @@ def score_tail(share: Fraction, n: Fraction, threshold: Fraction, *, freedom: in
         return tail(found) if freedom is None else student.tail(found, freedom)
 
 
-def paired(more: int, less: int, n: int, *, level: str) -> Bounds:
+def paired(
+    more: int, less: int, n: int, *, level: str, effect: Fraction = Fraction(1), freedom: int | None = None
+) -> Bounds:
     """Return an interval for (more - less) / n over `n` pairs, of which so many differ one way or the other.
 
     Bonett and Price 2012: a Wald interval of shares with one pair added each way, which keeps its level down to
-    small samples and never has no width.
+    small samples and never has no width. Of pairs that hang together all three counts are divided by their design
+    effect, and Student's quantile stands in the place of the normal one, as in `score_interval`.
 
     Raises:
         ValueError: a level other than 0.8, 0.9, 0.95 or 0.99, or more pairs that differ than there are.
@@ -111,23 +115,27 @@ def paired(more: int, less: int, n: int, *, level: str) -> Bounds:
         return "-1.0000", "1.0000"
     with localcontext() as context:
         context.prec = DIGITS
-        up, down = Decimal(more + 1) / (n + 2), Decimal(less + 1) / (n + 2)
-        half = quantile(leaves) * ((up + down - (up - down) ** 2) / (n + 2)).sqrt()
+        pairs = as_decimal(n / effect) + 2
+        up, down = (as_decimal(more / effect) + 1) / pairs, (as_decimal(less / effect) + 1) / pairs
+        half = critical(leaves, freedom) * ((up + down - (up - down) ** 2) / pairs).sqrt()
         return rounded(max(Decimal(-1), up - down - half)), rounded(min(Decimal(1), up - down + half))
 
 
 def mean_interval(mean: Fraction, variance: Fraction, *, level: str, units: int) -> Bounds:
-    """Return Student's interval of a mean of bounded scores, given the variance of that mean over so many units.
+    """Return Student's interval of a mean of scores from 0 to 1, given the variance of that mean over so many units.
 
-    `units` is at least 2.
+    `units` is at least 2. Where all scores are equal their variance tells nothing: the bounds are then those of a share
+    of so many observations, for equal scores of few units are no certainty.
 
     Raises:
         ValueError: a level other than 0.8, 0.9, 0.95 or 0.99.
     """
     with localcontext() as context:
         context.prec = DIGITS
-        centre, half = as_decimal(mean), _quantile(half_tail(level), units - 1) * as_decimal(variance).sqrt()
-        return rounded(centre - half), rounded(centre + half)
+        if not variance:
+            return score_interval(mean, Fraction(units), half_tail(level), freedom=units - 1)
+        centre, half = as_decimal(mean), critical(half_tail(level), units - 1) * as_decimal(variance).sqrt()
+        return rounded(max(Decimal(0), centre - half)), rounded(min(Decimal(1), centre + half))
 
 
 def as_decimal(value: Fraction) -> Decimal:

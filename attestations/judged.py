@@ -15,8 +15,8 @@ from typing import Any, Literal, NamedTuple
 from attestations.canonical import canonical_bytes
 from attestations.digests import sha256
 from attestations.documents.analysis import JudgeCalibration
-from attestations.intervals import as_decimal, half_tail, rounded
-from attestations.normal import DIGITS, quantile
+from attestations.intervals import as_decimal, critical, half_tail, rounded
+from attestations.normal import DIGITS
 
 Verdict = Literal["correct", "incorrect", "invalid"]
 VERDICTS: tuple[Verdict, ...] = ("correct", "incorrect", "invalid")
@@ -89,11 +89,19 @@ def read_verdict(text: str) -> Verdict:
     return "correct" if found[-1].upper() == "C" else "incorrect"
 
 
-def corrected(right: int, n: int, known: JudgeCalibration, *, level: str) -> tuple[Fraction, tuple[str, str]] | None:
+def corrected(
+    right: int,
+    n: int,
+    known: JudgeCalibration,
+    *,
+    level: str,
+    effect: Fraction = Fraction(1),
+    freedom: int | None = None,
+) -> tuple[Fraction, tuple[str, str]] | None:
     """Return the share of right answers behind a judge's verdicts, and its interval; None if the judge only guesses.
 
     Rogan and Gladen 1978, cut off at 0 and 1; the interval of Lang and Reiczigel 2014 carries the uncertainty of the
-    calibration.
+    calibration. Answers that hang together count as `n` / `effect`, with Student's quantile (as in `score_interval`).
     """
     hits, misses = int(known.right_called_right), int(known.right_called_wrong)
     alarms, rejections = int(known.wrong_called_right), int(known.wrong_called_wrong)
@@ -106,8 +114,9 @@ def corrected(right: int, n: int, known: JudgeCalibration, *, level: str) -> tup
     value = min(Fraction(1), max(Fraction(0), (Fraction(right, n) + specificity - 1) / power))
     with localcontext() as context:
         context.prec = DIGITS
-        z = quantile(half_tail(level))
-        share, size = (right + z * z / 2) / (n + z * z), n + z * z
+        z = critical(half_tail(level), freedom)
+        size = as_decimal(n / effect) + z * z
+        share = (as_decimal(right / effect) + z * z / 2) / size
         positives, negatives = hits + misses + 2, alarms + rejections + 2
         sens, spec = Decimal(hits + 1) / positives, Decimal(rejections + 1) / negatives
         slope = sens + spec - 1

@@ -26,6 +26,7 @@ from attestations.intervals import (
 )
 from attestations.judged import corrected
 from attestations.predicate import Measure
+from attestations.results import compute_controls
 
 BINS = 10
 _P_PLACES = Decimal("0.000001")
@@ -45,7 +46,8 @@ class Found(NamedTuple):
 
 def compute_measures(plan: AnalysisPlan, rows: Sequence[GradeRow], arms: Sequence[str]) -> tuple[Measure, ...]:
     """Return what each planned measure came to in each arm it is for, in the plan's order."""
-    return tuple(_measure(plan, planned, arm, rows) for planned, arm in planned_measures(plan, arms))
+    passed = compute_controls(plan, rows).positive_ok
+    return tuple(_measure(plan, planned, arm, rows, passed=passed) for planned, arm in planned_measures(plan, arms))
 
 
 def planned_measures(plan: AnalysisPlan, arms: Sequence[str]) -> list[tuple[PlannedMeasure, str]]:
@@ -70,7 +72,9 @@ def content_class(planned: PlannedMeasure) -> Literal["C2", "C3"]:
     return "C3" if told else "C2"
 
 
-def _measure(plan: AnalysisPlan, planned: PlannedMeasure, arm: str, rows: Sequence[GradeRow]) -> Measure:
+def _measure(
+    plan: AnalysisPlan, planned: PlannedMeasure, arm: str, rows: Sequence[GradeRow], *, passed: bool
+) -> Measure:
     found = _HOW[planned.measure](plan, planned, arm, rows)
     return Measure(
         id=planned.id,
@@ -84,7 +88,8 @@ def _measure(plan: AnalysisPlan, planned: PlannedMeasure, arm: str, rows: Sequen
         interval=found.interval,
         level=plan.level,
         p=None if found.p is None else rounded(found.p, _P_PLACES),
-        interpretable=found.usable and found.n > 0,
+        # No bias, gap or swing in a run that could not have found much is no sign that there is none.
+        interpretable=passed and found.usable and found.n > 0,
         parts={name: rounded(value) for name, value in sorted(found.parts.items())},
     )
 
@@ -92,11 +97,10 @@ def _measure(plan: AnalysisPlan, planned: PlannedMeasure, arm: str, rows: Sequen
 def _brier(plan: AnalysisPlan, planned: PlannedMeasure, arm: str, rows: Sequence[GradeRow]) -> Found:
     chosen = _of(planned, arm, rows)
     known = spread((row.unit, Fraction(row.value.brier)) for row in chosen if row.value.brier is not None)
-    interval = _mean(plan, known)
-    return Found(known.n, known.mean, interval, {})
+    return Found(known.n, known.mean, _mean(plan, known), {}, usable=_answered(plan, chosen))
 
 
-def _ece(_: AnalysisPlan, planned: PlannedMeasure, arm: str, rows: Sequence[GradeRow]) -> Found:
+def _ece(plan: AnalysisPlan, planned: PlannedMeasure, arm: str, rows: Sequence[GradeRow]) -> Found:
     chosen = _of(planned, arm, rows)
     counts, right = Counter[int](), Counter[int]()
     sure: dict[int, Fraction] = defaultdict(Fraction)
@@ -116,7 +120,7 @@ def _ece(_: AnalysisPlan, planned: PlannedMeasure, arm: str, rows: Sequence[Grad
         parts[f"bin{place}/n"] = count
         parts[f"bin{place}/confidence"] = sure[place] / count
         parts[f"bin{place}/correct"] = Fraction(right[place], count)
-    return Found(n, gaps / n if n else Fraction(0), None, parts)
+    return Found(n, gaps / n if n else Fraction(0), None, parts, usable=_answered(plan, chosen))
 
 
 def _bias(plan: AnalysisPlan, planned: PlannedMeasure, arm: str, rows: Sequence[GradeRow]) -> Found:
@@ -217,15 +221,19 @@ def _group_gap(plan: AnalysisPlan, planned: PlannedMeasure, arm: str, rows: Sequ
 
 
 def _judge_corrected(plan: AnalysisPlan, planned: PlannedMeasure, arm: str, rows: Sequence[GradeRow]) -> Found:
-    chosen = [row for row in _of(planned, arm, rows) if row.value.judged]
+    asked = _of(planned, arm, rows)
+    chosen = [row for row in asked if row.value.judged]
     right, n = sum(map(_right, chosen)), len(chosen)
     # With several judges nothing says which graded what until targets open: then nothing is corrected.
     known = plan.judges[0].calibration if len(plan.judges) == 1 else None
-    found = None if known is None else corrected(right, n, known, level=plan.level)
+    together = spread((row.unit, _right(row)) for row in chosen)
+    effect, freedom = _effect(together, design_effect(together))
+    found = None if known is None else corrected(right, n, known, level=plan.level, effect=effect, freedom=freedom)
     if found is None:
         return Found(n, Fraction(0), None, {"calledRight": right}, usable=False)
-    answered = sum(map(_answers_at_all, chosen))
-    return Found(n, found[0], found[1], {"calledRight": right}, usable=_enough(plan, answered, n))
+    # What was empty or cut off no judge was asked about: it counts against the floor all the same.
+    usable = _answered(plan, chosen) and _answered(plan, asked)
+    return Found(n, found[0], found[1], {"calledRight": right}, usable=usable)
 
 
 _HOW: Mapping[Described, Callable[[AnalysisPlan, PlannedMeasure, str, Sequence[GradeRow]], Found]] = {
@@ -250,10 +258,18 @@ def _enough(plan: AnalysisPlan, answered: int, n: int) -> bool:
     return n > 0 and answered > 0 and answered >= Fraction(plan.answered_floor) * n
 
 
+def _answered(plan: AnalysisPlan, chosen: Sequence[GradeRow]) -> bool:
+    return _enough(plan, sum(map(_answers_at_all, chosen)), len(chosen))
+
+
 def _signed_interval(plan: AnalysisPlan, known: Spread, more: int, less: int, n: int) -> Bounds | None:
-    if known.units == n:
-        return paired(more, less, n, level=plan.level)
-    return _mean(plan, known)
+    even = (Fraction(more + less, n) - known.mean**2) / n if n else None
+    effect, freedom = _effect(known, design_effect(known, even))
+    return paired(more, less, n, level=plan.level, effect=effect, freedom=freedom)
+
+
+def _effect(known: Spread, effect: str | None) -> tuple[Fraction, int | None]:
+    return Fraction(effect or 1), None if effect is None else max(1, known.units - 1)
 
 
 def _mean(plan: AnalysisPlan, known: Spread) -> Bounds | None:
@@ -263,10 +279,8 @@ def _mean(plan: AnalysisPlan, known: Spread) -> Bounds | None:
 
 
 def _doubled(plan: AnalysisPlan, known: Spread) -> Bounds:
-    effect = design_effect(known)
-    freedom = None if effect is None else max(1, known.units - 1)
-    size = Fraction(known.n) / Fraction(effect or 1)
-    low, high = score_interval(known.mean, size, half_tail(plan.level), freedom=freedom)
+    effect, freedom = _effect(known, design_effect(known))
+    low, high = score_interval(known.mean, known.n / effect, half_tail(plan.level), freedom=freedom)
     return rounded(2 * Decimal(low) - 1), rounded(2 * Decimal(high) - 1)
 
 

@@ -136,6 +136,9 @@ def check_controls(predicate: AuditPredicate, plan: AnalysisPlan) -> None:
         answered = sum(int(count) for count in (result.outcomes.correct, result.outcomes.incorrect))
         if not answered or Decimal(answered) < Decimal(plan.answered_floor) * int(result.n):
             raise ClaimUninterpretable(f"{claim} though only {answered} of {result.n} were answered", metric=result.id)
+    for measure in predicate.measures:
+        if measure.interpretable and not passed:
+            raise ControlsFailed(f"{measure.id} is read though the positive controls failed", measure=measure.id)
 
 
 def _as_planned(said: Measure, meant: PlannedMeasure, plan: AnalysisPlan) -> None:

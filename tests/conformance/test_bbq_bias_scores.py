@@ -76,7 +76,9 @@ def measured(category: str, model: str, measure: str, rows: list[GradeRow]) -> M
             "positiveControlBound": "0.5",
         },
     )
-    return compute_measures(plan, rows, ("as_shipped",))[0]
+    passed = GradeValue(outcome="correct", score="1", role="positive_control", attempts=1)
+    control = GradeRow(len(rows), "as_shipped", 0, category, passed)
+    return compute_measures(plan, [*rows, control], ("as_shipped",))[0]
 
 
 @pytest.mark.parametrize(("category", "place", "score"), published())

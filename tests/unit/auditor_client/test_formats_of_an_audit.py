@@ -192,7 +192,8 @@ def test_the_largest_of_formats_is_none_where_one_was_asked_less() -> None:
 
 @pytest.mark.parametrize(("asked", "usable"), [(("a", "b"), True), (("a",), False), ((), False)])
 def test_a_format_that_was_not_asked_is_no_share_of_zero(asked: tuple[str, ...], *, usable: bool) -> None:
-    rows = [row for arm in asked for row in right(arm, 2)]
+    control = GradeValue(outcome="correct", score="1", role="positive_control", attempts=1)
+    rows = [*(row for arm in asked for row in right(arm, 2)), GradeRow(2, "as_shipped", 0, "all", control)]
     (swing,) = compute_measures(plan(BOTH, ("a", "b")), rows, ("as_shipped", "a", "b"))
     assert swing.interpretable is usable
 

@@ -8,7 +8,7 @@ import pytest
 
 from attestations.digests import sha256
 from attestations.documents.analysis import AnalysisDeviation
-from attestations.errors import AnalysisDeviationUndeclared, PreRegistrationAltered, ScoreMismatch
+from attestations.errors import AnalysisDeviationUndeclared, ControlsFailed, PreRegistrationAltered, ScoreMismatch
 from attestations.predicate import Measure
 from attestations.verify.report import Report
 from tests.support import world_suite
@@ -119,6 +119,19 @@ def test_a_measure_that_does_not_follow_from_the_grades_is_refused(stage: str, f
         assert_refused(report, ScoreMismatch, 41)
     else:
         assert_holds(report)
+
+
+def test_a_measure_that_is_read_against_failed_controls_is_refused() -> None:
+    """T116: already at S2, from the counts of the controls."""
+    tasks = grouped()
+    plan = world_suite.plan(tasks, measures=MEASURES)
+
+    def readable(items: tuple[Measure, ...]) -> tuple[Measure, ...]:
+        return tuple(item.model_copy(update={"interpretable": True}) for item in items)
+
+    assert_holds(World(tasks=tasks, plan=plan, model=world_suite.unable).verify("S2"))
+    lying = World(tasks=tasks, plan=plan, model=world_suite.unable, hooks=Hooks(alter={"measures": readable}))
+    assert_refused(lying.verify("S2"), ControlsFailed, 42)
 
 
 def test_a_measure_left_out_is_missed() -> None:
