@@ -13,7 +13,8 @@ from attestations.elicitation.claims import ElicitationClaim
 from attestations.errors import ExitCode
 from attestations.plain import plain
 from attestations.policy.words import recipient_words
-from attestations.reading import NO_SWING, Swing, read_swings
+from attestations.predicate import Result
+from attestations.reading import NO_SWING, Swing, read_gap, read_swings
 from attestations.verify.findings import Found
 from attestations.verify.report import Check, Report, Status
 from attestations.verify.steps import STEP_NAMES, Step
@@ -47,6 +48,7 @@ _COUNTED = {
     Status.MISSING: "lack what would decide them",
     Status.NOT_APPLICABLE: "do not apply",
 }
+_NO_GAP = "uninterpretable"
 _INDENT, _NARROWEST = 42, 20
 _MEANINGS = {
     ExitCode.OK: "every check that can be made at this stage holds",
@@ -204,7 +206,7 @@ def _print_claims(console: Console, report: Report) -> None:
         _print_swing(console, swing)
     if predicate.elicitation is not None:
         shown = {name for swing in swings if swing.usable for name, *_ in swing.shares}
-        _print_gaps(console, predicate.elicitation, shown)
+        _print_gaps(console, predicate.elicitation, shown, results)
 
 
 def _print_swing(console: Console, swing: Swing) -> None:
@@ -224,7 +226,7 @@ def _print_swing(console: Console, swing: Swing) -> None:
         console.print(f"  {item.name:<{width}}  {item.correct}{answered}", markup=False, soft_wrap=True)
 
 
-def _print_gaps(console: Console, claim: ElicitationClaim, formats: Collection[str]) -> None:
+def _print_gaps(console: Console, claim: ElicitationClaim, formats: Collection[str], results: Sequence[Result]) -> None:
     """Show how much more each arm found than the model as shipped, over the same tasks.
 
     Of formats, whose shares stand above, only the best arm's gap is shown.
@@ -238,5 +240,7 @@ def _print_gaps(console: Console, claim: ElicitationClaim, formats: Collection[s
     for gap in gaps:
         name, cost = f"{gap.id} {gap.arm}", spent.get(gap.arm)
         used = "" if cost is None else f"  {cost.exchanges} exchanges, {cost.output_tokens} tokens written"
-        figure = f"{Decimal(gap.value):+} [{gap.interval[0]}, {gap.interval[1]}]"
+        reading = read_gap(gap, results)
+        figure = f"{Decimal(gap.value):+} [{gap.interval[0]}, {gap.interval[1]}]" if reading.usable else _NO_GAP
+        used += "" if reading.units is None else f"  too narrow: {reading.units} units"
         console.print(f"  {name:<{width}}  {figure}  n={gap.n}{used}", markup=False, soft_wrap=True)

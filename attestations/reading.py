@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import NamedTuple
 
+from attestations.elicitation.claims import GapClaim
 from attestations.intervals import ratio, wilson
 from attestations.predicate import Measure, Result
+from attestations.scaffolds.method import AS_SHIPPED
 
 CEILING, FLOOR = Decimal("0.95"), Decimal("0.05")
 WIDE = Decimal("0.2")
@@ -46,6 +48,13 @@ class Reading(NamedTuple):
     meaning: str
     claim: str
     notes: tuple[str, ...]
+
+
+class GapReading(NamedTuple):
+    """Whether a gap means anything, and of how many units it is where its interval counts more tasks than that."""
+
+    usable: bool
+    units: int | None
 
 
 class FormatShare(NamedTuple):
@@ -90,6 +99,20 @@ def read_figure(result: Result) -> Reading:
     return Reading(MEANINGS.get(result.measure, result.measure or ""), _claim(result), tuple(_notes(result)))
 
 
+def read_gap(gap: GapClaim, results: Iterable[Result]) -> GapReading:
+    """Return whether a gap between arms means anything, and whether its interval takes for independent what is not.
+
+    A gap of arms of which one tells nothing tells nothing: none found is not none there.
+    """
+    sides = [item for item in results if item.id == gap.id and item.arm in (gap.arm, AS_SHIPPED)]
+    units = [int(item.units) for item in sides if item.units is not None]
+    fewest = min(units, default=int(gap.n))
+    return GapReading(
+        usable=int(gap.n) > 0 and all(item.verdict != "uninterpretable" for item in sides),
+        units=fewest if fewest < int(gap.n) else None,
+    )
+
+
 def among_answered(result: Result) -> tuple[str, tuple[str, str]]:
     """Return the share of correct answers among those given, and its interval: the figure without those missing."""
     right, wrong = int(result.outcomes.correct), int(result.outcomes.incorrect)
@@ -123,6 +146,8 @@ def _notes(result: Result) -> list[str]:
     value, n = Decimal(result.value), int(result.n)
     if not n:
         return ["Nothing was scored."]
+    if result.verdict == "uninterpretable":
+        return []  # nothing is known: neither weakness nor strength
     if result.outcomes.correct == "0":
         notes.append(f"No success in {n} is not zero: shares up to {result.interval[1]} are consistent with it.")
     elif value >= CEILING:
@@ -137,7 +162,7 @@ def _notes(result: Result) -> list[str]:
             f"(design effect {result.design_effect})."
         )
         if int(result.units) < FEW:
-            notes.append("Few units: intervals of so few clusters are too narrow rather than too wide.")
+            notes.append("Few units show little of how units differ: the interval is wide for that (Student's t).")
     if result.adjusted_p is not None and result.verdict == "inconclusive" and _clears_alone(result, low, high):
         notes.append("Alone it would clear its threshold; together with the other planned figures it does not.")
     return notes

@@ -51,6 +51,7 @@ def write_report(
             report,
             _in_force(log, agreed.agreement),
             rows=None if content is None else content.rows,
+            plan=None if content is None or content.aggregate is None else content.aggregate.plan,
             exposures=_exposures(content),
             deviations=[
                 f"{item.document.what}: {item.document.reason}"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from attestations.elicitation.claims import ArmClaim, ElicitationClaim, GapClaim
-from attestations.predicate import AuditPredicate
+from attestations.predicate import AuditPredicate, Result
+from attestations.reading import GapReading, read_gap
 from attestations.rendering.plots import Forest, differences, percent, points
 
 _REASONS: Mapping[str, str] = {
@@ -56,6 +57,7 @@ class GapRow:
     n: str
     only_arm: str
     only_as_shipped: str
+    usable: bool
 
 
 @dataclass(frozen=True)
@@ -68,15 +70,15 @@ class ElicitationView:
     words: tuple[str, ...]
 
 
-def elicitation_view(predicate: AuditPredicate) -> ElicitationView | None:
-    """Return what a report shows of elicitation; None where no arms were registered."""
+def elicitation_view(predicate: AuditPredicate, results: Sequence[Result]) -> ElicitationView | None:
+    """Return what a report shows of elicitation, beside its figures; None where no arms were registered."""
     claim = predicate.elicitation
     if claim is None:
         return None
-    overall = [item for item in claim.gaps if item.category is None]
+    overall = [item for item in claim.gaps if item.category is None and read_gap(item, results).usable]
     return ElicitationView(
         arms=tuple(_arm(arm, best=arm.id == claim.best) for arm in claim.arms),
-        gaps=tuple(map(_gap, claim.gaps)),
+        gaps=tuple(_gap(item, read_gap(item, results)) for item in claim.gaps),
         plot=differences([(f"{item.id} · {item.arm}", item.value, item.interval) for item in overall])
         if overall
         else None,
@@ -106,14 +108,17 @@ def _arm(arm: ArmClaim, *, best: bool) -> ArmRow:
     )
 
 
-def _gap(item: GapClaim) -> GapRow:
+def _gap(item: GapClaim, reading: GapReading) -> GapRow:
     low, high = item.interval
+    # The interval is that of tasks; where they share material it is narrower than it should be.
+    shared = "" if reading.units is None else f", too narrow: these tasks are {reading.units} units"
     return GapRow(
         label=item.id if item.category is None else f"{item.id}, {item.category}",
         arm=item.arm,
         value=points(item.value),
-        interval=f"{points(low)} to {points(high)} at {percent(item.level)}",
+        interval=f"{points(low)} to {points(high)} at {percent(item.level)}{shared}",
         n=item.n,
         only_arm=item.only_arm,
         only_as_shipped=item.only_as_shipped,
+        usable=reading.usable,
     )

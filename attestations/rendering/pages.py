@@ -10,6 +10,8 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
+from attestations.rendering.plots import short
+
 _HIDDEN = ("Cc", "Cf", "Co", "Cs", "Zl", "Zp")
 
 
@@ -31,7 +33,7 @@ def _named(letter: str) -> str:
 
 @cache
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=FunctionLoader(_source),
         autoescape=True,
         undefined=StrictUndefined,
@@ -39,6 +41,8 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["short"] = short
+    return environment
 
 
 def _source(name: str) -> str:

@@ -12,6 +12,7 @@ from attestations.reading import VERDICTS, Swing
 LEFT, RIGHT, TOP, ROW = 215, 665, 14, 34
 OUTCOMES = ("correct", "incorrect", "refused", "invalid", "empty", "truncated", "error")
 _TONES = {"ruledOut": "good", "ruledIn": "bad", "inconclusive": "plain", "uninterpretable": "void"}
+_LONGEST = 28  # characters
 _LABELLED = 28  # narrower parts of a bar hold no number
 
 
@@ -215,6 +216,11 @@ def points(value: str | Decimal) -> str:
     """Return a difference of shares in points, with its sign."""
     text = f"{Decimal(value) * 100:+.1f}"
     return "0.0" if Decimal(text) == 0 else text.replace("-", "\u2212")
+
+
+def short(label: str) -> str:
+    """Return a label as it fits beside a plot: a long one without its middle, for its ends tell it from others."""
+    return label if len(label) <= _LONGEST else f"{label[: _LONGEST // 2]}…{label[-(_LONGEST // 2 - 1) :]}"
 
 
 def _forest(spans: Sequence[Span], ticks: Sequence[Tick], zero: float | None) -> Forest:

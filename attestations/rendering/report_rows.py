@@ -6,16 +6,19 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from attestations.documents.planning import AnalysisPlan, PlannedMetric
 from attestations.grades import GradeRow
-from attestations.intervals import ratio, wilson
 from attestations.predicate import AuditPredicate, Measure, Result
 from attestations.reading import MEASURES, NO_SWING, Reading, Swing, among_answered, read_figure
 from attestations.rendering.plots import (
     percent,
     points,
 )
+from attestations.results import figure
+from attestations.samples import sample
 
 _TONES = {"ruledOut": "good", "ruledIn": "bad", "inconclusive": "open", "uninterpretable": "open"}
+_UNPLANNED = PlannedMetric(id="exploratory", category=None, direction="risk_increasing", rule_out=None, rule_in=None)
 SIGNED = ("bias_ambiguous", "bias_disambiguated", "difference", "exposure")
 
 
@@ -33,6 +36,7 @@ class FigureRow:
     thresholds: str
     verdict: str
     tone: str
+    usable: bool
     reading: Reading
 
 
@@ -57,6 +61,8 @@ class Exploratory:
     value: str
     interval: str
     n: str
+    answered: str
+    usable: bool
 
 
 def figure_row(result: Result) -> FigureRow:
@@ -82,7 +88,8 @@ def figure_row(result: Result) -> FigureRow:
         given=percent(given),
         thresholds="; ".join(thresholds) or "none",
         verdict=reading.claim.split(":")[0],
-        tone=_TONES[result.verdict] if thresholds else "",
+        tone=_TONES[result.verdict] if thresholds or result.verdict == "uninterpretable" else "",
+        usable=result.verdict != "uninterpretable",
         reading=reading,
     )
 
@@ -123,29 +130,45 @@ def measure_row(measure: Measure) -> MeasureRow:
 
 def swing_words(swing: Swing) -> str:
     """Say how far figures move with the format."""
-    parts = swing.measure.parts
     if not swing.usable:
         return f"{swing.name}: {NO_SWING}."
+    mean, low, high = (percent(swing.measure.parts.get(name, "0")) for name in ("mean", "min", "max"))
+    deviation = points(swing.measure.parts.get("sd", "0")).lstrip("+")
     return (
-        f"{swing.measure.n} formats: mean {percent(parts.get('mean', '0'))}, from {percent(parts.get('min', '0'))} to "
-        f"{percent(parts.get('max', '0'))}, standard deviation {points(parts.get('sd', '0')).lstrip('+')} points. "
-        "Comparisons use the mean, claims about risk the largest."
+        f"{swing.name}, {swing.measure.n} formats: mean {mean}, from {low} to {high}, standard deviation {deviation} "
+        "points. Comparisons use the mean, claims about risk the largest."
     )
 
 
-def exploratory(predicate: AuditPredicate, rows: Sequence[GradeRow]) -> tuple[Exploratory, ...]:
-    """Return the shares by category and arm that opened grades show and nobody planned."""
+def exploratory(
+    predicate: AuditPredicate, rows: Sequence[GradeRow], plan: AnalysisPlan | None
+) -> tuple[Exploratory, ...]:
+    """Return the shares by category and arm that opened grades show and nobody planned.
+
+    They are computed as planned ones are, and fall silent where those do: what nobody planned is no nicer.
+    """
+    if plan is None or predicate.validity is None:
+        return ()
     planned = {(item.category, item.arm) for item in predicate.results}
-    level = predicate.results[0].level if predicate.results else "0.95"
-    counted, right = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+    groups: dict[tuple[str, str], list[GradeRow]] = {}
     for row in rows:
-        if row.value.role != "test" or (row.category, row.arm) in planned:
-            continue
-        counted[row.category, row.arm] += 1
-        right[row.category, row.arm] += row.value.outcome == "correct"
+        if row.value.role == "test" and (row.category, row.arm) not in planned:
+            groups.setdefault((row.category, row.arm), []).append(row)
     found = []
-    for (category, arm), n in sorted(counted.items()):
-        low, high = wilson(right[category, arm], n, level=level)
-        value = percent(ratio(right[category, arm], n))
-        found.append(Exploratory(f"{category}, {arm}", value, f"{percent(low)} to {percent(high)}", str(n)))
+    for (category, arm), chosen in sorted(groups.items()):
+        counts = Counter[str](row.value.outcome for row in chosen)
+        known = sample(plan, _UNPLANNED, chosen)
+        passed = predicate.validity.controls.positive_ok
+        share = figure(plan, _UNPLANNED, arm, counts, controls_ok=passed, known=known)
+        low, high = share.interval
+        found.append(
+            Exploratory(
+                what=f"{category}, {arm}",
+                value=percent(share.value),
+                interval=f"{percent(low)} to {percent(high)}",
+                n=share.n,
+                answered=percent(share.answered),
+                usable=share.verdict != "uninterpretable",
+            )
+        )
     return tuple(found)

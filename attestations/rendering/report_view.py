@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from attestations.documents.agreement import Agreement
 from attestations.documents.base import parse_time
+from attestations.documents.planning import AnalysisPlan
 from attestations.grades import GradeRow
 from attestations.policy.words import instant_words, recipient_words
-from attestations.predicate import AuditPredicate
+from attestations.predicate import AuditPredicate, Measure
 from attestations.reading import Swing, read_swings
 from attestations.rendering.elicitation_view import ElicitationView, elicitation_view
 from attestations.rendering.plots import (
@@ -26,6 +26,7 @@ from attestations.rendering.plots import (
     signed_forest,
     strip,
 )
+from attestations.rendering.report_facts import control_rows, exposure_rows
 from attestations.rendering.report_rows import (
     SIGNED,
     Exploratory,
@@ -56,12 +57,6 @@ _LADDERS = {
     "grader_integrity": "Grader integrity",
     "disclosure": "Disclosure",
 }
-_EXPOSURES = {
-    "never": "nobody outside the auditor",
-    "tee_only": "an attested enclave only",
-    "declared": "a lab that promised not to keep them",
-    "disclosed": "somebody who may use them",
-}
 _CANARY = {
     "notProbed": "The model was not probed for the suite's own strings.",
     "pass": "Asked to continue strings that stand only in the suite, the model did not.",
@@ -91,6 +86,7 @@ class ReportView:
     measures: tuple[MeasureRow, ...] = ()
     signed: Forest | None = None
     calibration: tuple[Dot, ...] = ()
+    calibrated: str = ""
     swing: Strip | None = None
     swing_words: str = ""
     swings: tuple[Swing, ...] = ()
@@ -115,6 +111,7 @@ def report_view(
     agreement: Agreement,
     *,
     rows: Sequence[GradeRow] | None = None,
+    plan: AnalysisPlan | None = None,
     exposures: Sequence[str] | None = None,
     deviations: Sequence[str] = (),
 ) -> ReportView:
@@ -124,6 +121,7 @@ def report_view(
         report: the verifier's report on the evidence file.
         agreement: under which agreement.
         rows: the opened grades, or None while they are sealed.
+        plan: the registered plan, or None while it is sealed.
         exposures: who had seen each task before, or None while that is sealed.
         deviations: the declared departures from the plan, in words.
     """
@@ -151,8 +149,8 @@ def report_view(
     detailed = [item for item in results if item.content_class == "C3"]
     several = len({item.arm for item in results}) > 1
     swings = read_swings(predicate.measures)
-    swing = next(iter(swings), None)
-    ece = next((item for item in predicate.measures if item.measure == "ece" and item.interpretable), None)
+    swing = next(iter(sorted(swings, key=lambda item: item.measure.category is not None)), None)
+    ece = _calibration(predicate.measures, main)
     signed = [
         (f"{measure_label(item)} · {item.arm}" if several else measure_label(item), item)
         for item in predicate.measures
@@ -165,19 +163,20 @@ def report_view(
         overall=forest([(figure_label(item, several=several), item) for item in overall]) if overall else None,
         categories=forest([(figure_label(item, several=several), item) for item in detailed]) if detailed else None,
         outcomes=bars([(figure_label(item, several=several), item) for item in results]) if results else None,
-        elicitation=elicitation_view(predicate),
+        elicitation=elicitation_view(predicate, results),
         measures=tuple(map(measure_row, predicate.measures)),
         signed=signed_forest(signed) if signed else None,
         calibration=() if ece is None else reliability(ece.parts),
+        calibrated="" if ece is None else f"{measure_label(ece)}, {ece.arm}",
         swing=strip(swing) if swing is not None and swing.usable else None,
         swing_words="" if swing is None else swing_words(swing),
         swings=tuple(swings),
         formats=tuple((item.name, percent(item.correct), percent(item.answered)) for item in swing.shares)
         if swing and swing.usable
         else (),
-        controls=_controls(predicate),
+        controls=control_rows(predicate, results, plan),
         canary="" if predicate.validity is None else _CANARY[predicate.validity.canary],
-        exposure=_exposure(exposures),
+        exposure=exposure_rows(exposures),
         asked=_asked(predicate),
         arms=predicate.arms,
         deviations=tuple(deviations),
@@ -185,10 +184,16 @@ def report_view(
         assurance=tuple(
             (words, getattr(report.assurance, name)) for name, words in _LADDERS.items() if report.assurance is not None
         ),
-        exploratory=exploratory(predicate, rows or ()),
+        exploratory=exploratory(predicate, rows or (), plan),
         said=predicate.limitations_text,
         facts={"claims": predicate.model_dump(mode="json", by_alias=True)},
     )
+
+
+def _calibration(measures: Sequence[Measure], main: str) -> Measure | None:
+    """Return the calibration error that is drawn: the main arm's over all items, where there is one."""
+    found = [item for item in measures if item.measure == "ece" and item.interpretable]
+    return min(found, key=lambda item: (item.arm != main, item.category is not None), default=None)
 
 
 def _checks(report: Report) -> tuple[tuple[str, str, str, str, str], ...]:
@@ -227,36 +232,20 @@ def view_json(view: ReportView, report: Report) -> dict[str, Any]:
             for swing in view.swings
         ],
         "exploratory": [
-            {"what": item.what, "value": item.value, "interval": item.interval, "n": item.n, "planned": False}
+            {
+                "what": item.what,
+                "value": item.value,
+                "interval": item.interval,
+                "n": item.n,
+                "answered": item.answered,
+                "interpretable": item.usable,
+                "planned": False,
+            }
             for item in view.exploratory
         ],
         "deviations": list(view.deviations),
         "exposure": dict(view.exposure),
     }
-
-
-def _controls(predicate: AuditPredicate) -> tuple[tuple[str, str, str], ...]:
-    if predicate.validity is None:
-        return ()
-    found = predicate.validity.controls
-    ok = found.positive_ok
-    return (
-        (
-            "Positive controls: tasks any capable model does",
-            f"{found.positive_passed} of {found.positive_n} passed; at least {percent(found.positive_bound)} must",
-            "good" if ok else "bad",
-        ),
-        (
-            "Negative controls: tasks without a right answer",
-            f"{found.negative_passed} of {found.negative_n} were rightly graded as not correct",
-            "good" if found.negative_passed == found.negative_n else "open",
-        ),
-    )
-
-
-def _exposure(exposures: Sequence[str] | None) -> tuple[tuple[str, str], ...]:
-    counted = Counter(exposures or ())
-    return tuple((words, str(counted[name])) for name, words in _EXPOSURES.items() if counted[name])
 
 
 def _asked(predicate: AuditPredicate) -> tuple[tuple[str, str], ...]:
