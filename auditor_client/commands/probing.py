@@ -154,12 +154,21 @@ def _run(
 
     results, receipts = asyncio.run(_ask(home, variant, of_suite))
     items = scored(questions, results)
-    result = found(items)
-    typer.echo(told(result))
+    line, result = concluded(found, items)
+    typer.echo(line)
     typer.echo(_EXPLORATORY)
     if out is not None:
         rows = [{"i": item.i, "logprobs": item.logprobs, "tokens": item.tokens} for item in items]
-        _keep(out, result._asdict() | facts | {"items": rows, "exchanges": receipts})
+        _keep(out, result | facts | {"items": rows, "exchanges": receipts})
+
+
+def concluded(found: Callable[[Sequence[Item]], Probe], items: Sequence[Item]) -> tuple[str, dict[str, Any]]:
+    """Return a probe's result as words and data; of answers that allow none, though they were paid for, the reason."""
+    try:
+        result = found(items)
+    except ValueError as error:
+        return f"no result from {len(items)} items: {error}", {"n": len(items)}
+    return told(result), result._asdict()
 
 
 def _check_new(out: Path | None) -> None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Kappa(NamedTuple):
-    """Cohen's kappa and its interval at 95 %; None where both graders never differ from one grade."""
+    """Cohen's kappa and its interval at 95 %; None where the answers show nothing of how far it could be off."""
 
     value: float
     interval: tuple[float, float] | None
@@ -33,8 +33,11 @@ def cohen(one: Sequence[Hashable], other: Sequence[Hashable]) -> Kappa:
     table = np.zeros((len(kinds), len(kinds)))
     for first, second in zip(one, other, strict=True):
         table[kinds[first], kinds[second]] += 1
-    found = cohens_kappa(table)
-    return Kappa(float(found.kappa), (float(found.kappa_low), float(found.kappa_upp)), len(one))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = cohens_kappa(table)
+    low, high = float(found.kappa_low), float(found.kappa_upp)
+    # The asymptotic variance is 0 where graders agree, or differ, throughout: that is no certainty.
+    return Kappa(float(found.kappa), (max(-1.0, low), min(1.0, high)) if low < high else None, len(one))
 
 
 def alpha(units: Sequence[Sequence[Hashable | None]]) -> Fraction | None:

@@ -6,7 +6,8 @@ an effect it would have found. The canary and the exposure test are exact and at
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from math import isfinite
 from typing import Literal, NamedTuple
 
 
@@ -35,14 +36,18 @@ def option_order(
         resamples: how many permutations; the smallest p is one in as many.
 
     Raises:
-        ValueError: the lists differ in length, or an item has no other order.
+        ValueError: the lists differ in length, an item has no other order, there are fewer than two items, or a
+            log-probability is no number.
     """
     import numpy as np  # noqa: PLC0415 - an optional extra
     from scipy import stats  # noqa: PLC0415
 
     if len(committed) != len(shuffled) or not all(len(others) for others in shuffled):
         raise ValueError("each item has one published order and at least one other")
+    if len(committed) < 2:  # noqa: PLR2004 - the sign of one difference is right half of the time
+        raise ValueError("one item shows no preference")
     differences = np.array([one - float(np.mean(others)) for one, others in zip(committed, shuffled, strict=True)])
+    _check_finite(differences)
     found = stats.permutation_test(
         (differences,),
         np.mean,
@@ -66,13 +71,20 @@ def perplexity_contrast(items: Sequence[float], paraphrases: Sequence[float]) ->
         paraphrases: the same of its paraphrase.
 
     Raises:
-        ValueError: the lists differ in length, or are empty.
+        ValueError: the lists differ in length, are empty, or a log-probability is no number.
     """
     import numpy as np  # noqa: PLC0415 - an optional extra
     from scipy import stats  # noqa: PLC0415
 
     if len(items) != len(paraphrases) or not items:
         raise ValueError("each item has one paraphrase")
-    differences = np.asarray(items, float) - np.asarray(paraphrases, float)
+    differences = np.asarray([one - other for one, other in zip(items, paraphrases, strict=True)], float)
+    _check_finite(differences)
     p = 1.0 if not differences.any() else float(stats.wilcoxon(differences, alternative="greater").pvalue)
     return Probe("perplexity_contrast", p, float(differences.mean()), len(differences))
+
+
+def _check_finite(differences: Iterable[float]) -> None:
+    # No comparison with a NaN is true: a permutation test would count none as large, and find p = 0.
+    if not all(map(isfinite, differences)):
+        raise ValueError("a log-probability is no finite number")

@@ -11,6 +11,7 @@ import pytest
 from attestations.clusters import design_effect, spread
 from attestations.exposure import exposure_p
 from attestations.intervals import half_tail, mean_interval, paired, score_interval, wilson
+from auditor_client.commands.probing import concluded
 from auditor_client.statistics.agreement import alpha, cohen
 from auditor_client.statistics.contamination import option_order, perplexity_contrast
 
@@ -67,6 +68,29 @@ def test_the_perplexity_probe_finds_memory_and_keeps_its_level() -> None:
 def test_probes_refuse_lists_that_do_not_belong_together(probe: object) -> None:
     with pytest.raises(ValueError, match="each item"):
         probe([1.0], [])  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("absent", [float("nan"), float("-inf")])
+def test_probes_find_nothing_in_what_is_no_number(absent: float) -> None:
+    """A permutation test takes a NaN for p = 0: memory, proved by a gap in the data."""
+    with pytest.raises(ValueError, match="no finite number"):
+        option_order([absent, -1.0, -2.0], [[-2.0], [-1.0], [-3.0]])
+    with pytest.raises(ValueError, match="no finite number"):
+        perplexity_contrast([absent, -1.0], [-2.0, -1.0])
+    with pytest.raises(ValueError, match="one item"):
+        option_order([-1.0], [[-2.0]])
+
+
+def test_answers_that_allow_no_result_are_kept_all_the_same() -> None:
+    line, data = concluded(lambda items: option_order([-1.0] * len(items), [[-2.0]] * len(items)), [None])  # type: ignore[list-item]
+    assert (line, data) == ("no result from 1 items: one item shows no preference", {"n": 1})
+
+
+@pytest.mark.parametrize(("one", "other", "value"), [("C", "I", 0), ("CICI", "CICI", 1), ("CI", "IC", -1)])
+def test_agreement_without_exception_is_no_certainty(one: str, other: str, value: int) -> None:
+    found = cohen(one, other)
+    assert found.value == pytest.approx(value)
+    assert found.interval is None
 
 
 def test_a_seen_text_with_no_difference_at_all_is_no_finding() -> None:
