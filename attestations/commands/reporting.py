@@ -11,6 +11,7 @@ from attestations.container import Container, Watch
 from attestations.documents.agreement import Agreement
 from attestations.files import open_file, write_file
 from attestations.rendering.pages import page
+from attestations.rendering.report_facts import deviation_words
 from attestations.rendering.report_view import ReportView, report_view, view_json
 from attestations.trust import Trust
 from attestations.verify import transcript
@@ -53,11 +54,7 @@ def write_report(
             rows=None if content is None else content.rows,
             plan=None if content is None or content.aggregate is None else content.aggregate.plan,
             exposures=_exposures(content),
-            deviations=[
-                f"{item.document.what}: {item.document.reason}"
-                + (f" (headline: {item.document.arm})" if item.document.arm else "")
-                for item in deviations_in(log)
-            ],
+            deviations=[deviation_words(item.document) for item in deviations_in(log)],
         )
     write_file(out, [page("report.html", view=view).encode()])
     if data is not None:

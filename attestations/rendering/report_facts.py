@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from attestations.documents.analysis import AnalysisDeviation
 from attestations.documents.planning import AnalysisPlan
 from attestations.predicate import AuditPredicate, Result
 from attestations.rendering.plots import percent
@@ -59,3 +60,10 @@ def exposure_rows(exposures: Sequence[str] | None) -> tuple[tuple[str, str], ...
     told = [(words, str(counted[name])) for name, words in _EXPOSURES.items() if counted[name]]
     untold = counted.total() - sum(int(count) for _, count in told)
     return (*told, (_UNTOLD, str(untold))) if untold else tuple(told)
+
+
+def deviation_words(said: AnalysisDeviation) -> str:
+    """Return a declared departure in words; only one of the headline has a headline."""
+    if said.what != "headline":
+        return f"{said.what}: {said.reason}"
+    return f"headline, now {'no arm in particular' if said.arm is None else said.arm}: {said.reason}"

@@ -77,6 +77,7 @@ class ReportView:
     issued: str
     good: bool
     failures: tuple[tuple[str, str], ...]
+    main: str = ""
     headline: tuple[FigureRow, ...] = ()
     figures: tuple[FigureRow, ...] = ()
     overall: Forest | None = None
@@ -158,6 +159,7 @@ def report_view(
     ]
     return ReportView(
         **base,
+        main=main,
         headline=tuple(figure_row(item) for item in overall if item.arm in (main, "formats")),
         figures=tuple(figure_row(item) for item in results),
         overall=forest([(figure_label(item, several=several), item) for item in overall]) if overall else None,

@@ -17,7 +17,7 @@ from attestations.rendering.report_view import _calibration
 from tests.support.world import World
 from tests.support.world_suite import Task, plan, refusing, unable
 from tests.unit.attestations.rendering.test_report import reported
-from tests.unit.attestations.verify.test_measures import MEASURES, grouped, measures
+from tests.unit.attestations.verify.test_measures import MEASURES, deviating, grouped, measures
 
 HOSTILE = "<script>alert(1)</script>\u202egnp"
 
@@ -95,6 +95,20 @@ def test_no_gap_between_arms_of_which_one_says_nothing() -> None:
     assert read_gap(_gap(28), _sides(honest, "inconclusive", units="10", design_effect="2.0000")) == (True, 10)
     assert read_gap(_gap(28), _sides(honest, "inconclusive", units="28", design_effect="1.0000")) == (True, None)
     assert read_figure(_sides(honest, "uninterpretable")[1]).notes == ()
+
+
+def test_a_headline_without_figures_is_not_called_sealed(tmp_path: Path) -> None:
+    """T114: declared in time, and of an arm that has nothing to show."""
+    written, page, _ = reported(deviating("close", arm="no_such_arm"), "S2", tmp_path)
+    assert written.report.holds
+    assert "No overall figure of the headline arm, no_such_arm, is among the figures" in page
+    assert "Figures are sealed at this stage" not in page
+    assert written.view.deviations == ("headline, now no_such_arm: DEV shows that it finds more",)
+
+
+def test_only_a_departure_of_the_headline_names_one(tmp_path: Path) -> None:
+    written, _, _ = reported(deviating("close", what="metrics", arm="lab_pack"), "S2", tmp_path)
+    assert written.view.deviations == ("metrics: DEV shows that it finds more",)
 
 
 def test_exposure_that_is_not_told_is_counted() -> None:
