@@ -19,6 +19,7 @@ _MAX_INTEGER = 2**53 - 1
 # Built once: making an encoder for each document costs as much as encoding it.
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 _PLAIN = frozenset({str, bool, type(None)})
+_HOLDING = frozenset({dict, list, tuple})
 
 
 def canonical_bytes(value: object) -> bytes:
@@ -87,33 +88,30 @@ def _small_integer(text: str) -> int:
 _DECODER = json.JSONDecoder(parse_float=_no_float, parse_int=_small_integer, parse_constant=_no_float)
 
 
-def _check(value: object, depth: int) -> bool:
+def _check(value: Any, depth: int) -> bool:
     """Refuse what no document may hold; return whether sorting by code point is sorting as RFC 8785 does."""
-    if depth > MAX_DEPTH:
-        raise SizeLimitExceeded("a document is nested too deeply", limit=str(MAX_DEPTH))
     kind = type(value)
     if kind in _PLAIN:
         return True
     if kind is int:
-        if not -_MAX_INTEGER <= value <= _MAX_INTEGER:  # type: ignore[operator]
+        if not -_MAX_INTEGER <= value <= _MAX_INTEGER:
             raise NonCanonicalDocument("an integer beyond 2^53 - 1: write it as a string")
         return True
+    if kind not in _HOLDING:
+        raise NonCanonicalDocument(f"a {kind.__name__} in a document")
+    if value and depth == MAX_DEPTH:  # what stands in it is a level too deep, whatever it is
+        raise SizeLimitExceeded("a document is nested too deeply", limit=str(MAX_DEPTH))
+    fast, items = True, value
     if kind is dict:
-        fast = True
-        for key, item in value.items():  # type: ignore[attr-defined]
+        for key in value:
             if type(key) is not str:
                 raise NonCanonicalDocument("a key that is not a string")
             fast = key.isascii() and fast
-            if type(item) not in _PLAIN:  # most are, and need no call
-                fast = _check(item, depth + 1) and fast
-        return fast
-    if kind is list or kind is tuple:
-        fast = True
-        for item in value:  # type: ignore[attr-defined]
-            if type(item) not in _PLAIN:
-                fast = _check(item, depth + 1) and fast
-        return fast
-    raise NonCanonicalDocument(f"a {kind.__name__} in a document")
+        items = value.values()
+    for item in items:
+        if type(item) not in _PLAIN:  # most are, and need no call
+            fast = _check(item, depth + 1) and fast
+    return fast
 
 
 def _refuse_duplicates(data: bytes) -> None:

@@ -27,7 +27,7 @@ from attestations.files import open_file
 from attestations.grades import Role
 
 MAX_LINE_BYTES = 2 * 1024 * 1024
-_NESTED = frozenset({list, tuple, dict})
+_NESTED = (list, tuple, dict)  # most values are not: they need no call
 # How an item counts, by its committed kind; items of other kinds are never sent.
 ROLES: dict[str, Role] = {
     "test": "test",
@@ -200,9 +200,8 @@ def committed_fields(fields: Mapping[str, tuple[str, Any]]) -> dict[str, tuple[A
 
 def as_json(value: Any) -> Any:
     """Return a value with lists where the strict models put tuples."""
-    kind = type(value)
-    if kind is list or kind is tuple:
-        return [as_json(item) if type(item) in _NESTED else item for item in value]
-    if kind is dict:
-        return {key: as_json(item) if type(item) in _NESTED else item for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [as_json(item) if isinstance(item, _NESTED) else item for item in value]
+    if isinstance(value, dict):
+        return {key: as_json(item) if isinstance(item, _NESTED) else item for key, item in value.items()}
     return value

@@ -24,7 +24,7 @@ VERSION = "safeconduct/v1"
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:\d\d(?:\.(?!000)\d{3})?Z", re.ASCII)
 _YEARS = range(2000, 3000)  # so that adding any span an agreement can name stays within the calendar
 
-_NESTED = frozenset({list, dict})
+_NESTED = frozenset({list, dict})  # most values are not: they need no call
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -184,11 +184,10 @@ def _explained(kind: type[M], validate: Callable[[], M]) -> M:
 
 def _tuples(value: object) -> object:
     # Models hold tuples, JSON holds lists; strict mode would refuse one for the other.
-    kind = type(value)
-    if kind is list:
-        return tuple([_tuples(item) if type(item) in _NESTED else item for item in value])  # type: ignore[attr-defined]
-    if kind is dict:
-        return {key: _tuples(item) if type(item) in _NESTED else item for key, item in value.items()}  # type: ignore[attr-defined]
+    if isinstance(value, list):
+        return tuple([_tuples(item) if type(item) in _NESTED else item for item in value])
+    if isinstance(value, dict):
+        return {key: _tuples(item) if type(item) in _NESTED else item for key, item in value.items()}
     return value
 
 

@@ -14,7 +14,7 @@ from attestations.scaffolds.method import MAX_ARMS, Arm
 
 def _proportion(text: str) -> str:
     if not 0 <= Exact(text) <= 1:
-        raise ValueError("lies between 0 and 1")
+        raise ValueError("a share lies between 0 and 1")
     return text
 
 

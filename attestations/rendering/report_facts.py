@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from decimal import Decimal
 
 from attestations.documents.analysis import AnalysisDeviation
 from attestations.documents.planning import AnalysisPlan
@@ -47,11 +48,16 @@ def _answers(results: Sequence[Result], plan: AnalysisPlan) -> tuple[Fact, ...]:
         (
             f"Answers: {result.id}, {result.arm}",
             f"{percent(result.answered)} of {result.n} items were answered; at least {floor} must be",
-            "good" if float(result.answered) >= float(plan.answered_floor) and result.answered != "0.0000" else "bad",
+            "good" if _enough(result, plan) else "bad",
         )
         for result in results
         if result.content_class == "C2"
     )
+
+
+def _enough(result: Result, plan: AnalysisPlan) -> bool:
+    answered = int(result.outcomes.correct) + int(result.outcomes.incorrect)  # not the rounded share
+    return answered > 0 and answered >= Decimal(plan.answered_floor) * int(result.n)
 
 
 def exposure_rows(exposures: Sequence[str] | None) -> tuple[tuple[str, str], ...]:

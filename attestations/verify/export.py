@@ -12,7 +12,7 @@ from attestations.documents.agreement import Agreement
 from attestations.errors import CommitmentMismatch, ExitCode
 from attestations.escrow.released import EscrowRelease
 from attestations.trust import Trust
-from attestations.verify import escrow, opened
+from attestations.verify import opened
 from attestations.verify.engine import Request, examine
 from attestations.verify.report import Report
 from attestations.verify.tally import Tally
@@ -40,14 +40,13 @@ def open_verified(stream: BinaryIO, trust: Trust, released: Sequence[EscrowRelea
     """
     container = Container(stream)
     found = examine(container, trust, Request(escrow=tuple(released)))
-    report = found.report
-    if report.exit_code is not ExitCode.OK:
+    report, content = found.report, found.content
+    if report.exit_code is not ExitCode.OK or content is None:
         raise CommitmentMismatch(
             f"the evidence file does not verify (exit code {int(report.exit_code)}); run `safeconduct verify` on it"
         )
     agreed, log = found.ground()
-    keys = {file.content_class: escrow.check_file(file, log, trust).combined.key for file in released}
-    return Verified(container, report, agreed.agreement, agreed.digest, log, opened.open_content(container, log, keys))
+    return Verified(container, report, agreed.agreement, agreed.digest, log, content)
 
 
 def export_opened(stream: BinaryIO, trust: Trust, released: Sequence[EscrowRelease] = ()) -> dict[str, Iterable[bytes]]:

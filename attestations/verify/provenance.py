@@ -49,18 +49,17 @@ def find(stream: BinaryIO, trust: Trust, leak: bytes) -> list[Found]:
     """
     container = Container(stream)
     found = examine(container, trust, Request())
-    if found.report.exit_code is not ExitCode.OK:
+    if found.report.exit_code is not ExitCode.OK or found.content is None:
         raise CommitmentMismatch(f"the evidence file does not verify (exit code {int(found.report.exit_code)})")
     _, log = found.ground()
     registered = "" if log.registration is None else log.registration.registered_at
     given = _openings(leak)
     if given:
         return [_proved(item, container, log, registered) for item in given]
-    content = opened.open_content(container, log)
     wanted = _Text(leak)
     places = [
         Found(opening, whole, opened_commitment(opening, log), registered)
-        for opening in _opened(container, content)
+        for opening in _opened(container, found.content)
         if (whole := wanted.matches(opening.value)) is not None
     ]
     if not places:

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, WithJsonSchema, model_validator
 
-from attestations.documents.analysis import Described, Share as ShareMeasure
+from attestations.documents.analysis import Described, Share
 from attestations.documents.base import Decimal, Name
+from attestations.documents.planning import Proportion
 from attestations.formats import FORMATS
 from attestations.scaffolds.method import (
     MAX_ARMS,
@@ -37,24 +38,15 @@ def _options_place(template: str) -> str:
     return _question_place(template)
 
 
-def _share(text: str) -> str:
-    if not 0 <= float(text) <= 1:
-        raise ValueError("a share lies between 0 and 1")
-    return text
-
-
-Share = Annotated[Decimal, AfterValidator(_share)]
-
-
 class Metric(Closed):
     """One planned figure and the thresholds it is held against."""
 
     id: Name
     category: Name | None = None
     direction: Literal["risk_increasing", "risk_decreasing"] = "risk_increasing"
-    rule_out: Share | None = None
-    rule_in: Share | None = None
-    measure: ShareMeasure | None = Field(default=None, description="none of them: the share of correct answers")
+    rule_out: Proportion | None = None
+    rule_in: Proportion | None = None
+    measure: Share | None = Field(default=None, description="none of them: the share of correct answers")
     group: Name | None = None
     k: int | None = Field(default=None, ge=1, le=100, description="of pass_at_k")
 
@@ -88,8 +80,8 @@ class Plan(Closed):
 
     metrics: tuple[Metric, ...] = Field(min_length=1, max_length=64)
     level: Literal["0.8", "0.9", "0.95", "0.99"] = "0.95"
-    answered_floor: Share = "0.5"
-    positive_control_bound: Share = "0.7"
+    answered_floor: Proportion = "0.5"
+    positive_control_bound: Proportion = "0.7"
     epochs: int = Field(default=1, ge=1, le=100)
     max_attempts: int = Field(default=5, ge=1, le=100)
     exclusion_codes: tuple[Name, ...] = Field(default=(), max_length=32)

@@ -22,6 +22,7 @@ from inspect_ai.event import ModelEvent
 from inspect_ai.log import EvalLog, EvalSample, EvalSpec, read_eval_log
 from inspect_ai.model import ChatMessage, GenerateConfig, Model, ModelAPI, ModelOutput, get_model, modelapi
 from inspect_ai.tool import ToolChoice, ToolInfo
+from yaml import YAMLError
 
 from attestations.errors import FileUnusable, SafeconductError, SuiteInvalid
 from attestations.files import shown
@@ -81,9 +82,12 @@ def load_task(spec: str, arguments: Sequence[str] = ()) -> Task:
         SuiteInvalid: there is not exactly one task, it takes no such argument, or its own code fails, as without the
             network its data comes from.
     """
-    given = parse_cli_args(tuple(arguments))
+    try:
+        given = parse_cli_args(tuple(arguments))
+    except YAMLError:
+        given = {}
     if len(given) != len(arguments):
-        raise SuiteInvalid("an argument of a task is written NAME=VALUE, each name once", rule="task")
+        raise SuiteInvalid("an argument of a task is written NAME=VALUE, each name once, VALUE as YAML", rule="task")
     file = spec.partition("@")[0]
     if file.endswith(".py") and not Path(file).is_file():
         raise FileUnusable(f"there is no file {file}", path=file)

@@ -181,3 +181,17 @@ def test_bytes_that_were_read_are_not_those_of_a_changed_envelope() -> None:
     changed = dataclasses.replace(read, payload=b"[]")
 
     assert parse_envelope(changed.to_bytes()).payload == b"[]"
+
+
+@pytest.mark.parametrize("leaf", ["x", None, True, 7, [], {}])
+def test_a_document_has_at_most_32_levels_whatever_stands_in_the_last(leaf: object) -> None:
+    def nested(levels: int, *, listed: bool) -> object:
+        value = leaf
+        for _ in range(levels):
+            value = [value] if listed else {"a": value}
+        return value
+
+    for listed in (True, False):
+        assert canonical_bytes(nested(32, listed=listed))
+        with pytest.raises(SizeLimitExceeded):
+            canonical_bytes(nested(33, listed=listed))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
 from functools import cache
@@ -12,8 +13,9 @@ from attestations.clusters import design_effect, spread
 from attestations.exposure import exposure_p
 from attestations.intervals import half_tail, mean_interval, paired, score_interval, wilson
 from auditor_client.commands.probing import concluded
+from auditor_client.probing import Item
 from auditor_client.statistics.agreement import alpha, cohen
-from auditor_client.statistics.contamination import option_order, perplexity_contrast
+from auditor_client.statistics.contamination import Probe, option_order, perplexity_contrast
 
 np = pytest.importorskip("numpy")
 pytest.importorskip("scipy")
@@ -82,7 +84,10 @@ def test_probes_find_nothing_in_what_is_no_number(absent: float) -> None:
 
 
 def test_answers_that_allow_no_result_are_kept_all_the_same() -> None:
-    line, data = concluded(lambda items: option_order([-1.0] * len(items), [[-2.0]] * len(items)), [None])  # type: ignore[list-item]
+    def found(items: Sequence[Item]) -> Probe:
+        return option_order([item.logprobs[0] for item in items], [item.logprobs[1:] for item in items])
+
+    line, data = concluded(found, [Item(3, (-1.0, -2.0), (4, 4))])
     assert (line, data) == ("no result from 1 items: one item shows no preference", {"n": 1})
 
 
